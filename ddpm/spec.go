@@ -1,0 +1,182 @@
+package ddpm
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"reflect"
+
+	"github.com/ddpm-cluster/ddpm-cluster/ddpm/diffusion"
+	"github.com/ddpm-cluster/ddpm-cluster/ddpm/unet"
+)
+
+// SpecFormat is the version of Spec's JSON and of what it means.
+const SpecFormat = 1
+
+// Spec is the config of a run: all that its weights are a function of. How many
+// workers, how many threads, how many steps in all and how often to checkpoint
+// are not in it, because the weights after a step do not depend on them.
+type Spec struct {
+	Format int `json:"format"`
+	// Preset names where the values below started from.
+	Preset string `json:"preset"`
+	// Kind names what computes a gradient. Kinds never mix in a run: the law holds
+	// within one kind.
+	Kind      string           `json:"kind"`
+	Model     unet.Config      `json:"model"`
+	Diffusion diffusion.Config `json:"diffusion"`
+	Optimizer Optimizer        `json:"optimizer"`
+	// Batch counts the examples of a step; ShardSize those of a shard, the unit
+	// of assignment. ShardSize divides Batch.
+	Batch     int `json:"batch"`
+	ShardSize int `json:"shard_size"`
+	// Timesteps names the plan of t over a batch: TimestepsUniform or
+	// TimestepsStratified.
+	Timesteps string `json:"timesteps"`
+	// Flip mirrors each example horizontally with probability 1/2.
+	Flip bool `json:"flip"`
+	// FractionBits is the resolution of the sums between shards: 2^-FractionBits.
+	FractionBits int    `json:"fraction_bits"`
+	Seed         uint64 `json:"seed"`
+	// Dataset is the canonical URI; DatasetDigest names its content, so that the
+	// same data under another path is the same run; DatasetLen counts examples.
+	Dataset       string `json:"dataset"`
+	DatasetDigest string `json:"dataset_digest"`
+	DatasetLen    int    `json:"dataset_len"`
+}
+
+// Optimizer is Adam with warm-up, clipping and a moving average (Ho et al. 2020,
+// appendix B).
+type Optimizer struct {
+	LearningRate float64 `json:"learning_rate"`
+	// WarmupSteps ramps the learning rate linearly; the first update has rate 0.
+	WarmupSteps int     `json:"warmup_steps"`
+	Beta1       float64 `json:"beta1"`
+	Beta2       float64 `json:"beta2"`
+	Epsilon     float64 `json:"epsilon"`
+	// ClipNorm bounds the global norm of the averaged gradient; 0 does not clip.
+	ClipNorm float64 `json:"clip_norm"`
+	// EMADecay is the moving average's decay once it is warm: the decay of update
+	// k = 0, 1, … is min(EMADecay, (1+k)/(10+k)).
+	EMADecay float64 `json:"ema_decay"`
+}
+
+// Values of Spec.Kind and Spec.Timesteps.
+const (
+	KindCPU             = "cpu"
+	TimestepsUniform    = "uniform"
+	TimestepsStratified = "stratified"
+)
+
+// Shards counts the shards of a step.
+func (s Spec) Shards() int { return s.Batch / s.ShardSize }
+
+// Validate reports everything that is wrong with the config.
+func (s Spec) Validate() error {
+	var errs []error
+	check := func(ok bool, format string, args ...any) {
+		if !ok {
+			errs = append(errs, fmt.Errorf(format, args...))
+		}
+	}
+	check(s.Format == SpecFormat, "format %d: this build reads format %d", s.Format, SpecFormat)
+	check(s.Kind == KindCPU, "kind %q: this build knows %q", s.Kind, KindCPU)
+	check(s.Batch > 0 && s.Batch <= 1<<20, "batch %d: must be in 1 … %d", s.Batch, 1<<20)
+	check(s.ShardSize > 0, "shard-size %d: must be positive", s.ShardSize)
+	check(s.ShardSize <= 0 || s.Batch%s.ShardSize == 0,
+		"shard-size %d does not divide batch %d; divisors near it: %v", s.ShardSize, s.Batch, divisorsNear(s.Batch, s.ShardSize))
+	check(s.Timesteps == TimestepsUniform || s.Timesteps == TimestepsStratified,
+		"timesteps %q: must be %q or %q", s.Timesteps, TimestepsUniform, TimestepsStratified)
+	check(s.FractionBits >= 24 && s.FractionBits <= 48, "fraction_bits %d: must be in 24 … 48", s.FractionBits)
+	errs = append(errs, s.Model.Validate(), s.Diffusion.Validate(), s.Optimizer.Validate())
+	return errors.Join(errs...)
+}
+
+// Validate reports what is wrong with the optimizer's settings.
+func (o Optimizer) Validate() error {
+	switch {
+	case !(o.LearningRate > 0 && o.LearningRate <= 1):
+		return fmt.Errorf("lr %g: must be above 0 and at most 1", o.LearningRate)
+	case o.WarmupSteps < 0:
+		return fmt.Errorf("warmup_steps %d: must not be negative", o.WarmupSteps)
+	case !(o.Beta1 >= 0 && o.Beta1 < 1 && o.Beta2 >= 0 && o.Beta2 < 1):
+		return fmt.Errorf("beta1 %g and beta2 %g: must be in [0, 1)", o.Beta1, o.Beta2)
+	case !(o.Epsilon > 0):
+		return fmt.Errorf("epsilon %g: must be positive", o.Epsilon)
+	case !(o.ClipNorm >= 0) || math.IsInf(o.ClipNorm, 1):
+		return fmt.Errorf("clip_norm %g: must be 0 (off) or positive", o.ClipNorm)
+	case !(o.EMADecay >= 0 && o.EMADecay < 1):
+		return fmt.Errorf("ema_decay %g: must be in [0, 1)", o.EMADecay)
+	}
+	return nil
+}
+
+// divisorsNear lists the divisors of batch next below and above size.
+func divisorsNear(batch, size int) []int {
+	var near []int
+	for d := size - 1; d >= 1; d-- {
+		if batch%d == 0 {
+			near = append(near, d)
+			break
+		}
+	}
+	for d := size + 1; d <= batch; d++ {
+		if batch%d == 0 {
+			near = append(near, d)
+			break
+		}
+	}
+	return near
+}
+
+// Encode writes the config as indented JSON, the content of a run's run.json.
+func (s Spec) Encode() ([]byte, error) {
+	b, err := json.MarshalIndent(s, "", "  ")
+	if err != nil {
+		return nil, fmt.Errorf("encode run config: %w", err)
+	}
+	return append(b, '\n'), nil
+}
+
+// DecodeSpec reads a config and validates it. Unknown keys are refused: they
+// would be part of what the weights depend on.
+func DecodeSpec(b []byte) (Spec, error) {
+	var s Spec
+	d := json.NewDecoder(bytes.NewReader(b))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&s); err != nil {
+		return Spec{}, fmt.Errorf("decode run config: %w", err)
+	}
+	if err := s.Validate(); err != nil {
+		return Spec{}, fmt.Errorf("run config: %w", err)
+	}
+	return s, nil
+}
+
+// Differences lists, as "key: this, not that" lines, in what two configs differ
+// that the weights depend on. The dataset's URI may differ if its digest agrees,
+// and the preset's name says nothing by itself.
+func (s Spec) Differences(other Spec) []string {
+	s.Preset, other.Preset = "", ""
+	if s.DatasetDigest == other.DatasetDigest {
+		s.Dataset, other.Dataset = "", ""
+	}
+	return differences("", reflect.ValueOf(s), reflect.ValueOf(other))
+}
+
+func differences(prefix string, a, b reflect.Value) []string {
+	var out []string
+	for i := range a.NumField() {
+		name := prefix + a.Type().Field(i).Tag.Get("json")
+		x, y := a.Field(i), b.Field(i)
+		switch {
+		case x.Kind() == reflect.Struct:
+			out = append(out, differences(name+".", x, y)...)
+		case !reflect.DeepEqual(x.Interface(), y.Interface()):
+			out = append(out, fmt.Sprintf("%s: %v, not %v", name, x.Interface(), y.Interface()))
+		}
+	}
+	return out
+}
