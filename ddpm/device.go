@@ -1,0 +1,87 @@
+package ddpm
+
+import (
+	"fmt"
+
+	"github.com/ddpm-cluster/ddpm-cluster/ddpm/dataset"
+	"github.com/ddpm-cluster/ddpm-cluster/ddpm/diffusion"
+	"github.com/ddpm-cluster/ddpm-cluster/ddpm/kernel"
+	"github.com/ddpm-cluster/ddpm-cluster/ddpm/unet"
+)
+
+// Device computes the gradient of a shard. It is the one place where another
+// kind of hardware can stand; a run names its kind in Spec.Kind.
+type Device interface {
+	// Begin takes the weights for the shards that follow, until the next Begin.
+	// The device may read them until then; the caller must not change them.
+	Begin(weights []float32)
+	// Gradient overwrites grad, one element a parameter, with the gradient of the
+	// shard's loss and returns that loss: L_simple, the mean of (eps - eps_theta)²
+	// over the shard's examples and all elements (equation 14). Both depend on
+	// the weights and the shard alone.
+	Gradient(shard []Example, grad []float32) (loss float64, err error)
+}
+
+// CPU is the Device of this machine's processor.
+type CPU struct {
+	spec   Spec
+	data   dataset.Dataset
+	tables *diffusion.Tables
+	net    *unet.Net
+	batch  Batch
+	xt, d  []float32
+}
+
+// NewCPU returns a device that reads examples from data and splits its work over
+// the pool; the pool's size never changes a bit.
+func NewCPU(spec Spec, data dataset.Dataset, pool *kernel.Pool) *CPU {
+	return &CPU{
+		spec: spec, data: data,
+		tables: diffusion.NewTables(spec.Diffusion),
+		net:    unet.New(spec.Model, pool),
+	}
+}
+
+// Begin implements Device.
+func (c *CPU) Begin(weights []float32) { c.net.SetWeights(weights) }
+
+// Gradient implements Device.
+func (c *CPU) Gradient(shard []Example, grad []float32) (float64, error) {
+	if err := c.batch.Load(c.spec, c.data, shard); err != nil {
+		return 0, fmt.Errorf("shard of step %d: %w", shard[0].Step, err)
+	}
+	c.qSample()
+	keys := make([]unet.Key, len(shard))
+	for i, ex := range shard {
+		keys[i] = unet.Key{Step: ex.Step, Slot: ex.Slot}
+	}
+	eps := c.net.Forward(c.xt, c.batch.T, unet.Training(c.spec.Seed, keys))
+	loss := lSimple(c.d, eps, c.batch.Eps)
+	clear(grad)
+	c.net.Backward(c.d, grad)
+	return loss, nil
+}
+
+func (c *CPU) qSample() {
+	if len(c.xt) != len(c.batch.X0) {
+		c.xt, c.d = make([]float32, len(c.batch.X0)), make([]float32, len(c.batch.X0))
+	}
+	n := c.spec.Model.ImageLen()
+	for e, t := range c.batch.T {
+		lo, hi := e*n, (e+1)*n
+		c.tables.QSample(c.xt[lo:hi], c.batch.X0[lo:hi], c.batch.Eps[lo:hi], t)
+	}
+}
+
+// lSimple returns the mean of (predicted - eps)² and writes its gradient by the
+// prediction into d. The sum runs over the elements in order, in float64.
+func lSimple(d, predicted, eps []float32) float64 {
+	scale := 2 / float32(len(eps))
+	sum := 0.0
+	for i, p := range predicted {
+		diff := p - eps[i]
+		d[i] = scale * diff
+		sum += float64(float64(diff) * float64(diff))
+	}
+	return sum / float64(len(eps))
+}

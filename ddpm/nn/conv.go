@@ -1,0 +1,68 @@
+package nn
+
+import "github.com/ddpm-cluster/ddpm-cluster/ddpm/kernel"
+
+// Conv is a convolution on channels-last data with weights [out, in, k, k] and a
+// bias.
+type Conv struct {
+	e        *Engine
+	geometry kernel.Conv
+	w, b     *Param
+	forward  kernel.Packed
+	backward kernel.Packed
+	x        Tensor
+}
+
+// NewConv builds a convolution of stride 1 that keeps the size: k = 3 pads by 1,
+// k = 1 not at all.
+func NewConv(e *Engine, ps *Params, name string, in, out, k int) *Conv {
+	return newConv(e, ps, name, kernel.Conv{Cin: in, Cout: out, K: k, Stride: 1, Pad: k / 2, PadEnd: k / 2})
+}
+
+// NewDownsample builds the 3x3 convolution of stride 2 that halves the size. It
+// pads the bottom and the right by one, and nothing else, as "SAME" does in the
+// paper's code on even sizes.
+func NewDownsample(e *Engine, ps *Params, name string, channels int) *Conv {
+	return newConv(e, ps, name, kernel.Conv{Cin: channels, Cout: channels, K: 3, Stride: 2, Pad: 0, PadEnd: 1})
+}
+
+func newConv(e *Engine, ps *Params, name string, g kernel.Conv) *Conv {
+	return &Conv{
+		e: e, geometry: g,
+		w: ps.Get(name+".weight", g.Cout*g.Cin*g.K*g.K),
+		b: ps.Get(name+".bias", g.Cout),
+	}
+}
+
+// Pack lays out the weights for the products, once after they change.
+func (c *Conv) Pack() {
+	c.geometry.PackForward(c.e.pool, &c.forward, c.w.W)
+	c.geometry.PackGradInput(c.e.pool, &c.backward, c.w.W)
+}
+
+// Forward takes x [N, H, W, in] and returns [N, H/stride, W/stride, out].
+func (c *Conv) Forward(x Tensor) Tensor {
+	c.x = x
+	c.geometry.N, c.geometry.H, c.geometry.W = x.Shape()[0], x.Shape()[1], x.Shape()[2]
+	g := c.geometry
+	y := c.e.New(g.N, g.OutH(), g.OutW(), g.Cout)
+	g.Forward(c.e.pool, x.Float32s(), &c.forward, c.b.W, y.Float32s())
+	return y
+}
+
+// Backward takes the gradient by y and returns that by x.
+func (c *Conv) Backward(dy Tensor) Tensor {
+	c.backwardParams(dy)
+	dx := c.e.New(c.x.Shape()...)
+	c.geometry.GradInput(c.e.pool, dy.Float32s(), &c.backward, dx.Float32s())
+	return dx
+}
+
+// BackwardParams is Backward for a layer whose input needs no gradient.
+func (c *Conv) BackwardParams(dy Tensor) { c.backwardParams(dy) }
+
+func (c *Conv) backwardParams(dy Tensor) {
+	g := c.geometry
+	g.GradWeight(c.e.pool, c.x.Float32s(), dy.Float32s(), c.w.G)
+	kernel.ColSum(c.b.G, dy.Float32s(), g.N*g.OutH()*g.OutW(), g.Cout, true)
+}

@@ -1,0 +1,8 @@
+// Package sampler draws images from a trained network: the paper's ancestral
+// sampler (Ho et al. 2020, algorithm 2) and DDIM (Song, Meng, Ermon 2021).
+//
+// Image i of a seed is a function of (weights, settings, seed, i) alone: its
+// start and every noise that is added to it are counted (package rng), and the
+// network treats the images of a batch independently, so that neither the batch
+// size nor who draws which image changes a bit of it.
+package sampler

@@ -1,0 +1,70 @@
+package ddpm
+
+import (
+	"math"
+
+	"github.com/ddpm-cluster/ddpm-cluster/ddpm/kernel"
+)
+
+// UpdateInfo is what an update did, for people.
+type UpdateInfo struct {
+	// GradientNorm is the averaged gradient's global norm before clipping.
+	GradientNorm float64
+	LearningRate float64
+}
+
+// Update completes a step: it clips the averaged gradient by its global norm
+// (the norm of the whole batch's gradient, so that it does not depend on how the
+// batch was split), applies Adam and moves the average. grad has one element a
+// parameter.
+func (s *State) Update(spec Spec, pool *kernel.Pool, grad []float32) UpdateInfo {
+	o := spec.Optimizer
+	norm := math.Sqrt(kernel.SumSquares(pool, grad))
+	scale := 1.0
+	if o.ClipNorm > 0 && norm > o.ClipNorm {
+		scale = o.ClipNorm / norm
+	}
+	k := s.Step
+	lr := learningRate(o, k)
+	kernel.AdamStep{
+		LR:        float32(lr),
+		Beta1:     float32(o.Beta1),
+		Beta2:     float32(o.Beta2),
+		Eps:       float32(o.Epsilon),
+		Bias1:     float32(1 - power(o.Beta1, k+1)),
+		Bias2:     float32(1 - power(o.Beta2, k+1)),
+		GradScale: float32(scale),
+		EMADecay:  float32(emaDecay(o, k)),
+	}.Apply(pool, s.Weights, s.M, s.V, s.EMA, grad)
+	s.Step++
+	return UpdateInfo{GradientNorm: norm, LearningRate: lr}
+}
+
+// Skip completes a step whose gradient overflowed: the weights stay.
+func (s *State) Skip() { s.Step++ }
+
+// learningRate of the update that follows k completed steps.
+func learningRate(o Optimizer, k uint64) float64 {
+	if k >= uint64(o.WarmupSteps) {
+		return o.LearningRate
+	}
+	return o.LearningRate * (float64(k) / float64(o.WarmupSteps))
+}
+
+// emaDecay of the update that follows k completed steps: with the warm-up an
+// early average forgets the initial weights.
+func emaDecay(o Optimizer, k uint64) float64 {
+	return min(o.EMADecay, (1+float64(k))/(10+float64(k)))
+}
+
+// power is b^n by squaring: the same roundings everywhere, unlike math.Pow.
+func power(b float64, n uint64) float64 {
+	result := 1.0
+	for ; n > 0; n >>= 1 {
+		if n&1 == 1 {
+			result *= b
+		}
+		b *= b
+	}
+	return result
+}
