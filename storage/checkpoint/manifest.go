@@ -1,0 +1,162 @@
+package checkpoint
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/ddpm-cluster/ddpm-cluster/storage"
+)
+
+var (
+	// ErrCorrupt says that an object of a checkpoint is missing, cut short or
+	// changed. The error names it.
+	ErrCorrupt = errors.New("corrupt")
+	// ErrNone says that a run has no usable checkpoint.
+	ErrNone = errors.New("no usable checkpoint")
+)
+
+// Format is the manifest's version.
+const Format = 1
+
+// Manifest says what belongs to a checkpoint.
+type Manifest struct {
+	Format int    `json:"format"`
+	Run    string `json:"run"`
+	Step   uint64 `json:"step"`   // steps completed
+	Digest string `json:"digest"` // of the whole state: "sha256:HEX"
+	Params int64  `json:"params"` // elements of each of the state's vectors
+	Parts  int    `json:"parts"`
+	// Objects are all but the manifest itself, sorted by key.
+	Objects []Object `json:"objects"`
+}
+
+// Object returns the object of a relative key.
+func (m Manifest) Object(key string) (Object, bool) {
+	i, ok := slices.BinarySearchFunc(m.Objects, key, func(o Object, key string) int { return strings.Compare(o.Key, key) })
+	if !ok {
+		return Object{}, false
+	}
+	return m.Objects[i], true
+}
+
+// maxManifest bounds, in bytes, what is read as a manifest: some 100,000 objects.
+const maxManifest = 16 << 20
+
+var (
+	hexHash    = regexp.MustCompile(`^[0-9a-f]{64}$`)
+	digestForm = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
+)
+
+// check says what is wrong with a manifest, if anything.
+func (m Manifest) check() error {
+	if m.Format != Format {
+		return fmt.Errorf("manifest has format %d, this build reads %d", m.Format, Format)
+	}
+	if err := ValidRunName(m.Run); err != nil {
+		return err
+	}
+	if !digestForm.MatchString(m.Digest) {
+		return fmt.Errorf("manifest has digest %q, want sha256: and 64 hexadecimal digits", m.Digest)
+	}
+	if m.Params < 1 || m.Parts < 1 || m.Parts > len(m.Objects) {
+		return fmt.Errorf("manifest has %d parameters in %d parts among %d objects", m.Params, m.Parts, len(m.Objects))
+	}
+	for i, o := range m.Objects {
+		if err := checkRelative(o.Key); err != nil {
+			return err
+		}
+		if o.Size < 0 || !hexHash.MatchString(o.SHA256) {
+			return fmt.Errorf("manifest's object %s has size %d and SHA-256 %q", o.Key, o.Size, o.SHA256)
+		}
+		if i > 0 && m.Objects[i-1].Key >= o.Key {
+			return fmt.Errorf("manifest's objects are not sorted, or one is there twice: %s", o.Key)
+		}
+	}
+	for i := range m.Parts {
+		if _, ok := m.Object(PartKey(i, m.Parts)); !ok {
+			return fmt.Errorf("manifest lacks %s", PartKey(i, m.Parts))
+		}
+	}
+	return nil
+}
+
+// parseManifest parses and checks a manifest's bytes.
+func parseManifest(data []byte) (Manifest, error) {
+	dec := json.NewDecoder(bytes.NewReader(data))
+	dec.DisallowUnknownFields()
+	var m Manifest
+	if err := dec.Decode(&m); err != nil {
+		return Manifest{}, fmt.Errorf("manifest is no JSON of a manifest: %w", err)
+	}
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+		return Manifest{}, errors.New("manifest goes on after its end")
+	}
+	if err := m.check(); err != nil {
+		return Manifest{}, err
+	}
+	return m, nil
+}
+
+// Publish writes the manifest, which makes the checkpoint exist. It sorts m's
+// objects. All of them must be in the Store before.
+//
+// Of several publishers of one step the first wins. When the step is published
+// already, Publish succeeds if that is the same state, by its Digest: the step was
+// computed again, to the same bits. Then a manifest that names other objects (the
+// state was cut into another number of parts) gives way to this one, whose objects
+// have just been written; so does one that can't be read. Another Digest is an
+// error, and nothing is changed.
+func Publish(ctx context.Context, st storage.Store, m Manifest) error {
+	m.Format = Format
+	m.Objects = slices.Clone(m.Objects)
+	slices.SortFunc(m.Objects, func(a, b Object) int { return strings.Compare(a.Key, b.Key) })
+	if err := m.check(); err != nil {
+		return fmt.Errorf("checkpoint: publish step %d of run %s: %w", m.Step, m.Run, err)
+	}
+	data, err := json.MarshalIndent(m, "", "  ")
+	if err != nil {
+		return fmt.Errorf("checkpoint: publish step %d of run %s: %w", m.Step, m.Run, err)
+	}
+	data = append(data, '\n')
+	key := StepPrefix(m.Run, m.Step) + ManifestKey
+	_, err = st.PutIfAbsent(ctx, key, bytes.NewReader(data), int64(len(data)), "application/json")
+	if !errors.Is(err, storage.ErrExists) {
+		return err
+	}
+	there, err := readAll(ctx, st, key, maxManifest)
+	if err != nil {
+		return err
+	}
+	if bytes.Equal(there, data) {
+		return nil
+	}
+	if old, err := parseManifest(there); err == nil && old.Digest != m.Digest {
+		return fmt.Errorf("checkpoint: publish %s: it holds another state, %s, not %s; "+
+			"a run's steps have one result, so another run, build or config writes under this name: choose another --run", key, old.Digest, m.Digest)
+	}
+	_, err = st.Put(ctx, key, bytes.NewReader(data), int64(len(data)), "application/json")
+	return err
+}
+
+// readAll reads a small object, at most limit bytes.
+func readAll(ctx context.Context, st storage.Store, key string, limit int64) ([]byte, error) {
+	r, info, err := st.Get(ctx, key)
+	if err != nil {
+		return nil, err
+	}
+	if info.Size > limit {
+		return nil, errors.Join(fmt.Errorf("%s: %w: it has %d bytes, more than the %d that are read", key, ErrCorrupt, info.Size, limit), r.Close())
+	}
+	data, err := io.ReadAll(io.LimitReader(r, info.Size))
+	if err = errors.Join(err, r.Close()); err != nil {
+		return nil, fmt.Errorf("read %s: %w", key, err)
+	}
+	return data, nil
+}

@@ -1,0 +1,129 @@
+package checkpoint
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"sync"
+
+	"github.com/ddpm-cluster/ddpm-cluster/storage"
+)
+
+// MetricsLog writes a run's metrics.jsonl. Lines gather in memory until Flush,
+// which rewrites the object, since a Store can't append. All methods may be called
+// concurrently.
+type MetricsLog struct {
+	st  storage.Store
+	key string
+
+	flushing sync.Mutex // held over a whole Flush
+	kept     int64      // bytes of the stored object that stay; guarded by flushing
+
+	mu      sync.Mutex
+	pending []byte // lines that are not stored
+	next    uint64 // the least step that Append takes
+}
+
+// OpenMetrics continues a run's log, or begins it. Of the lines there, those of
+// resume and later steps are dropped, at the first Flush: the steps are done again.
+func OpenMetrics(ctx context.Context, st storage.Store, run string, resume uint64) (*MetricsLog, error) {
+	if err := ValidRunName(run); err != nil {
+		return nil, err
+	}
+	l := &MetricsLog{st: st, key: MetricsKey(run)}
+	body, _, err := st.Get(ctx, l.key)
+	if errors.Is(err, storage.ErrNotFound) {
+		return l, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	// Steps ascend, so that what stays is the beginning. A line that can't be read
+	// ends it too.
+	lines := bufio.NewReader(body)
+	for {
+		line, rerr := lines.ReadBytes('\n')
+		if rerr != nil && !errors.Is(rerr, io.EOF) {
+			return nil, fmt.Errorf("read %s: %w", l.key, errors.Join(rerr, body.Close()))
+		}
+		step, perr := lineStep(bytes.TrimSuffix(line, []byte{'\n'}))
+		if rerr != nil || perr != nil || step >= resume || step < l.next {
+			return l, body.Close()
+		}
+		l.kept += int64(len(line))
+		l.next = step
+	}
+}
+
+// Append adds a line: a JSON object without line breaks, whose "step" is step.
+// Steps never descend.
+func (l *MetricsLog) Append(step uint64, line []byte) error {
+	got, err := lineStep(line)
+	if err == nil && got != step {
+		err = fmt.Errorf("it says step %d", got)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err == nil && step < l.next {
+		err = fmt.Errorf("step %d has been logged before", l.next)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: line of step %d: %w", l.key, step, err)
+	}
+	l.next = step
+	l.pending = append(append(l.pending, line...), '\n')
+	return nil
+}
+
+// Flush stores the lines since the last one. Those that a failed Flush did not
+// store stay for the next.
+func (l *MetricsLog) Flush(ctx context.Context) error {
+	l.flushing.Lock()
+	defer l.flushing.Unlock()
+	l.mu.Lock()
+	pending := slices.Clone(l.pending)
+	l.mu.Unlock()
+	if len(pending) == 0 {
+		return nil
+	}
+	var content io.Reader = bytes.NewReader(pending)
+	size := l.kept + int64(len(pending))
+	if l.kept > 0 {
+		old, err := l.st.GetRange(ctx, l.key, 0, l.kept)
+		if err != nil {
+			return err
+		}
+		defer old.Close()
+		content = io.MultiReader(old, content)
+	}
+	if _, err := l.st.Put(ctx, l.key, content, size, "application/jsonl"); err != nil {
+		return err
+	}
+	l.kept = size
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.pending = slices.Clone(l.pending[len(pending):])
+	return nil
+}
+
+// lineStep returns the step of a line.
+func lineStep(line []byte) (uint64, error) {
+	if bytes.IndexByte(line, '\n') >= 0 {
+		return 0, errors.New("it has a line break")
+	}
+	var v struct {
+		Step *uint64 `json:"step"`
+	}
+	if err := json.Unmarshal(line, &v); err != nil {
+		return 0, fmt.Errorf("it is no JSON object with a step: %w", err)
+	}
+	if v.Step == nil {
+		return 0, errors.New("it has no step")
+	}
+	return *v.Step, nil
+}

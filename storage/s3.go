@@ -1,0 +1,193 @@
+package storage
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path"
+	"strings"
+	"time"
+
+	"github.com/minio/minio-go/v7"
+	"github.com/minio/minio-go/v7/pkg/credentials"
+)
+
+// s3 is a Store in a bucket, below a prefix.
+type s3 struct {
+	loc    location
+	client *minio.Core
+}
+
+// wholePut is the largest object that goes up in one request. It is kept in
+// memory meanwhile, since a request is only repeated where its body can be read
+// again; minio-go does the same with the parts of a larger object.
+const wholePut = 16 << 20
+
+const awsEndpoint = "s3.amazonaws.com"
+
+func openS3(loc location) (Store, error) {
+	endpoint := loc.endpoint
+	if endpoint == "" {
+		endpoint = awsEndpoint
+	}
+	client, err := minio.NewCore(endpoint, &minio.Options{
+		Creds:  credentialChain(loc),
+		Secure: !loc.insecure,
+		Region: loc.region,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("storage %s: %w", loc, err)
+	}
+	return &s3{loc: loc, client: client}, nil
+}
+
+// credentialChain asks the environment, the user's files and the machine, in this
+// order. The machine is asked only where it can have an answer: an address that
+// nobody listens on would hold up every request.
+func credentialChain(loc location) *credentials.Credentials {
+	chain := []credentials.Provider{
+		&credentials.EnvAWS{},
+		&credentials.EnvMinio{},
+		&credentials.FileAWSCredentials{},
+	}
+	role := loc.endpoint == ""
+	for _, name := range []string{"AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_CONTAINER_CREDENTIALS_FULL_URI"} {
+		role = role || os.Getenv(name) != ""
+	}
+	if role {
+		chain = append(chain, &credentials.IAM{Client: &http.Client{Timeout: 5 * time.Second}})
+	}
+	return credentials.NewChainCredentials(chain)
+}
+
+func (s *s3) String() string { return s.loc.String() }
+
+// fail names the operation and the object, and turns the server's codes into the
+// package's errors.
+func (s *s3) fail(op, key string, err error) error {
+	switch minio.ToErrorResponse(err).Code {
+	case minio.NoSuchKey:
+		err = ErrNotFound
+	case minio.PreconditionFailed:
+		err = ErrExists
+	}
+	return fmt.Errorf("storage %s: %s %s: %w", s, op, key, err)
+}
+
+// object is a key's name in the bucket.
+func (s *s3) object(key string) string { return path.Join(s.loc.prefix, key) }
+
+func (s *s3) Get(ctx context.Context, key string) (io.ReadCloser, Info, error) {
+	return s.get(ctx, key, minio.GetObjectOptions{})
+}
+
+func (s *s3) get(ctx context.Context, key string, opts minio.GetObjectOptions) (io.ReadCloser, Info, error) {
+	if err := checkKey(key); err != nil {
+		return nil, Info{}, s.fail("get", key, err)
+	}
+	body, info, _, err := s.client.GetObject(ctx, s.loc.bucket, s.object(key), opts)
+	if err != nil {
+		return nil, Info{}, s.fail("get", key, err)
+	}
+	return body, Info{Key: key, Size: info.Size, ModTime: info.LastModified}, nil
+}
+
+func (s *s3) GetRange(ctx context.Context, key string, offset, length int64) (io.ReadCloser, error) {
+	var opts minio.GetObjectOptions
+	if offset < 0 || length < 1 || opts.SetRange(offset, offset+length-1) != nil {
+		return nil, s.fail("get", key, fmt.Errorf("no range: %d bytes from %d", length, offset))
+	}
+	body, info, err := s.get(ctx, key, opts)
+	if err != nil {
+		return nil, err
+	}
+	// A server cuts a range at the object's end.
+	if info.Size != length {
+		err = fmt.Errorf("%d bytes came, not %d from %d", info.Size, length, offset)
+		return nil, s.fail("get", key, errors.Join(err, body.Close()))
+	}
+	return body, nil
+}
+
+func (s *s3) Put(ctx context.Context, key string, r io.Reader, size int64, contentType string) (Info, error) {
+	info, err := s.put(ctx, key, r, size, minio.PutObjectOptions{ContentType: contentType})
+	if err != nil {
+		return Info{}, s.fail("put", key, err)
+	}
+	return info, nil
+}
+
+func (s *s3) PutIfAbsent(ctx context.Context, key string, r io.Reader, size int64, contentType string) (Info, error) {
+	opts := minio.PutObjectOptions{ContentType: contentType, DisableMultipart: true}
+	opts.SetMatchETagExcept("*") // sent as If-None-Match
+	info, err := s.put(ctx, key, r, size, opts)
+	if err != nil {
+		return Info{}, s.fail("put if absent", key, err)
+	}
+	return info, nil
+}
+
+func (s *s3) put(ctx context.Context, key string, r io.Reader, size int64, opts minio.PutObjectOptions) (Info, error) {
+	if err := checkKey(key); err != nil {
+		return Info{}, err
+	}
+	if size <= wholePut {
+		body := make([]byte, size)
+		if _, err := io.ReadFull(r, body); errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+			return Info{}, fmt.Errorf("fewer than the announced %d bytes came: %w", size, io.ErrUnexpectedEOF)
+		} else if err != nil {
+			return Info{}, err
+		}
+		r = bytes.NewReader(body)
+	} else {
+		r = io.LimitReader(r, size)
+	}
+	up, err := s.client.Client.PutObject(ctx, s.loc.bucket, s.object(key), r, size, opts)
+	if err != nil {
+		return Info{}, err
+	}
+	return Info{Key: key, Size: size, ModTime: up.LastModified}, nil
+}
+
+func (s *s3) List(ctx context.Context, prefix string) ([]Info, error) {
+	if err := checkPrefix(prefix); err != nil {
+		return nil, s.fail("list", prefix, err)
+	}
+	root := ""
+	if s.loc.prefix != "" {
+		root = s.loc.prefix + "/"
+	}
+	var infos []Info
+	opts := minio.ListObjectsOptions{Prefix: root + prefix, Recursive: true}
+	for o := range s.client.ListObjectsIter(ctx, s.loc.bucket, opts) {
+		if o.Err != nil {
+			return nil, s.fail("list", prefix, o.Err)
+		}
+		key := strings.TrimPrefix(o.Key, root)
+		// Tools that imitate folders put objects whose names end with a slash.
+		if hidden(key) || checkKey(key) != nil {
+			continue
+		}
+		infos = append(infos, Info{Key: key, Size: o.Size, ModTime: o.LastModified})
+	}
+	// The iterator ends without a word when the context is over.
+	if err := ctx.Err(); err != nil {
+		return nil, s.fail("list", prefix, err)
+	}
+	return infos, nil
+}
+
+func (s *s3) Delete(ctx context.Context, key string) error {
+	err := checkKey(key)
+	if err == nil {
+		err = s.client.Client.RemoveObject(ctx, s.loc.bucket, s.object(key), minio.RemoveObjectOptions{})
+	}
+	if err != nil {
+		return s.fail("delete", key, err)
+	}
+	return nil
+}
