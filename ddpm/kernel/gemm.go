@@ -1,0 +1,147 @@
+package kernel
+
+import "fmt"
+
+// KBlock is the number of terms of a product that are accumulated before their
+// sum is added to the output. It is part of the meaning of every product here.
+const KBlock = 256
+
+// bandRows is how many rows of A are worked on together, so that the part of
+// them that a block needs stays in the second-level cache.
+const bandRows = 96
+
+// Mat is a matrix in memory: element (r, c) is Data[r*RowStride+c*ColStride].
+// Swapping the strides and the sizes transposes it.
+type Mat struct {
+	Data                             []float32
+	Rows, Cols, RowStride, ColStride int
+}
+
+// Packed is the right operand of a product, rearranged for the micro kernel: in
+// panels of 16 columns, each with all rows, row by row. Columns past the last are
+// zero. The zero value is ready for Pack, and a Packed keeps its memory for the
+// next Pack.
+type Packed struct {
+	data       []float32
+	rows, cols int
+}
+
+// resize sets the shape; the contents are arbitrary afterwards.
+func (pk *Packed) resize(rows, cols int) {
+	pk.rows, pk.cols = rows, cols
+	pk.data = grow(&pk.data, pk.panels()*rows*panelCols)
+}
+
+// panels returns the number of panels.
+func (pk *Packed) panels() int { return (pk.cols + panelCols - 1) / panelCols }
+
+// Pack fills pk with b.
+func (pk *Packed) Pack(p *Pool, b Mat) {
+	b.check("b")
+	pk.resize(b.Rows, b.Cols)
+	blocks := (b.Rows + KBlock - 1) / KBlock
+	p.run(pk.panels()*blocks, 1, func(_ *workspace, lo, hi int) {
+		for u := lo; u < hi; u++ {
+			k := u % blocks * KBlock
+			pk.packPart(b, u/blocks, 0, k, min(k+KBlock, b.Rows))
+		}
+	})
+}
+
+// packPart fills the rows of one panel that hold rows [k0, k1) of b, where row 0
+// of b is row top of the panel.
+func (pk *Packed) packPart(b Mat, panel, top, k0, k1 int) {
+	j0 := panel * panelCols
+	cols := min(panelCols, pk.cols-j0)
+	base := (panel*pk.rows + top) * panelCols
+	dst := pk.data[base+k0*panelCols : base+k1*panelCols]
+	if cols < panelCols {
+		clear(dst)
+	}
+	if b.ColStride == 1 {
+		for k := k0; k < k1; k++ {
+			at := k*b.RowStride + j0
+			copy(dst[(k-k0)*panelCols:], b.Data[at:at+cols])
+		}
+		return
+	}
+	for j := range cols {
+		src := b.Data[(j0+j)*b.ColStride:]
+		for k := k0; k < k1; k++ {
+			dst[(k-k0)*panelCols+j] = src[k*b.RowStride]
+		}
+	}
+}
+
+// Gemm computes c = a·b, or c += a·b when accumulate is set. a is [M,K], b is
+// [K,N], c is [M,N] with rows ldc elements apart.
+//
+// Meaning, for every element: for blocks of KBlock values of k, ascending,
+// acc = +0, then acc = FMA(a[i,k], b[k,j], acc) for k ascending; then
+// c[i,j] = c[i,j] + acc, save that without accumulate the first block stores
+// acc. K = 0 gives zeros, or leaves c as it is when accumulating.
+func Gemm(p *Pool, a, b Mat, c []float32, ldc int, accumulate bool) {
+	packed := &p.shared().packed
+	packed.Pack(p, b)
+	GemmPacked(p, a, packed, c, ldc, accumulate)
+}
+
+// GemmPacked is Gemm with b packed beforehand.
+func GemmPacked(p *Pool, a Mat, b *Packed, c []float32, ldc int, accumulate bool) {
+	a.check("a")
+	if a.Cols != b.rows {
+		panic(fmt.Sprintf("kernel: product of a [%d,%d] and b [%d,%d]", a.Rows, a.Cols, b.rows, b.cols))
+	}
+	if a.Rows == 0 || b.cols == 0 || a.Cols == 0 && accumulate {
+		return
+	}
+	if ldc < b.cols || len(c) < (a.Rows-1)*ldc+b.cols {
+		panic(fmt.Sprintf("kernel: c of %d elements, rows %d apart, is too small for [%d,%d]", len(c), ldc, a.Rows, b.cols))
+	}
+	gemmRows(p, a, b, c, ldc, nil, accumulate)
+}
+
+// gemmRows is the product behind GemmPacked and the 1x1 convolutions: bias, when
+// not nil, is added to the first block.
+func gemmRows(p *Pool, a Mat, b *Packed, c []float32, ldc int, bias []float32, accumulate bool) {
+	q := &p.shared().product
+	q.a, q.kStep, q.b, q.c, q.bias, q.accumulate = a.Data, a.ColStride, b, c, bias, accumulate
+	q.reset()
+	q.addRun(0, 0, a.Cols)
+	q.finish()
+	p.grid(a.Rows, bandRows, b.panels(), func(ws *workspace, r0, r1, p0, p1 int) {
+		aRow, cRow := grow(&ws.rows[0], r1-r0), grow(&ws.rows[1], r1-r0)
+		for i := range aRow {
+			aRow[i], cRow[i] = (r0+i)*a.RowStride, (r0+i)*ldc
+		}
+		q.run(aRow, cRow, p0, p1)
+	})
+}
+
+// grid cuts [0, rows) into bands of at most band rows and, when that gives too
+// few units for the threads, [0, panels) into groups, and runs body on each.
+func (p *Pool) grid(rows, band, panels int, body func(ws *workspace, r0, r1, p0, p1 int)) {
+	if rows == 0 {
+		return
+	}
+	want := chunksPerThread * p.Threads()
+	if p.Threads() == 1 {
+		want = 1
+	}
+	bands := (rows + band - 1) / band
+	groups := min(panels, (want+bands-1)/bands)
+	p.run(bands*groups, 1, func(ws *workspace, lo, hi int) {
+		for u := lo; u < hi; u++ {
+			i, g := u/groups, u%groups
+			body(ws, i*rows/bands, (i+1)*rows/bands, g*panels/groups, (g+1)*panels/groups)
+		}
+	})
+}
+
+// check panics when the matrix reaches past its data.
+func (m Mat) check(name string) {
+	if m.Rows > 0 && m.Cols > 0 && len(m.Data) <= (m.Rows-1)*m.RowStride+(m.Cols-1)*m.ColStride {
+		panic(fmt.Sprintf("kernel: %s of %d elements is too small for [%d,%d] with strides %d and %d",
+			name, len(m.Data), m.Rows, m.Cols, m.RowStride, m.ColStride))
+	}
+}

@@ -1,0 +1,48 @@
+package kernel
+
+import (
+	"fmt"
+	"os"
+)
+
+// LevelVariable is the environment variable that forces a Level.
+const LevelVariable = "DDPM_CPU_LEVEL"
+
+// Level names an implementation of the kernels. All levels give the same bits.
+type Level string
+
+const (
+	// LevelPortable is plain Go, on any architecture.
+	LevelPortable Level = "portable"
+	// LevelAVX2 is amd64 assembly for CPUs with AVX2 and FMA.
+	LevelAVX2 Level = "avx2"
+)
+
+// level is what this process runs, chosen once at start; levelErr says why a
+// forced level was not taken.
+var level, levelErr = chooseLevel(os.Getenv(LevelVariable), bestLevel())
+
+// ActiveLevel returns the implementation that this process uses.
+func ActiveLevel() Level { return level }
+
+// CheckLevel returns an error when DDPM_CPU_LEVEL holds a value that is unknown
+// or that this CPU or build does not have. The kernels then run at the best
+// level there is; a command should report the error and end.
+func CheckLevel() error { return levelErr }
+
+// chooseLevel resolves a forced level ("" for none) against the best one that
+// the CPU and the build have.
+func chooseLevel(forced string, best Level) (Level, error) {
+	switch Level(forced) {
+	case "", best, LevelPortable:
+		if forced == "" {
+			return best, nil
+		}
+		return Level(forced), nil
+	case LevelAVX2:
+		return best, fmt.Errorf("%s=%s: this CPU or build has no AVX2 with FMA; unset it or set it to %s",
+			LevelVariable, forced, LevelPortable)
+	}
+	return best, fmt.Errorf("%s=%q is not a known level; set it to %s or %s, or unset it",
+		LevelVariable, forced, LevelPortable, LevelAVX2)
+}

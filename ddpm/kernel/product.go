@@ -1,0 +1,116 @@
+package kernel
+
+// product is a matrix product whose A operand is found by offsets, so that the
+// same loops serve plain matrices, images read in place, and transposes:
+//
+//	C[r] = D[r] + sum over blocks of (sum over k of A[r][k]·B[k])
+//
+// A block is at most KBlock values of k, cut into segments that are regular in
+// memory. D is C itself, the bias, or nothing.
+type product struct {
+	a          []float32
+	kStep      int // elements of a between neighbouring k of a segment
+	b          *Packed
+	c          []float32
+	bias       []float32 // b.cols values, added before the first block; or nil
+	accumulate bool      // the first block too adds to c; bias is nil then
+	segs       []segment
+	ends       []int // block i is segs[ends[i-1]:ends[i]]
+	inBlock    int   // values of k in the block being built
+}
+
+// reset starts a new list of blocks.
+func (q *product) reset() {
+	q.segs, q.ends, q.inBlock = q.segs[:0], q.ends[:0], 0
+}
+
+// addRun appends n values of k: a is the offset of the first from a row's start,
+// b the row of the packed operand that it meets. Runs are cut where a block is
+// full, and joined where both operands go on without a gap.
+func (q *product) addRun(a, b, n int) {
+	for n > 0 {
+		if q.inBlock == KBlock {
+			q.endBlock()
+		}
+		m := min(n, KBlock-q.inBlock)
+		if last := len(q.segs) - 1; q.inBlock > 0 && q.segs[last].a+q.segs[last].n*q.kStep == a &&
+			q.segs[last].b+q.segs[last].n*panelCols == b*panelCols {
+			q.segs[last].n += m
+		} else {
+			q.segs = append(q.segs, segment{a, b * panelCols, m})
+		}
+		q.inBlock += m
+		a += m * q.kStep
+		b += m
+		n -= m
+	}
+}
+
+// endBlock closes the block being built.
+func (q *product) endBlock() {
+	q.ends = append(q.ends, len(q.segs))
+	q.inBlock = 0
+}
+
+// finish closes the last block. A product without terms keeps one empty block,
+// which stores D or zeros.
+func (q *product) finish() {
+	if q.inBlock > 0 || len(q.ends) == 0 {
+		q.endBlock()
+	}
+}
+
+// run computes panels [p0, p1) of the rows whose starts in a and c are given.
+func (q *product) run(aRow, cRow []int, p0, p1 int) {
+	from := 0
+	for i, end := range q.ends {
+		for p := p0; p < p1; p++ {
+			q.panel(q.segs[from:end], aRow, cRow, p, i == 0)
+		}
+		from = end
+	}
+}
+
+// panel adds one block to one panel of the given rows, tile by tile. Rows are
+// spread evenly over the tiles, since a tile of few rows wastes the most.
+func (q *product) panel(segs []segment, aRow, cRow []int, p int, first bool) {
+	b := q.b.data[p*q.b.rows*panelCols:]
+	j := p * panelCols
+	var noRows [tileRows]int
+	for tiles := (len(aRow) + tileRows - 1) / tileRows; tiles > 0; tiles-- {
+		m := (len(aRow) + tiles - 1) / tiles
+		ar, cr, dr := aRow[:m], cRow[:m], cRow[:m]
+		aRow, cRow = aRow[m:], cRow[m:]
+		c := q.c[j:]
+		d := c
+		if first && !q.accumulate {
+			d, dr = nil, noRows[:m]
+			if q.bias != nil {
+				d = q.bias[j:]
+			}
+		}
+		if cols := q.b.cols - j; cols < panelCols {
+			q.edge(segs, b, ar, c, cr, d, dr, cols)
+			continue
+		}
+		micro(q.a, ar, q.kStep, segs, b, c, cr, d, dr)
+	}
+}
+
+// edge computes a tile of fewer than panelCols columns by way of a full one.
+func (q *product) edge(segs []segment, b []float32, aRow []int, c []float32, cRow []int, d []float32, dRow []int, cols int) {
+	var tile [tileRows * panelCols]float32
+	rows := [tileRows]int{0, panelCols, 2 * panelCols, 3 * panelCols, 4 * panelCols, 5 * panelCols}
+	m := len(aRow)
+	if d == nil {
+		micro(q.a, aRow, q.kStep, segs, b, tile[:], rows[:m], nil, rows[:m])
+	} else {
+		for r, at := range dRow {
+			copy(tile[rows[r]:], d[at:at+cols])
+		}
+		micro(q.a, aRow, q.kStep, segs, b, tile[:], rows[:m], tile[:], rows[:m])
+	}
+	for r, at := range cRow {
+		copy(c[at:at+cols], tile[rows[r]:])
+	}
+}
