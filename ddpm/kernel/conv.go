@@ -20,7 +20,7 @@ func (c Conv) OutW() int { return (c.W+c.Pad+c.PadEnd-c.K)/c.Stride + 1 }
 // PackForward packs the OIHW weights w [Cout,Cin,K,K] for Forward: operand rows
 // (kh, kw, cin), columns cout.
 func (c Conv) PackForward(p *Pool, dst *Packed, w []float32) {
-	c.check()
+	c.checkWindow()
 	need("w", w, c.weights())
 	taps := c.K * c.K
 	c.pack(p, dst, c.Cin, c.Cout, func(tap int) Mat {
@@ -31,7 +31,7 @@ func (c Conv) PackForward(p *Pool, dst *Packed, w []float32) {
 // PackGradInput packs the OIHW weights w [Cout,Cin,K,K] for GradInput: operand
 // rows (kh', kw', cout) with kh' = K-1-kh and kw' = K-1-kw, columns cin.
 func (c Conv) PackGradInput(p *Pool, dst *Packed, w []float32) {
-	c.check()
+	c.checkWindow()
 	need("w", w, c.weights())
 	taps := c.K * c.K
 	c.pack(p, dst, c.Cout, c.Cin, func(tap int) Mat {
@@ -143,8 +143,16 @@ func (c Conv) pointwise() bool {
 
 // check panics when the sizes make no convolution.
 func (c Conv) check() {
-	if min(c.N, c.Pad, c.PadEnd) < 0 || min(c.Cin, c.Cout, c.K, c.Stride) < 1 || max(c.Pad, c.PadEnd) >= c.K ||
-		min(c.H, c.W)+c.Pad+c.PadEnd < c.K || min(c.H, c.W) < 1 {
+	c.checkWindow()
+	if c.N < 0 || min(c.H, c.W) < 1 || min(c.H, c.W)+c.Pad+c.PadEnd < c.K {
+		panic(fmt.Sprintf("kernel: no such convolution: %+v", c))
+	}
+}
+
+// checkWindow is the part of check that does not concern the images, which is
+// all that packing weights needs.
+func (c Conv) checkWindow() {
+	if min(c.Pad, c.PadEnd) < 0 || min(c.Cin, c.Cout, c.K, c.Stride) < 1 || max(c.Pad, c.PadEnd) >= c.K {
 		panic(fmt.Sprintf("kernel: no such convolution: %+v", c))
 	}
 }
