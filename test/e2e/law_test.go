@@ -1,0 +1,225 @@
+package e2e
+
+import (
+	"bufio"
+	"image/png"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// The law: after 60 steps every cluster has the same bits.
+func TestSameBitsWhateverTheCluster(t *testing.T) {
+	_, want := train(t, t.TempDir(), "--steps", "60", "--workers", "1", "--threads", "1").lastLine(t)
+	for _, v := range []struct {
+		name string
+		runs [][]string // one after another in one data dir
+	}{
+		{"2 workers", [][]string{{"--steps", "60", "--workers", "2", "--threads", "1"}}},
+		{"3 workers, 2 threads", [][]string{{"--steps", "60", "--workers", "3", "--threads", "2"}}},
+		{"5 workers", [][]string{{"--steps", "60", "--workers", "5", "--threads", "1"}}},
+		{"1 worker, 2 threads", [][]string{{"--steps", "60", "--workers", "1", "--threads", "2"}}},
+		{"stopped at step 31 with 3 workers, resumed with 2", [][]string{
+			{"--steps", "31", "--workers", "3", "--threads", "1"},
+			{"--steps", "60", "--workers", "2", "--threads", "2"},
+		}},
+		{"checkpoints every 7 steps", [][]string{{"--steps", "60", "--workers", "2", "--checkpoint-every", "7"}}},
+	} {
+		t.Run(v.name, func(t *testing.T) {
+			dir := t.TempDir()
+			var got string
+			for _, args := range v.runs {
+				_, got = train(t, dir, args...).lastLine(t)
+			}
+			if got != want {
+				t.Errorf("digest %s, one quiet worker has %s", got, want)
+			}
+		})
+	}
+}
+
+// Portable Go and vector kernels end with the same weights.
+func TestSameBitsOnEveryCPULevel(t *testing.T) {
+	args := []string{"--steps", "3", "--workers", "2", "--threads", "1"}
+	_, want := train(t, t.TempDir(), args...).lastLine(t)
+	_, got := trainEnv(t, []string{"DDPM_CPU_LEVEL=portable"}, t.TempDir(), args...).lastLine(t)
+	if got != want {
+		t.Errorf("portable kernels give %s, this machine's best %s", got, want)
+	}
+}
+
+// Ctrl-C makes a checkpoint at an agreed step; the next start goes on from it.
+func TestInterruptAndResume(t *testing.T) {
+	_, want := train(t, t.TempDir(), "--steps", "150", "--workers", "1").lastLine(t)
+	dir := t.TempDir()
+	cmd, stdout, _ := start(t, nil, "ddpm-coordinator",
+		"--local", "--preset", "tiny", "--data-dir", dir, "--steps", "150", "--checkpoint-every", "20", "--workers", "2", "-v")
+	cmd.Stderr = nil
+	log, err := cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var kept strings.Builder
+	interrupted := false
+	for lines := bufio.NewScanner(log); lines.Scan(); {
+		kept.WriteString(lines.Text() + "\n")
+		if !interrupted && strings.Contains(lines.Text(), "checkpoint") && strings.Contains(lines.Text(), "step=20") {
+			interrupted = true
+			if err := cmd.Process.Signal(os.Interrupt); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	err = cmd.Wait()
+	r := finish(t, cmd, err, stdout, stdout)
+	r.stderr = kept.String()
+	step, digest := r.lastLine(t)
+	if !interrupted || step == "150" && digest != want {
+		t.Fatalf("interrupted: %v; ended at step %s\n%s", interrupted, step, kept.String())
+	}
+	t.Logf("stopped at step %s", step)
+	if _, got := train(t, dir, "--steps", "150", "--workers", "3").lastLine(t); got != want {
+		t.Errorf("resumed from step %s: digest %s, a quiet run has %s", step, got, want)
+	}
+}
+
+// Workers that are started by hand join by the line that the coordinator prints.
+func TestWorkersJoinByHand(t *testing.T) {
+	_, want := train(t, t.TempDir(), "--steps", "5", "--workers", "1").lastLine(t)
+	cmd, stdout, _ := start(t, nil, "ddpm-coordinator",
+		"--preset", "tiny", "--data-dir", t.TempDir(), "--steps", "5", "--workers", "2", "--listen", "127.0.0.1:0")
+	cmd.Stderr = nil
+	log, err := cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	join := regexp.MustCompile(`ddpm-worker --join (127\.0\.0\.1:\d+)`)
+	workers := make(chan result, 2)
+	started := false
+	var kept strings.Builder
+	for lines := bufio.NewScanner(log); lines.Scan(); {
+		kept.WriteString(lines.Text() + "\n")
+		if m := join.FindStringSubmatch(lines.Text()); m != nil && !started {
+			started = true
+			for range 2 {
+				go func() { workers <- run(t, nil, "ddpm-worker", "--join", m[1], "--threads", "1") }()
+			}
+		}
+	}
+	err = cmd.Wait()
+	r := finish(t, cmd, err, stdout, stdout)
+	r.stderr = kept.String()
+	if !started {
+		t.Fatalf("no line says how to join:\n%s", kept.String())
+	}
+	if _, got := r.lastLine(t); got != want {
+		t.Errorf("digest %s, a quiet run has %s", got, want)
+	}
+	for range 2 {
+		if w := <-workers; w.code != 0 {
+			t.Errorf("a worker ended with %d:\n%s", w.code, w.stderr)
+		}
+	}
+}
+
+// A worker killed without warning ends the run with a reason, and the newest
+// checkpoint carries the next start to the same bits.
+func TestLostWorkerLeavesAUsableCheckpoint(t *testing.T) {
+	_, want := train(t, t.TempDir(), "--steps", "120", "--workers", "1").lastLine(t)
+	dir := t.TempDir()
+	cmd, stdout, _ := start(t, nil, "ddpm-coordinator",
+		"--local", "--preset", "tiny", "--data-dir", dir, "--steps", "100000", "--checkpoint-every", "20", "--workers", "3", "-v")
+	cmd.Stderr = nil
+	log, err := cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var kept strings.Builder
+	killed := false
+	for lines := bufio.NewScanner(log); lines.Scan(); {
+		kept.WriteString(lines.Text() + "\n")
+		if !killed && strings.Contains(lines.Text(), "checkpoint") && strings.Contains(lines.Text(), "step=20") {
+			killed = true
+			if err := syscall.Kill(aChild(t, cmd.Process.Pid), syscall.SIGKILL); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	err = cmd.Wait()
+	r := finish(t, cmd, err, stdout, stdout)
+	if r.code != 1 || !strings.Contains(kept.String(), "lost") {
+		t.Fatalf("exit code %d after a worker was killed (%v):\n%s", r.code, killed, kept.String())
+	}
+	if _, got := train(t, dir, "--steps", "120", "--workers", "2").lastLine(t); got != want {
+		t.Errorf("resumed: digest %s, a quiet run has %s", got, want)
+	}
+}
+
+// aChild returns the process id of a child of the process.
+func aChild(t *testing.T, parent int) int {
+	t.Helper()
+	children, err := childrenOf(parent)
+	if err != nil || len(children) == 0 {
+		t.Fatalf("no children of %d: %v", parent, err)
+	}
+	return children[0]
+}
+
+// A checkpoint holds a picture, and ddpmctl reads what the coordinator wrote.
+func TestCheckpointIsComplete(t *testing.T) {
+	dir := t.TempDir()
+	_, want := train(t, dir, "--steps", "4", "--workers", "2", "--run", "a").lastLine(t)
+	folder := filepath.Join(dir, "runs", "a", "checkpoints", "step-00000004")
+	for _, rel := range []string{
+		"model_index.json", "unet/config.json", "unet/diffusion_pytorch_model.safetensors", "scheduler/scheduler_config.json",
+		"state/part-00000-of-00002.safetensors", "state/part-00001-of-00002.safetensors", "manifest.json", "samples.png",
+	} {
+		if _, err := os.Stat(filepath.Join(folder, rel)); err != nil {
+			t.Error(err)
+		}
+	}
+	checkPNG(t, filepath.Join(folder, "samples.png"))
+
+	d := run(t, nil, "ddpmctl", "digest", "--storage", dir, "--run", "a")
+	if wantLine := "run a: step 4 digest " + want + "\n"; d.stdout != wantLine {
+		t.Errorf("ddpmctl digest printed %q, want %q\n%s", d.stdout, wantLine, d.stderr)
+	}
+	var pictures [2][]byte
+	for i, threads := range []string{"1", "2"} {
+		out := filepath.Join(t.TempDir(), "out.png")
+		r := run(t, nil, "ddpmctl", "sample", "--storage", dir, "--run", "a", "--n", "5", "--seed", "7",
+			"--sampler", "ddim", "--steps", "3", "--eta", "1", "--threads", threads, "--out", out)
+		if r.code != 0 {
+			t.Fatalf("ddpmctl sample: %s", r.stderr)
+		}
+		checkPNG(t, out)
+		pictures[i], _ = os.ReadFile(out)
+	}
+	if string(pictures[0]) != string(pictures[1]) {
+		t.Error("the pictures depend on the threads")
+	}
+}
+
+func checkPNG(t *testing.T, path string) {
+	t.Helper()
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := png.Decode(f); err != nil {
+		t.Errorf("%s: %v", path, err)
+	}
+}
