@@ -27,7 +27,8 @@ SEED = 20200619
 
 # Keys of "config" are those of unet.Config's JSON. Between them the cases have
 # attention at the coarsest, a middle and the finest level, odd sizes, widths
-# that no vector length divides, one to three images, and dropout.
+# that no vector length divides, one to three images, an epsilon that cannot be
+# overlooked, and dropout.
 CASES = [
     dict(
         name="attention at the coarsest level",
@@ -41,7 +42,9 @@ CASES = [
     ),
     dict(
         name="attention at every level, odd sizes",
-        config=dict(size=10, in_channels=2, channels=[12, 20], res_blocks=1, attention=[10, 5], groups=4),
+        config=dict(
+            size=10, in_channels=2, channels=[12, 20], res_blocks=1, attention=[10, 5], groups=4, norm_eps=0.01
+        ),
         t=[500],
     ),
     dict(
