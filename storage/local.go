@@ -103,7 +103,16 @@ func (l *local) List(ctx context.Context, prefix string) ([]Info, error) {
 	if err != nil {
 		return nil, l.fail("list", prefix, err)
 	}
-	var infos []Info
+	infos, err := walk(ctx, base, folder, prefix)
+	if err != nil {
+		return nil, l.fail("list", prefix, err)
+	}
+	slices.SortFunc(infos, func(a, b Info) int { return strings.Compare(a.Key, b.Key) })
+	return infos, nil
+}
+
+// walk finds the objects with prefix below base, the directory of folder.
+func walk(ctx context.Context, base, folder, prefix string) (infos []Info, err error) {
 	err = filepath.WalkDir(base, func(name string, d fs.DirEntry, err error) error {
 		// What goes away during the walk was not there.
 		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
@@ -129,11 +138,7 @@ func (l *local) List(ctx context.Context, prefix string) ([]Info, error) {
 		}
 		return err
 	})
-	if err != nil {
-		return nil, l.fail("list", prefix, err)
-	}
-	slices.SortFunc(infos, func(a, b Info) int { return strings.Compare(a.Key, b.Key) })
-	return infos, nil
+	return infos, err
 }
 
 func (l *local) Delete(ctx context.Context, key string) error {
@@ -168,9 +173,13 @@ func (l *local) prune(key string) {
 // cause is the system's own words for a failure, where the operation and the
 // object are named by the caller.
 func cause(err error) error {
-	var errno syscall.Errno
-	if errors.As(err, &errno) {
-		return errno
+	var path *fs.PathError
+	var link *os.LinkError
+	switch {
+	case errors.As(err, &path):
+		return path.Err
+	case errors.As(err, &link):
+		return link.Err
 	}
 	return err
 }

@@ -30,7 +30,8 @@ func (l *local) PutIfAbsent(ctx context.Context, key string, r io.Reader, size i
 		if err != nil {
 			return fmt.Errorf("can't link, which create-only needs: %w", cause(err))
 		}
-		return os.Remove(temp)
+		_ = os.Remove(temp) // hidden, and swept one day
+		return nil
 	})
 	if err != nil {
 		return Info{}, l.fail("put if absent", key, err)
@@ -75,10 +76,7 @@ func (l *local) write(ctx context.Context, key string, r io.Reader, size int64, 
 
 // fill copies size bytes to a file, sees them on disk, and closes it.
 func fill(ctx context.Context, f *os.File, r io.Reader, size int64) (fs.FileInfo, error) {
-	_, err := io.CopyN(f, contextReader{ctx, r}, size)
-	if errors.Is(err, io.EOF) {
-		err = fmt.Errorf("fewer than the announced %d bytes came: %w", size, io.ErrUnexpectedEOF)
-	}
+	_, err := io.Copy(f, &sized{ctx: ctx, r: r, size: size, left: size})
 	if err == nil {
 		err = f.Sync()
 	}
@@ -87,19 +85,6 @@ func fill(ctx context.Context, f *os.File, r io.Reader, size int64) (fs.FileInfo
 		st, err = f.Stat()
 	}
 	return st, errors.Join(err, f.Close())
-}
-
-// contextReader stops reading when its context is over.
-type contextReader struct {
-	ctx context.Context
-	r   io.Reader
-}
-
-func (c contextReader) Read(p []byte) (int, error) {
-	if err := c.ctx.Err(); err != nil {
-		return 0, err
-	}
-	return c.r.Read(p)
 }
 
 // createTemp makes a temporary file in dir, and dir. A Delete beside it may remove

@@ -69,11 +69,14 @@ func (s *s3) String() string { return s.loc.String() }
 // fail names the operation and the object, and turns the server's codes into the
 // package's errors.
 func (s *s3) fail(op, key string, err error) error {
-	switch minio.ToErrorResponse(err).Code {
-	case minio.NoSuchKey:
-		err = ErrNotFound
-	case minio.PreconditionFailed:
-		err = ErrExists
+	var answer minio.ErrorResponse
+	if errors.As(err, &answer) {
+		switch answer.Code {
+		case minio.NoSuchKey:
+			err = ErrNotFound
+		case minio.PreconditionFailed:
+			err = ErrExists
+		}
 	}
 	return fmt.Errorf("storage %s: %s %s: %w", s, op, key, err)
 }
@@ -135,16 +138,13 @@ func (s *s3) put(ctx context.Context, key string, r io.Reader, size int64, opts 
 	if err := checkKey(key); err != nil {
 		return Info{}, err
 	}
+	r = &sized{ctx: ctx, r: r, size: size, left: size}
 	if size <= wholePut {
 		body := make([]byte, size)
-		if _, err := io.ReadFull(r, body); errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-			return Info{}, fmt.Errorf("fewer than the announced %d bytes came: %w", size, io.ErrUnexpectedEOF)
-		} else if err != nil {
+		if _, err := io.ReadFull(r, body); err != nil {
 			return Info{}, err
 		}
 		r = bytes.NewReader(body)
-	} else {
-		r = io.LimitReader(r, size)
 	}
 	up, err := s.client.Client.PutObject(ctx, s.loc.bucket, s.object(key), r, size, opts)
 	if err != nil {

@@ -26,9 +26,10 @@ type Info struct {
 	ModTime time.Time // zero where a server did not say
 }
 
-// Store keeps objects. All methods may be called concurrently. Errors name the
-// Store, the operation and the key, and wrap ErrNotFound or ErrExists where they
-// say so.
+// Store keeps objects. All methods may be called concurrently. A key that is the
+// folder of another one (a beside a/b) is not for every Store. Errors name the
+// Store, the operation and the key, and wrap ErrNotFound or ErrExists where the
+// method says so.
 type Store interface {
 	// Get opens a whole object. The caller closes the reader. ErrNotFound.
 	Get(ctx context.Context, key string) (io.ReadCloser, Info, error)
@@ -93,4 +94,29 @@ func checkPrefix(prefix string) error {
 // hidden reports whether a key is temporary.
 func hidden(key string) bool {
 	return strings.HasPrefix(key, tempPrefix) || strings.Contains(key, "/"+tempPrefix)
+}
+
+// sized reads the content of a Put: size bytes, or an error that is no end of file.
+type sized struct {
+	ctx        context.Context
+	r          io.Reader
+	size, left int64
+}
+
+func (s *sized) Read(p []byte) (int, error) {
+	if err := s.ctx.Err(); err != nil {
+		return 0, err
+	}
+	if s.left == 0 {
+		return 0, io.EOF
+	}
+	n, err := s.r.Read(p[:min(int64(len(p)), s.left)])
+	s.left -= int64(n)
+	if s.left == 0 {
+		return n, nil // what else the reader says is not about the content
+	}
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		err = fmt.Errorf("%d bytes came of the announced %d: %w", s.size-s.left, s.size, io.ErrUnexpectedEOF)
+	}
+	return n, err
 }

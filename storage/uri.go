@@ -64,6 +64,9 @@ func (l location) String() string {
 
 var schemeRE = regexp.MustCompile(`^([A-Za-z][A-Za-z0-9+.-]*)://`)
 
+// bucketRE is S3's rule for the names of buckets.
+var bucketRE = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$`)
+
 const s3Form = "s3://bucket/prefix?endpoint=host:port&region=name&insecure=true"
 
 func parse(uri string) (location, error) {
@@ -81,7 +84,7 @@ func parse(uri string) (location, error) {
 	case "file":
 		path, err := url.PathUnescape(rest)
 		if err != nil || !strings.HasPrefix(strings.TrimPrefix(path, "localhost"), "/") {
-			return location{}, fmt.Errorf("storage %s: want file:///absolute/path", uri)
+			return location{}, errors.New("storage: a file URI is file:///absolute/path")
 		}
 		return parsePath(strings.TrimPrefix(path, "localhost"))
 	case "s3":
@@ -101,14 +104,14 @@ func parsePath(path string) (location, error) {
 // parseS3 parses what follows s3://. Its errors never repeat the URI, since that
 // may hold a password.
 func parseS3(rest string) (location, error) {
-	if strings.Contains(rest, "@") {
+	if decoded, err := url.PathUnescape(rest); err != nil || strings.Contains(decoded, "@") {
 		return location{}, errors.New("storage: an S3 URI holds no user or password, since it is logged; " +
 			"set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the environment and write " + s3Form)
 	}
 	address, query, _ := strings.Cut(rest, "?")
 	bucket, prefix, _ := strings.Cut(address, "/")
-	if bucket == "" || strings.ContainsAny(bucket, ":%#") || strings.Contains(prefix, "#") {
-		return location{}, errors.New("storage: can't read the S3 URI; write " + s3Form)
+	if !bucketRE.MatchString(bucket) {
+		return location{}, errors.New("storage: the S3 URI has no valid bucket name; write " + s3Form)
 	}
 	prefix, err := url.PathUnescape(strings.Trim(prefix, "/"))
 	if err == nil && prefix != "" {
@@ -118,7 +121,10 @@ func parseS3(rest string) (location, error) {
 		return location{}, fmt.Errorf("storage s3://%s: the prefix is no path: %w", bucket, err)
 	}
 	loc := location{bucket: bucket, prefix: prefix}
-	return loc, loc.setOptions(query)
+	if err := loc.setOptions(query); err != nil {
+		return location{}, err
+	}
+	return loc, nil
 }
 
 func (l *location) setOptions(query string) error {

@@ -84,7 +84,10 @@ func List(ctx context.Context, st storage.Store, run string) ([]Manifest, []Skip
 	})
 	slices.Reverse(all)
 	slices.Reverse(skipped)
-	return all, skipped, err
+	if !errors.Is(err, ErrNone) {
+		return nil, skipped, err
+	}
+	return all, skipped, nil
 }
 
 // Newest returns a run's newest complete checkpoint, as List counts complete, and
@@ -99,15 +102,11 @@ func Newest(ctx context.Context, st storage.Store, run string) (Manifest, []Skip
 // Skipped checkpoints are returned newest first, also beside an error. ErrNone
 // where nothing could be loaded.
 func NewestLoadable(ctx context.Context, st storage.Store, run string, load func(Manifest) error) (Manifest, []Skipped, error) {
-	m, skipped, err := newest(ctx, st, run, func(m Manifest) (bool, error) { return true, load(m) })
-	if err == nil && m.Parts == 0 {
-		err = fmt.Errorf("storage %s: run %s has %w", st, run, ErrNone)
-	}
-	return m, skipped, err
+	return newest(ctx, st, run, func(m Manifest) (bool, error) { return true, load(m) })
 }
 
 // newest visits a run's complete checkpoints from the newest on, until visit says
-// that it is the one.
+// that it is the one. ErrNone where it never does.
 func newest(ctx context.Context, st storage.Store, run string, visit func(Manifest) (bool, error)) (Manifest, []Skipped, error) {
 	if err := ValidRunName(run); err != nil {
 		return Manifest{}, nil, err
@@ -132,7 +131,7 @@ func newest(ctx context.Context, st storage.Store, run string, visit func(Manife
 			return m, skipped, nil
 		}
 	}
-	return Manifest{}, skipped, nil
+	return Manifest{}, skipped, fmt.Errorf("storage %s: run %s has %w", st, run, ErrNone)
 }
 
 // At returns the checkpoint after step steps. storage.ErrNotFound where the run

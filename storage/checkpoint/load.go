@@ -117,7 +117,7 @@ func (l *loader) claim(h safetensors.Header) (offset, n int64, err error) {
 
 // complete says where the parts leave a gap, if anywhere.
 func (l *loader) complete() error {
-	slices.SortFunc(l.ranges, func(a, b [2]int64) int { return int(a[0] - b[0]) })
+	slices.SortFunc(l.ranges, func(a, b [2]int64) int { return slices.Compare(a[:], b[:]) })
 	var end int64
 	for _, r := range append(l.ranges, [2]int64{l.manifest.Params, l.manifest.Params}) {
 		if r[0] != end {
@@ -186,7 +186,8 @@ func readObject(ctx context.Context, st storage.Store, m Manifest, rel string, r
 		return fmt.Errorf("%s: %w: it has %d bytes, the manifest says %d", key, ErrCorrupt, info.Size, o.Size)
 	}
 	hash := sha256.New()
-	if err := read(io.TeeReader(contextReader{ctx, body}, hash), o.Size); errors.Is(err, safetensors.ErrFormat) {
+	content := &exactReader{ctx: ctx, r: body, left: o.Size}
+	if err := read(io.TeeReader(content, hash), o.Size); errors.Is(err, safetensors.ErrFormat) {
 		return fmt.Errorf("%s: %w: %w", key, ErrCorrupt, err)
 	} else if err != nil {
 		return fmt.Errorf("%s: %w", key, err)
@@ -197,15 +198,23 @@ func readObject(ctx context.Context, st storage.Store, m Manifest, rel string, r
 	return nil
 }
 
-// contextReader stops reading when its context is over.
-type contextReader struct {
-	ctx context.Context
-	r   io.Reader
+// exactReader reads an object of a known size. A reader that ends before is a
+// failure to read, such as a lost connection, and not the end of the content: the
+// object in the Store may be well.
+type exactReader struct {
+	ctx  context.Context
+	r    io.Reader
+	left int64
 }
 
-func (c contextReader) Read(p []byte) (int, error) {
-	if err := c.ctx.Err(); err != nil {
+func (e *exactReader) Read(p []byte) (int, error) {
+	if err := e.ctx.Err(); err != nil {
 		return 0, err
 	}
-	return c.r.Read(p)
+	n, err := e.r.Read(p)
+	e.left -= int64(n)
+	if e.left > 0 && (errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)) {
+		err = fmt.Errorf("the Store stopped giving it %d bytes before its end", e.left)
+	}
+	return n, err
 }

@@ -91,23 +91,35 @@ func (l *MetricsLog) Flush(ctx context.Context) error {
 	if len(pending) == 0 {
 		return nil
 	}
+	if err := l.store(ctx, pending); err != nil {
+		return err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.pending = slices.Clone(l.pending[len(pending):])
+	return nil
+}
+
+// store writes the object anew: what stays of it, and the pending lines.
+func (l *MetricsLog) store(ctx context.Context, pending []byte) error {
 	var content io.Reader = bytes.NewReader(pending)
-	size := l.kept + int64(len(pending))
 	if l.kept > 0 {
 		old, err := l.st.GetRange(ctx, l.key, 0, l.kept)
-		if err != nil {
+		switch {
+		case errors.Is(err, storage.ErrNotFound):
+			l.kept = 0 // someone deleted it; what comes is kept nevertheless
+		case err != nil:
 			return err
+		default:
+			content = io.MultiReader(old, content)
+			defer old.Close() //nolint:errcheck // it was only read
 		}
-		defer old.Close()
-		content = io.MultiReader(old, content)
 	}
+	size := l.kept + int64(len(pending))
 	if _, err := l.st.Put(ctx, l.key, content, size, "application/jsonl"); err != nil {
 		return err
 	}
 	l.kept = size
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.pending = slices.Clone(l.pending[len(pending):])
 	return nil
 }
 

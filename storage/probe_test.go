@@ -1,0 +1,185 @@
+package storage
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestProbeLeavesNoDirectory(t *testing.T) {
+	dir := t.TempDir()
+	if err := Probe(t.Context(), open(t, filepath.Join(dir, "new", "er"))); err != nil {
+		t.Fatal(err)
+	}
+	if got := tree(t, dir); got != "" {
+		t.Errorf("a good probe left %s", got)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := Probe(ctx, open(t, filepath.Join(dir, "new", "er"))); !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+	if got := tree(t, dir); got != "" {
+		t.Errorf("a failed probe left %s", got)
+	}
+}
+
+func TestProbeLocalErrors(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "file"), nil, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	below := filepath.Join(dir, "file", "below")
+	sealed := filepath.Join(dir, "sealed")
+	if err := os.Mkdir(sealed, 0o555); err != nil {
+		t.Fatal(err)
+	}
+	tests := []struct{ root, want string }{
+		{below, "storage " + below + ": can't write: not a directory; choose another --storage or --data-dir"},
+		{sealed, "storage " + sealed + ": can't write: permission denied; choose another --storage or --data-dir"},
+		{sealed + "/new", "storage " + sealed + "/new: can't write: permission denied; choose another --storage or --data-dir"},
+	}
+	for _, test := range tests {
+		if os.Geteuid() == 0 && strings.Contains(test.want, "permission") {
+			continue // root may write anywhere
+		}
+		err := Probe(t.Context(), open(t, test.root))
+		if err == nil || err.Error() != test.want {
+			t.Errorf("got  %v\nwant %s", err, test.want)
+		}
+	}
+	if got := tree(t, dir); got != "file sealed/" {
+		t.Errorf("left %s", got)
+	}
+}
+
+func TestProbeSweeps(t *testing.T) {
+	dir := t.TempDir()
+	st := open(t, dir)
+	put(t, st, "a/k", "x")
+	for name, age := range map[string]time.Duration{"a/" + tempPrefix + "old": 2 * staleAfter, tempPrefix + "new": 0, "a/old": 2 * staleAfter} {
+		name = filepath.Join(dir, name)
+		when := time.Now().Add(-age)
+		if err := errors.Join(os.WriteFile(name, nil, 0o666), os.Chtimes(name, when, when)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := Probe(t.Context(), st); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := tree(t, dir), tempPrefix+"new a/ a/k a/old"; got != want {
+		t.Errorf("left %s, want %s", got, want)
+	}
+}
+
+// faulty is a Store that breaks one promise.
+type faulty struct {
+	Store
+	replaces bool
+	content  string
+}
+
+func (f faulty) PutIfAbsent(ctx context.Context, key string, r io.Reader, size int64, contentType string) (Info, error) {
+	if f.replaces {
+		return f.Put(ctx, key, r, size, contentType)
+	}
+	return f.Store.PutIfAbsent(ctx, key, r, size, contentType)
+}
+
+func (f faulty) Get(ctx context.Context, key string) (io.ReadCloser, Info, error) {
+	if f.content != "" {
+		return io.NopCloser(strings.NewReader(f.content)), Info{}, nil
+	}
+	return f.Store.Get(ctx, key)
+}
+
+func TestProbeFindsBrokenPromises(t *testing.T) {
+	for want, st := range map[string]faulty{
+		"it let a second writer replace": {replaces: true},
+		"it did not give back":           {content: "something else"},
+	} {
+		dir := t.TempDir()
+		st.Store = open(t, dir)
+		if err := Probe(t.Context(), st); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want %s", err, want)
+		}
+		if got := tree(t, dir); got != "" {
+			t.Errorf("left %s", got)
+		}
+	}
+}
+
+func TestProbeS3Errors(t *testing.T) {
+	fake := startFakeS3(t)
+	options := "?endpoint=" + fake.address + "&insecure=true&region=us-east-1"
+	refuse := func(status int, code string) func(http.ResponseWriter, *http.Request) bool {
+		return func(w http.ResponseWriter, _ *http.Request) bool {
+			s3Error(w, status, code)
+			return true
+		}
+	}
+	tests := map[string]struct {
+		uri    string
+		answer func(http.ResponseWriter, *http.Request) bool
+		want   []string
+	}{
+		"no bucket": {uri: "s3://other" + options, want: []string{"can't write", "create the bucket other"}},
+		"denied": {uri: "s3://bucket" + options, answer: refuse(http.StatusForbidden, "AccessDenied"),
+			want: []string{"can't write", "AWS_ACCESS_KEY_ID"}},
+		"no conditional writes": {uri: "s3://bucket" + options, want: []string{"second writer", "If-None-Match"},
+			answer: func(_ http.ResponseWriter, r *http.Request) bool {
+				r.Header.Del("If-None-Match")
+				return false
+			}},
+		"only writes": {uri: "s3://bucket" + options, want: []string{"can't list", "what they may do in the bucket bucket"},
+			answer: func(w http.ResponseWriter, r *http.Request) bool {
+				return r.URL.Query().Has("list-type") && refuse(http.StatusForbidden, "AccessDenied")(w, r)
+			}},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			fake.answer = test.answer
+			err := Probe(t.Context(), open(t, test.uri))
+			if err == nil {
+				t.Fatal("no error")
+			}
+			for _, want := range append(test.want, "storage s3://") {
+				if !strings.Contains(err.Error(), want) {
+					t.Errorf("%q lacks %q", err, want)
+				}
+			}
+			if strings.Contains(err.Error(), "\n") {
+				t.Errorf("%q has several lines", err)
+			}
+			if len(fake.objects) != 0 {
+				t.Errorf("left %d objects", len(fake.objects))
+			}
+		})
+	}
+}
+
+func TestProbeNoServer(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := l.Addr().String()
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("AWS_ACCESS_KEY_ID", "test")
+	t.Setenv("AWS_SECRET_ACCESS_KEY", "not-a-secret")
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond) // or minio-go tries for long
+	defer cancel()
+	err = Probe(ctx, open(t, "s3://bucket?insecure=true&region=us-east-1&endpoint="+address))
+	if err == nil || !strings.Contains(err.Error(), "reachable") {
+		t.Errorf("got %v", err)
+	}
+}
