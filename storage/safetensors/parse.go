@@ -38,6 +38,15 @@ func parseHeader(text []byte) (Header, error) {
 
 type parser struct{ dec *json.Decoder }
 
+// token is Decoder.Token within the header, where an end comes too soon.
+func (p parser) token() (json.Token, error) {
+	tok, err := p.dec.Token()
+	if errors.Is(err, io.EOF) {
+		err = io.ErrUnexpectedEOF
+	}
+	return tok, err
+}
+
 // object reads an object whose keys differ; value reads what follows a key.
 func (p parser) object(value func(key string) error) error {
 	if err := p.delim('{'); err != nil {
@@ -97,7 +106,7 @@ func (p parser) numbers() ([]int64, error) {
 	}
 	list := []int64{}
 	for p.dec.More() {
-		tok, err := p.dec.Token()
+		tok, err := p.token()
 		if err != nil {
 			return nil, err
 		}
@@ -115,7 +124,7 @@ func (p parser) numbers() ([]int64, error) {
 }
 
 func (p parser) text() (string, error) {
-	tok, err := p.dec.Token()
+	tok, err := p.token()
 	if err != nil {
 		return "", err
 	}
@@ -127,7 +136,7 @@ func (p parser) text() (string, error) {
 }
 
 func (p parser) delim(want json.Delim) error {
-	tok, err := p.dec.Token()
+	tok, err := p.token()
 	if err != nil {
 		return err
 	}
