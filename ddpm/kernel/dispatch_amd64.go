@@ -1,0 +1,231 @@
+//go:build !purego
+
+package kernel
+
+import (
+	"math"
+
+	"golang.org/x/sys/cpu"
+)
+
+//go:generate go -C _asm run . -out ../kernel_amd64.s -stubs ../kernel_stubs_amd64.go -pkg kernel
+
+// The functions here run the assembly on whole vectors and the portable code on
+// what is left. Their arguments are as for the portable functions, and their
+// callers have checked the lengths, which the assembly cannot.
+
+// useAVX2 is whether the assembly runs.
+var useAVX2 = level == LevelAVX2
+
+// bestLevel returns the best level of this CPU and build.
+func bestLevel() Level {
+	if cpu.X86.HasAVX2 && cpu.X86.HasFMA {
+		return LevelAVX2
+	}
+	return LevelPortable
+}
+
+// whole returns how many of n values the assembly takes: whole vectors of 8.
+func whole(n int) int {
+	if useAVX2 {
+		return n &^ 7
+	}
+	return 0
+}
+
+func micro(a []float32, aRow []int, kStep int, segs []segment, b, c []float32, cRow []int, d []float32, dRow []int) {
+	if !useAVX2 || len(segs) == 0 {
+		microPortable(a, aRow, kStep, segs, b, c, cRow, d, dRow)
+		return
+	}
+	pa, pb, pc, ar, cr, dr, sg := &a[0], &b[0], &c[0], &aRow[0], &cRow[0], &dRow[0], &segs[0].a
+	var pd *float32
+	if d != nil {
+		pd = &d[0]
+	}
+	switch len(aRow) {
+	case 1:
+		micro1AVX2(pa, ar, kStep, sg, len(segs), pb, pc, cr, pd, dr)
+	case 2:
+		micro2AVX2(pa, ar, kStep, sg, len(segs), pb, pc, cr, pd, dr)
+	case 3:
+		micro3AVX2(pa, ar, kStep, sg, len(segs), pb, pc, cr, pd, dr)
+	case 4:
+		micro4AVX2(pa, ar, kStep, sg, len(segs), pb, pc, cr, pd, dr)
+	case 5:
+		micro5AVX2(pa, ar, kStep, sg, len(segs), pb, pc, cr, pd, dr)
+	case 6:
+		micro6AVX2(pa, ar, kStep, sg, len(segs), pb, pc, cr, pd, dr)
+	}
+}
+
+func expTo(dst, x []float32) {
+	n := whole(len(x))
+	if n > 0 {
+		expAVX2(&dst[0], &x[0], n)
+	}
+	expPortable(dst[n:], x[n:])
+}
+
+func silu(dst, x []float32) {
+	n := whole(len(x))
+	if n > 0 {
+		siluAVX2(&dst[0], &x[0], n)
+	}
+	siluPortable(dst[n:], x[n:])
+}
+
+func siluGrad(dx, dy, x []float32) {
+	n := whole(len(x))
+	if n > 0 {
+		siluGradAVX2(&dx[0], &dy[0], &x[0], n)
+	}
+	siluGradPortable(dx[n:], dy[n:], x[n:])
+}
+
+func add(dst, a, b []float32) {
+	n := whole(len(dst))
+	if n > 0 {
+		addAVX2(&dst[0], &a[0], &b[0], n)
+	}
+	addPortable(dst[n:], a[n:], b[n:])
+}
+
+func scale(dst []float32, s float32) {
+	n := whole(len(dst))
+	if n > 0 {
+		scaleAVX2(&dst[0], s, n)
+	}
+	scalePortable(dst[n:], s)
+}
+
+func axpy(dst []float32, s float32, x []float32) {
+	n := whole(len(dst))
+	if n > 0 {
+		axpyAVX2(&dst[0], s, &x[0], n)
+	}
+	axpyPortable(dst[n:], s, x[n:])
+}
+
+func addRow(x, row []float32, rows, cols int) {
+	n := whole(cols)
+	if n > 0 && rows > 0 {
+		addRowAVX2(&x[0], &row[0], rows, n, cols)
+	}
+	addRowPortable(x, row, rows, cols, n)
+}
+
+func colSumTo(dst, x []float32, rows, cols int) {
+	n := whole(cols)
+	if n > 0 {
+		colSumToAVX2(&dst[0], &x[0], rows, n, cols)
+	}
+	colSumToPortable(dst, x, rows, cols, n)
+}
+
+func rowMax(x []float32) float32 {
+	top := float32(math.Inf(-1))
+	n := whole(len(x))
+	if n > 0 {
+		lanes := [8]float32{top, top, top, top, top, top, top, top}
+		rowMaxAVX2(&lanes[0], &x[0], n)
+		top = rowMaxPortable(lanes[:], top)
+	}
+	return rowMaxPortable(x[n:], top)
+}
+
+func expSum(lanes *[8]float32, x []float32, m, s float32) {
+	n := whole(len(x))
+	if n > 0 {
+		expSumAVX2(&lanes[0], &x[0], n, m, s)
+	}
+	expSumPortable(lanes, x[n:], m, s)
+}
+
+func dotLanes(lanes *[8]float32, a, b []float32) {
+	n := whole(len(a))
+	if n > 0 {
+		dotLanesAVX2(&lanes[0], &a[0], &b[0], n)
+	}
+	dotLanesPortable(lanes, a[n:], b[n:])
+}
+
+func softmaxGradApply(dx, dy, y []float32, sum, s float32) {
+	n := whole(len(y))
+	if n > 0 {
+		softmaxGradApplyAVX2(&dx[0], &dy[0], &y[0], n, sum, s)
+	}
+	softmaxGradApplyPortable(dx[n:], dy[n:], y[n:], sum, s)
+}
+
+func squareSums(dst, x, mean []float32, rows, cols int) {
+	n := whole(cols)
+	if n > 0 {
+		squareSumsAVX2(&dst[0], &x[0], &mean[0], rows, n, cols)
+	}
+	squareSumsPortable(dst, x, mean, rows, cols, n)
+}
+
+func widenAdd(dst []float64, src []float32) {
+	n := whole(len(src))
+	if n > 0 {
+		widenAddAVX2(&dst[0], &src[0], n)
+	}
+	widenAddPortable(dst[n:], src[n:])
+}
+
+func normalize(y, x []float32, r normRows) {
+	n := whole(r.cols)
+	if n > 0 {
+		normalizeAVX2(&y[0], &x[0], &r.mean[0], &r.factor[0], &r.beta[0], r.rows, n, r.cols)
+	}
+	normalizePortable(y, x, r, n)
+}
+
+func normalizeSiLU(y, x []float32, r normRows) {
+	n := whole(r.cols)
+	if n > 0 {
+		normalizeSiLUAVX2(&y[0], &x[0], &r.mean[0], &r.factor[0], &r.beta[0], r.rows, n, r.cols)
+	}
+	normalizeSiLUPortable(y, x, r, n)
+}
+
+func gradSiLU(dz, dy, x []float32, r normRows) {
+	n := whole(r.cols)
+	if n > 0 {
+		gradSiLUAVX2(&dz[0], &dy[0], &x[0], &r.mean[0], &r.factor[0], &r.beta[0], r.rows, n, r.cols)
+	}
+	gradSiLUPortable(dz, dy, x, r, n)
+}
+
+func gradSums(s1, s2, dz, x []float32, r normRows) {
+	n := whole(r.cols)
+	if n > 0 {
+		gradSumsAVX2(&s1[0], &s2[0], &dz[0], &x[0], &r.mean[0], r.rows, n, r.cols)
+	}
+	gradSumsPortable(s1, s2, dz, x, r, n)
+}
+
+func gradApply(dx, dz, x []float32, r normRows, q, add []float32) {
+	n := whole(r.cols)
+	if n > 0 {
+		gradApplyAVX2(&dx[0], &dz[0], &x[0], &r.mean[0], &r.factor[0], &q[0], &add[0], r.rows, n, r.cols)
+	}
+	gradApplyPortable(dx, dz, x, r, q, add, n)
+}
+
+func adam(w, m, v, ema, g []float32, k *adamFactors) {
+	n := whole(len(w))
+	if n > 0 {
+		adamAVX2(&w[0], &m[0], &v[0], &ema[0], &g[0], &k.scale, n)
+	}
+	adamPortable(w[n:], m[n:], v[n:], ema[n:], g[n:], k)
+}
+
+func squareLanes(lanes *[8]float64, x []float32) {
+	n := whole(len(x))
+	if n > 0 {
+		squareLanesAVX2(&lanes[0], &x[0], n)
+	}
+	squareLanesPortable(lanes, x[n:])
+}
