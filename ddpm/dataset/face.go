@@ -1,0 +1,85 @@
+package dataset
+
+import (
+	"fmt"
+
+	"golang.org/x/image/font/gofont/gobold"
+	"golang.org/x/image/font/gofont/gobolditalic"
+	"golang.org/x/image/font/gofont/goitalic"
+	"golang.org/x/image/font/gofont/gomedium"
+	"golang.org/x/image/font/gofont/gomediumitalic"
+	"golang.org/x/image/font/gofont/gomono"
+	"golang.org/x/image/font/gofont/gomonobold"
+	"golang.org/x/image/font/gofont/gomonobolditalic"
+	"golang.org/x/image/font/gofont/gomonoitalic"
+	"golang.org/x/image/font/gofont/goregular"
+	"golang.org/x/image/font/sfnt"
+	"golang.org/x/image/math/fixed"
+)
+
+// face is one font's digits, and how much thinner and thicker its strokes may be
+// drawn, in font units on each side.
+type face struct {
+	name          string
+	thin, thicken int64
+	digits        [classes]outline
+}
+
+// loadFaces reads the digits of the Go fonts. The order is part of the generator.
+// The small capitals are left out: their digits are those of the plain faces.
+func loadFaces() ([]face, error) {
+	faces := []face{
+		{name: "regular", thin: 15, thicken: 45},
+		{name: "medium", thin: 25, thicken: 35},
+		{name: "bold", thin: 45, thicken: 20},
+		{name: "italic", thin: 15, thicken: 45},
+		{name: "medium italic", thin: 25, thicken: 35},
+		{name: "bold italic", thin: 45, thicken: 20},
+		{name: "mono", thin: 10, thicken: 50},
+		{name: "mono italic", thin: 10, thicken: 50},
+		{name: "mono bold", thin: 45, thicken: 20},
+		{name: "mono bold italic", thin: 45, thicken: 20},
+	}
+	files := [...][]byte{
+		goregular.TTF, gomedium.TTF, gobold.TTF,
+		goitalic.TTF, gomediumitalic.TTF, gobolditalic.TTF,
+		gomono.TTF, gomonoitalic.TTF, gomonobold.TTF, gomonobolditalic.TTF,
+	}
+	for k := range faces {
+		if err := faces[k].load(files[k]); err != nil {
+			return nil, fmt.Errorf("Go font %s: %w", faces[k].name, err)
+		}
+	}
+	return faces, nil
+}
+
+// load fills the digits from a TrueType file.
+func (f *face) load(ttf []byte) error {
+	font, err := sfnt.Parse(ttf)
+	if err != nil {
+		return err
+	}
+	// At this many pixels an em the coordinates are the file's own integers: nothing
+	// is scaled or rounded.
+	ppem := fixed.Int26_6(font.UnitsPerEm())
+	for digit := range f.digits {
+		index, err := font.GlyphIndex(nil, rune('0'+digit))
+		if err != nil {
+			return fmt.Errorf("find digit %d: %w", digit, err)
+		}
+		segments, err := font.LoadGlyph(nil, index, ppem, nil)
+		if err != nil {
+			return fmt.Errorf("load digit %d: %w", digit, err)
+		}
+		o, err := flatten(segments)
+		if err == nil && digit == 0 {
+			o, err = withoutSlash(o)
+		}
+		if err != nil {
+			return fmt.Errorf("outline digit %d: %w", digit, err)
+		}
+		o.findNormals()
+		f.digits[digit] = o
+	}
+	return nil
+}
