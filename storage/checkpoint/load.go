@@ -29,8 +29,8 @@ type State struct {
 const parallel = 4
 
 // Load reads a checkpoint's whole state into dst, checking every part's SHA-256
-// and that the parts fill dst exactly. After an error dst's content is undefined.
-// ErrCorrupt where the checkpoint is to blame.
+// and that the parts fill dst exactly; m is as Newest, List or At return it. After
+// an error dst's content is undefined. ErrCorrupt where the checkpoint is to blame.
 func Load(ctx context.Context, st storage.Store, m Manifest, dst State) error {
 	if int64(len(dst.Weights)) != m.Params {
 		return fmt.Errorf("checkpoint: step %d of run %s has %d parameters, the model %d; it is of another config", m.Step, m.Run, m.Params, len(dst.Weights))

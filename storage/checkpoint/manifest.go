@@ -37,7 +37,7 @@ type Manifest struct {
 	Objects []Object `json:"objects"`
 }
 
-// Object returns the object of a relative key.
+// Object returns the object of a relative key. Objects must be sorted.
 func (m Manifest) Object(key string) (Object, bool) {
 	i, ok := slices.BinarySearchFunc(m.Objects, key, func(o Object, key string) int { return strings.Compare(o.Key, key) })
 	if !ok {

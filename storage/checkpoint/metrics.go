@@ -112,7 +112,7 @@ func (l *MetricsLog) store(ctx context.Context, pending []byte) error {
 			return err
 		default:
 			content = io.MultiReader(old, content)
-			defer old.Close() //nolint:errcheck // it was only read
+			defer func() { _ = old.Close() }() // it was only read
 		}
 	}
 	size := l.kept + int64(len(pending))
