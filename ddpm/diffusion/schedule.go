@@ -68,7 +68,7 @@ func NewTables(c Config) *Tables {
 		if c.Steps > 1 {
 			beta += float64((c.BetaEnd - c.BetaStart) * (float64(i) / float64(c.Steps-1)))
 		}
-		bar := prev * (1 - beta)
+		bar := float64(prev * (1 - beta))
 		t.Beta[i], t.AlphaBar[i] = beta, bar
 		t.PosteriorVariance[i] = beta * (1 - prev) / (1 - bar)
 		prev = bar

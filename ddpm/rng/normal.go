@@ -28,7 +28,7 @@ func Uniforms(dst []float32, a float64, seed uint64, p Purpose, step uint64, exa
 		w := Philox4x32(seed, Counter(p, step, example, uint32(i/4)))
 		var u [4]float32
 		for j := range u {
-			u[j] = float32(a * (float64(2*Unit(w[j])) - 1))
+			u[j] = float32(a * (float64((float64(w[j])+0.5)*(1.0/(1<<31))) - 1))
 		}
 		copy(dst[i:], u[:])
 	}

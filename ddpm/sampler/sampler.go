@@ -126,11 +126,11 @@ func (m move) apply(x, eps, z []float32) {
 	}
 }
 
-// Pixels rounds values around [-1, 1] to bytes: (x/2 + 1/2)·255, clipped.
+// Pixels rounds values around [-1, 1] to bytes: (x + 1)·127.5, clipped.
 func Pixels(x []float32) []uint8 {
 	p := make([]uint8, len(x))
 	for i, v := range x {
-		y := math.Floor(float64((float64(v)/2+0.5)*255) + 0.5)
+		y := math.Floor(float64((float64(v)+1)*127.5) + 0.5)
 		p[i] = uint8(max(0, min(255, y)))
 	}
 	return p
