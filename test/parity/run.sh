@@ -30,6 +30,14 @@ while [ $# -gt 0 ]; do
 	shift 2
 done
 [ -n "$dataset" ] || usage
+[ "$steps" -ge 50 ] || {
+	echo "run.sh: --steps $steps: the comparison takes the last 50 steps; give at least that many" >&2
+	exit 2
+}
+[ -d "$dataset" ] || {
+	echo "run.sh: --dataset $dataset: there is no such folder" >&2
+	exit 2
+}
 dataset=$(cd "$dataset" && pwd)
 if [ -n "$keep" ]; then
 	mkdir -p "$keep"
