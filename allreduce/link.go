@@ -1,0 +1,211 @@
+package allreduce
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+const (
+	// firstRetry and lastRetry bound the wait between two attempts to reach a
+	// neighbour that isn't there yet.
+	firstRetry = 50 * time.Millisecond
+	lastRetry  = time.Second
+	// linger is how long a link that is closed in peace waits for the successor to
+	// take what is on its way.
+	linger = 2 * time.Second
+)
+
+// Connect makes m's link: it dials the successor at addr, HOST:PORT, while server
+// waits for the predecessor. Dialing goes on until ctx ends, since neighbours
+// start when they start. opts must bring transport credentials. A ring of one
+// member has no link: it is nil then.
+func Connect(ctx context.Context, server *Server, m Member, addr string, opts ...grpc.DialOption) (Link, error) {
+	if err := m.Validate(); err != nil {
+		return nil, fmt.Errorf("connect %v: %w", m, err)
+	}
+	if m.World == 1 {
+		return nil, nil
+	}
+	l := new(grpcLink)
+	g, gctx := errgroup.WithContext(ctx)
+	g.Go(func() (err error) {
+		l.out, err = dial(gctx, addr, m, opts)
+		return err
+	})
+	g.Go(func() (err error) {
+		if l.in, err = server.gate.accept(gctx, m); err != nil {
+			err = fmt.Errorf("wait for the link from rank %d: %w", m.Predecessor().Rank, err)
+		}
+		return err
+	})
+	if err := g.Wait(); err != nil {
+		if l.in != nil {
+			l.in.close(err)
+		}
+		if l.out != nil {
+			l.out.abort(err)
+		}
+		return nil, fmt.Errorf("connect %v: %w", m, err)
+	}
+	return l, nil
+}
+
+// outbound is the successor's end of a link.
+type outbound struct {
+	conn   *grpc.ClientConn
+	stream grpc.ClientStream
+	cancel context.CancelCauseFunc
+}
+
+// dial opens the stream to m's successor and waits until it is taken.
+func dial(ctx context.Context, addr string, m Member, opts []grpc.DialOption) (*outbound, error) {
+	fail := func(err error) (*outbound, error) {
+		return nil, fmt.Errorf("link to rank %d at %s: %w", m.Successor().Rank, addr, err)
+	}
+	conn, err := grpc.NewClient(addr, append(DialOptions(), opts...)...)
+	if err != nil {
+		return fail(err)
+	}
+	for wait := firstRetry; ; wait = min(2*wait, lastRetry) {
+		out, err := open(ctx, conn, m)
+		if err == nil {
+			return out, nil
+		}
+		if status.Code(err) != codes.Unavailable || ctx.Err() != nil {
+			_ = conn.Close()
+			return fail(plain(ctx, err))
+		}
+		select {
+		case <-time.After(wait/2 + rand.N(wait/2)):
+		case <-ctx.Done():
+		}
+	}
+}
+
+// open makes one attempt.
+func open(ctx context.Context, conn *grpc.ClientConn, m Member) (*outbound, error) {
+	// The stream outlives ctx, but ctx ends the attempt.
+	sctx, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() { cancel(context.Cause(ctx)) })
+	out, err := handshake(sctx, conn, m)
+	if !stop() && err == nil {
+		err = context.Cause(ctx)
+	}
+	if err != nil {
+		cancel(err)
+		return nil, err
+	}
+	out.cancel = cancel
+	return out, nil
+}
+
+// handshake opens a stream, says who is there and checks who answers.
+func handshake(ctx context.Context, conn *grpc.ClientConn, m Member) (*outbound, error) {
+	desc := &grpc.StreamDesc{StreamName: "Link", ServerStreams: true, ClientStreams: true}
+	stream, err := conn.NewStream(ctx, desc, linkMethod, grpc.WaitForReady(true))
+	if err != nil {
+		return nil, err
+	}
+	// An error of SendMsg is told by receiving.
+	if err := stream.SendMsg(message(appendHandshake(nil, m))); err != nil && !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	peer, err := receiveHandshake(stream.RecvMsg)
+	if err != nil {
+		return nil, err
+	}
+	if peer != m.Successor() {
+		return nil, fmt.Errorf("%w: %v answers, want %v", ErrFenced, peer, m.Successor())
+	}
+	return &outbound{conn: conn, stream: stream}, nil
+}
+
+// plain puts a status from the other end, or the end of ctx, in plain words.
+func plain(ctx context.Context, err error) error {
+	s, ok := status.FromError(err)
+	switch {
+	case ctx.Err() != nil:
+		return fmt.Errorf("%w (%v)", context.Cause(ctx), err)
+	case ok && s.Code() == codes.FailedPrecondition:
+		return fmt.Errorf("%w by it: %s", ErrFenced, strings.TrimPrefix(s.Message(), ErrFenced.Error()+": "))
+	}
+	return err
+}
+
+// abort ends the stream and the connection at once.
+func (o *outbound) abort(cause error) {
+	o.cancel(cause)
+	_ = o.conn.Close() // only fails when it is closed
+}
+
+// drain says that no more comes and waits, for linger at most, until the successor
+// has taken all.
+func (o *outbound) drain() error {
+	timer := time.AfterFunc(linger, func() { o.cancel(errors.New("the successor did not end the link in time")) })
+	defer timer.Stop()
+	if err := o.stream.CloseSend(); err != nil {
+		return fmt.Errorf("close the link to the successor: %w", err)
+	}
+	// An error is no news: the successor may have left before.
+	_ = o.stream.RecvMsg(new(Segment))
+	o.abort(nil)
+	return nil
+}
+
+// grpcLink is a Link of two streams on two connections.
+type grpcLink struct {
+	in   *inbound
+	out  *outbound
+	once sync.Once
+}
+
+func (l *grpcLink) Send(ctx context.Context, s *Segment) error {
+	stop := context.AfterFunc(ctx, func() { _ = l.Close(context.Cause(ctx)) })
+	defer stop()
+	err := l.out.stream.SendMsg(s)
+	if errors.Is(err, io.EOF) { // the reason has to be received
+		err = l.out.stream.RecvMsg(new(Segment))
+	}
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case status.Code(err) == codes.Aborted:
+		return fmt.Errorf("it broke the link: %s", status.Convert(err).Message())
+	}
+	return err
+}
+
+func (l *grpcLink) Recv(ctx context.Context) (*Segment, error) {
+	stop := context.AfterFunc(ctx, func() { _ = l.Close(context.Cause(ctx)) })
+	defer stop()
+	s, err := l.in.recv()
+	if err != nil && ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	return s, err
+}
+
+func (l *grpcLink) Close(cause error) (err error) {
+	l.once.Do(func() {
+		l.in.close(cause)
+		if cause != nil {
+			l.out.abort(cause)
+			return
+		}
+		err = l.out.drain()
+	})
+	return err
+}

@@ -1,0 +1,92 @@
+package allreduce
+
+import (
+	"context"
+	"fmt"
+	"sync"
+)
+
+// Tap sees every segment that rank sends on a ring in memory, before its successor
+// does. It may change the segment; an error from it breaks the sender's link. It
+// is how tests make faults.
+type Tap func(rank int, s *Segment) error
+
+// NewMemoryRing returns the links of a ring within one process, one a rank, for
+// tests. It holds no segment in between: Send waits until the successor receives.
+// tap may be nil.
+func NewMemoryRing(world int, tap Tap) []Link {
+	edges := make([]*memoryEdge, world)
+	for i := range edges {
+		edges[i] = &memoryEdge{segments: make(chan *Segment), done: make(chan struct{})}
+	}
+	links := make([]Link, world)
+	for rank := range links {
+		links[rank] = &memoryLink{rank: rank, in: edges[(rank+world-1)%world], out: edges[rank], tap: tap}
+	}
+	return links
+}
+
+// memoryEdge goes from one rank to the next.
+type memoryEdge struct {
+	segments chan *Segment
+	once     sync.Once
+	done     chan struct{} // closed when the edge is
+	cause    error         // set before done is closed
+}
+
+func (e *memoryEdge) close(cause error) {
+	e.once.Do(func() {
+		e.cause = cause
+		close(e.done)
+	})
+}
+
+type memoryLink struct {
+	rank    int
+	in, out *memoryEdge
+	tap     Tap
+}
+
+func (l *memoryLink) Send(ctx context.Context, s *Segment) error {
+	if l.tap != nil {
+		if err := l.tap(l.rank, s); err != nil {
+			return l.broken(err)
+		}
+	}
+	select {
+	case l.out.segments <- s:
+		return nil
+	case <-l.out.done:
+		return l.broken(l.out.cause)
+	case <-ctx.Done():
+		return l.broken(context.Cause(ctx))
+	}
+}
+
+func (l *memoryLink) Recv(ctx context.Context) (*Segment, error) {
+	select {
+	case s := <-l.in.segments:
+		return s, nil
+	case <-l.in.done:
+		return nil, l.broken(l.in.cause)
+	case <-ctx.Done():
+		return nil, l.broken(context.Cause(ctx))
+	}
+}
+
+// broken closes the link for cause, and returns it.
+func (l *memoryLink) broken(cause error) error {
+	_ = l.Close(cause)
+	return cause
+}
+
+// Close breaks both edges at once: nothing is ever on its way.
+func (l *memoryLink) Close(cause error) error {
+	reason := fmt.Errorf("rank %d closed the link", l.rank)
+	if cause != nil {
+		reason = fmt.Errorf("rank %d broke the link: %v", l.rank, cause)
+	}
+	l.in.close(reason)
+	l.out.close(reason)
+	return nil
+}

@@ -1,0 +1,78 @@
+package allreduce
+
+import (
+	"fmt"
+	"hash/crc32"
+	"math/bits"
+	"sync"
+)
+
+// Segment is one message between neighbours: a Header and a payload in one pooled
+// buffer. It has one owner at a time: Link.Send takes it over, Link.Recv gives it
+// away.
+type Segment struct {
+	buf  *[]byte
+	pool *bufferPool
+}
+
+// newSegment takes a buffer of n bytes, whose contents are undefined, from pool.
+func newSegment(pool *bufferPool, n int) *Segment {
+	return &Segment{buf: pool.Get(n), pool: pool}
+}
+
+// Header reads the segment's header.
+func (s *Segment) Header() (Header, error) { return parseHeader(*s.buf) }
+
+// SetHeader overwrites the segment's header.
+func (s *Segment) SetHeader(h Header) { h.put(*s.buf) }
+
+// Len is the size of the whole message in bytes.
+func (s *Segment) Len() int { return len(*s.buf) }
+
+// Release returns the buffer to its pool. The segment must not be used again.
+func (s *Segment) Release() {
+	s.pool.Put(s.buf)
+	s.buf = nil
+}
+
+// payload is what follows the header.
+func (s *Segment) payload() []byte { return (*s.buf)[headerBytes:] }
+
+// seal completes a message: its payload is written, its header is h.
+func (s *Segment) seal(h Header) {
+	h.Checksum = checksum(s.payload())
+	s.SetHeader(h)
+}
+
+// verify refuses a payload that is not the one that was sealed.
+func (s *Segment) verify(h Header) error {
+	if sum := checksum(s.payload()); sum != h.Checksum {
+		return fmt.Errorf("%w ring message: CRC-32C of its payload is %08x, its header says %08x", ErrMalformed, sum, h.Checksum)
+	}
+	return nil
+}
+
+func checksum(p []byte) uint32 { return crc32.Checksum(p, crc32.MakeTable(crc32.Castagnoli)) }
+
+// bufferPool keeps buffers for reuse, in classes of a power of two. Unlike grpc's
+// pools it hands them out as they are: every byte of a message is written anyway.
+// It is a mem.BufferPool, so that grpc returns a buffer when it has left.
+type bufferPool struct {
+	classes [bits.UintSize]sync.Pool
+}
+
+// Get returns a buffer of n bytes with undefined contents.
+func (p *bufferPool) Get(n int) *[]byte {
+	class := bits.Len(uint(max(n, 1) - 1))
+	if b, ok := p.classes[class].Get().(*[]byte); ok {
+		*b = (*b)[:n]
+		return b
+	}
+	b := make([]byte, n, 1<<class)
+	return &b
+}
+
+// Put takes back a buffer that Get returned.
+func (p *bufferPool) Put(b *[]byte) {
+	p.classes[bits.Len(uint(cap(*b))-1)].Put(b)
+}

@@ -1,0 +1,133 @@
+package allreduce
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+const (
+	serviceName = "ddpm.v1.Ring"
+	linkMethod  = "/" + serviceName + "/Link"
+	// holdEarly is how long a link of a generation that this worker has not been
+	// told of is held.
+	holdEarly = 30 * time.Second
+)
+
+// Server receives the links of a worker's predecessors, one in each generation.
+// It belongs on a grpc.Server made with ServerOptions.
+type Server struct {
+	gate *gate
+	log  *slog.Logger
+}
+
+// NewServer returns a server for one worker. Refused links are logged.
+func NewServer(log *slog.Logger) *Server {
+	return &Server{gate: newGate(holdEarly), log: log}
+}
+
+// Register adds the service ddpm.v1.Ring. Its one method is a stream both ways:
+// the predecessor sends its handshake and then segments; the worker answers with
+// its own handshake once it has taken the link, and ends the stream.
+func (s *Server) Register(r grpc.ServiceRegistrar) {
+	r.RegisterService(&grpc.ServiceDesc{
+		ServiceName: serviceName,
+		HandlerType: (*any)(nil),
+		Streams: []grpc.StreamDesc{{
+			StreamName:    "Link",
+			Handler:       func(_ any, stream grpc.ServerStream) error { return s.serve(stream) },
+			ServerStreams: true,
+			ClientStreams: true,
+		}},
+	}, s)
+}
+
+// Close ends all links and refuses further ones. Call it before the grpc.Server's
+// Stop.
+func (s *Server) Close() { s.gate.close() }
+
+// serve is the life of one stream.
+func (s *Server) serve(stream grpc.ServerStream) error {
+	from, err := receiveHandshake(stream.RecvMsg)
+	if err != nil {
+		return status.Error(codes.InvalidArgument, err.Error())
+	}
+	in := newInbound(stream, from)
+	if err := s.gate.admit(stream.Context(), from, in); err != nil {
+		s.log.Warn("ring link refused", "from", from.String(), "reason", err.Error())
+		return status.Error(codes.FailedPrecondition, err.Error())
+	}
+	// The stream is the link's now. It lasts as long as this function.
+	if err := stream.SendMsg(message(appendHandshake(nil, from.Successor()))); err != nil {
+		in.close(fmt.Errorf("answer the handshake: %w", err))
+	}
+	select {
+	case <-in.done:
+	case <-stream.Context().Done():
+		in.close(in.lost())
+	case <-s.gate.done:
+		in.close(errServerClosed)
+	}
+	if in.cause != nil {
+		return status.Error(codes.Aborted, in.cause.Error())
+	}
+	return nil
+}
+
+// inbound is the predecessor's end of a link.
+type inbound struct {
+	from   Member
+	stream grpc.ServerStream
+	once   sync.Once
+	done   chan struct{} // closed when the end is
+	cause  error         // set before done is closed; nil when all is well
+}
+
+func newInbound(stream grpc.ServerStream, from Member) *inbound {
+	return &inbound{from: from, stream: stream, done: make(chan struct{})}
+}
+
+// close ends the stream, and a wait in recv with it.
+func (in *inbound) close(cause error) {
+	in.once.Do(func() {
+		in.cause = cause
+		close(in.done)
+	})
+}
+
+// recv waits for the next segment.
+func (in *inbound) recv() (*Segment, error) {
+	s := new(Segment)
+	err := in.stream.RecvMsg(s)
+	if err == nil {
+		return s, nil
+	}
+	if errors.Is(err, io.EOF) {
+		return nil, fmt.Errorf("rank %d closed the link", in.from.Rank)
+	}
+	select {
+	case <-in.done:
+		if in.cause == nil {
+			return nil, ErrClosed
+		}
+		return nil, in.cause
+	default:
+	}
+	if status.Code(err) == codes.Canceled {
+		return nil, in.lost()
+	}
+	return nil, err
+}
+
+// lost is the error of a stream that its sender has ended, or whose connection
+// has: grpc does not tell them apart.
+func (in *inbound) lost() error {
+	return fmt.Errorf("rank %d broke the link or is gone", in.from.Rank)
+}
