@@ -53,6 +53,10 @@ else
 	trap 'exit 143' TERM
 fi
 
+python=$(command -v "$python" || echo "$python")
+case $python in
+*/*) python=$(cd "$(dirname "$python")" && pwd)/$(basename "$python") ;;
+esac
 cd "$(dirname "$0")/../.."
 "$python" -c 'import torch, numpy' || {
 	echo "run.sh: $python has no PyTorch or no numpy; name another one by --python" >&2
