@@ -9,7 +9,7 @@ const (
 	inkValueMin, inkValueMax     = 215, 255
 	inkPaleMin, inkPaleMax       = 40, 230
 	inkLuma                      = 150
-	paperValueMin, paperValueMax = 8, 72
+	paperValueMin, paperValueMax = 8, 60
 	paperPaleMin, paperPaleMax   = 40, 255
 )
 

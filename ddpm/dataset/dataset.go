@@ -20,7 +20,7 @@ type Dataset interface {
 	// equal examples in equal order, wherever the dataset lies.
 	Digest() string
 	// URI is what Open was given, resolved: paths are absolute and every parameter
-	// is explicit. Open returns the same dataset for it, whatever is wanted.
+	// is explicit. Open finds the same dataset under it again.
 	URI() string
 }
 
@@ -97,8 +97,8 @@ func (e *ShapeError) Error() string {
 func Open(ctx context.Context, uri string, want Want) (Dataset, error) {
 	scheme, rest, ok := strings.Cut(uri, "://")
 	switch {
-	case uri == "":
-		return nil, fmt.Errorf("dataset: no URI; %s", usage)
+	case uri == "", uri == "file://":
+		return nil, fmt.Errorf("dataset %q: no path is given; %s", uri, usage)
 	case !ok:
 		return openFiles(ctx, uri, want)
 	case scheme == "file":

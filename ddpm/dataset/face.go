@@ -17,28 +17,30 @@ import (
 	"golang.org/x/image/math/fixed"
 )
 
-// face is one font's digits, and how much thinner and thicker its strokes may be
-// drawn, in font units on each side.
+// face is one font's digits, and by how much its strokes may be drawn heavier than
+// they are, in font units on each side: the light faces hardly thinner, so that
+// they still show at 16 pixels, and the bold ones hardly heavier, so that an
+// eight keeps its holes.
 type face struct {
-	name          string
-	thin, thicken int64
-	digits        [classes]outline
+	name               string
+	lightest, heaviest int64
+	digits             [classes]outline
 }
 
 // loadFaces reads the digits of the Go fonts. The order is part of the generator.
 // The small capitals are left out: their digits are those of the plain faces.
 func loadFaces() ([]face, error) {
 	faces := []face{
-		{name: "regular", thin: 15, thicken: 45},
-		{name: "medium", thin: 25, thicken: 35},
-		{name: "bold", thin: 45, thicken: 20},
-		{name: "italic", thin: 15, thicken: 45},
-		{name: "medium italic", thin: 25, thicken: 35},
-		{name: "bold italic", thin: 45, thicken: 20},
-		{name: "mono", thin: 10, thicken: 50},
-		{name: "mono italic", thin: 10, thicken: 50},
-		{name: "mono bold", thin: 45, thicken: 20},
-		{name: "mono bold italic", thin: 45, thicken: 20},
+		{name: "regular", lightest: -5, heaviest: 50},
+		{name: "medium", lightest: -20, heaviest: 40},
+		{name: "bold", lightest: -45, heaviest: 20},
+		{name: "italic", lightest: -5, heaviest: 50},
+		{name: "medium italic", lightest: -20, heaviest: 40},
+		{name: "bold italic", lightest: -45, heaviest: 20},
+		{name: "mono", lightest: 10, heaviest: 70},
+		{name: "mono italic", lightest: 10, heaviest: 70},
+		{name: "mono bold", lightest: -45, heaviest: 20},
+		{name: "mono bold italic", lightest: -45, heaviest: 20},
 	}
 	files := [...][]byte{
 		goregular.TTF, gomedium.TTF, gobold.TTF,

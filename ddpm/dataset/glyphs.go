@@ -39,14 +39,14 @@ func openGlyphs(uri, rest string, want Want) (Dataset, error) {
 		return nil, fmt.Errorf("dataset %s: %w", uri, err)
 	}
 	if err := want.check(uri, p.shape()); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w; size and channels that are left out follow the preset", err)
 	}
 	faces, err := loadFaces()
 	if err != nil {
 		return nil, fmt.Errorf("dataset %s: %w", uri, err)
 	}
 	g := &glyphs{params: p, faces: faces}
-	g.scratch.New = func() any { return newScratch(p.size) }
+	g.scratch.New = func() any { return newScratch(int(p.size)) }
 	return g, nil
 }
 
@@ -54,7 +54,7 @@ func newScratch(size int) *scratch {
 	return &scratch{raster: newRaster(size), mask: make([]uint8, size*size)}
 }
 
-func (g *glyphs) Len() int     { return g.params.n }
+func (g *glyphs) Len() int     { return int(g.params.n) }
 func (g *glyphs) Shape() Shape { return g.params.shape() }
 func (g *glyphs) URI() string  { return g.params.uri() }
 
@@ -64,8 +64,8 @@ func (g *glyphs) Digest() string {
 }
 
 func (g *glyphs) Label(i int) int {
-	if i < 0 || i >= g.params.n {
-		panic(indexError(g.URI(), i, g.params.n))
+	if i < 0 || i >= g.Len() {
+		panic(indexError(g.URI(), i, g.Len()))
 	}
 	d := drawExample(g.params.seed, i)
 	return d.class()
@@ -80,12 +80,13 @@ func (g *glyphs) Example(i int, dst []uint8) error {
 	defer g.scratch.Put(s)
 
 	f := &g.faces[rng.Uint32n(d[drawFace], uint32(len(g.faces)))]
-	s.points = d.pose(g.params.size, f).place(s.points[:0], &f.digits[d.class()])
+	digit := &f.digits[d.class()]
+	s.points = d.pose(int(g.params.size), f).place(s.points[:0], digit)
 	if g.params.channels == 1 {
-		s.raster.fill(dst, s.points, f.digits[d.class()].ends)
+		s.raster.fill(dst, s.points, digit.ends)
 		return nil
 	}
-	s.raster.fill(s.mask, s.points, f.digits[d.class()].ends)
+	s.raster.fill(s.mask, s.points, digit.ends)
 	paint(dst, s.mask, d.ink(), d.paper())
 	return nil
 }

@@ -22,16 +22,29 @@ const (
 	glyphsForm   = "glyphs://?size=32&channels=3&n=60000&seed=1"
 )
 
-// glyphKeys are the parameters of glyphs://, in canonical order.
-var glyphKeys = [...]string{"size", "channels", "n", "seed"}
+// glyphKeys lists the parameters of glyphs://, in canonical order.
+func glyphKeys() []string { return []string{"size", "channels", "n", "seed"} }
 
-type glyphParams struct {
-	size, channels, n int
-	seed              uint64
+// glyphParams are the parameters, each explicit.
+type glyphParams struct{ size, channels, n, seed uint64 }
+
+// field returns where a parameter is kept; nil if there is no such parameter.
+func (p *glyphParams) field(key string) *uint64 {
+	switch key {
+	case "size":
+		return &p.size
+	case "channels":
+		return &p.channels
+	case "n":
+		return &p.n
+	case "seed":
+		return &p.seed
+	}
+	return nil
 }
 
 func (p glyphParams) shape() Shape {
-	return Shape{Height: p.size, Width: p.size, Channels: p.channels}
+	return Shape{Height: int(p.size), Width: int(p.size), Channels: int(p.channels)}
 }
 
 func (p glyphParams) uri() string {
@@ -40,7 +53,7 @@ func (p glyphParams) uri() string {
 
 // parseGlyphs reads what follows glyphs://; want fills what is left out.
 func parseGlyphs(rest string, want Want) (glyphParams, error) {
-	p := glyphParams{size: want.Size, channels: want.Channels, n: want.FallbackN, seed: 1}
+	p := glyphParams{size: uint64(want.Size), channels: uint64(want.Channels), n: uint64(want.FallbackN), seed: 1}
 	if p.n == 0 {
 		p.n = DefaultGlyphs
 	}
@@ -62,28 +75,19 @@ func parseGlyphs(rest string, want Want) (glyphParams, error) {
 
 // set reads one parameter.
 func (p *glyphParams) set(key string, values []string) error {
-	if !slices.Contains(glyphKeys[:], key) {
+	field := p.field(key)
+	if field == nil {
 		return fmt.Errorf("there is no parameter %q; did you mean %q? (there are %s)",
-			key, nearest(key, glyphKeys[:]), strings.Join(glyphKeys[:], ", "))
+			key, nearest(key, glyphKeys()), strings.Join(glyphKeys(), ", "))
 	}
 	if len(values) != 1 {
 		return fmt.Errorf("parameter %s is given %d times; give it once", key, len(values))
 	}
 	v, err := strconv.ParseUint(values[0], 10, 64)
 	if err != nil {
-		return fmt.Errorf("parameter %s=%s must be a whole number from 0 to 2^64-1", key, values[0])
+		return fmt.Errorf("%s=%s is not a whole number from 0 to 2^64-1", key, values[0])
 	}
-	small := int(min(v, maxGlyphs+1))
-	switch key {
-	case "size":
-		p.size = small
-	case "channels":
-		p.channels = small
-	case "n":
-		p.n = small
-	case "seed":
-		p.seed = v
-	}
+	*field = v
 	return nil
 }
 

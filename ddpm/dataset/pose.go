@@ -39,7 +39,7 @@ func (d *draws) pose(size int, f *face) pose {
 	frame := int64(size) * subpixel
 	p := pose{
 		size:   size,
-		weight: d.between(drawWeight, -f.thin*fine, f.thicken*fine),
+		weight: d.between(drawWeight, f.lightest*fine, f.heaviest*fine),
 		height: frame * d.between(drawHeight, heightMin, heightMax) / 1000,
 		shiftX: frame * d.between(drawShiftX, -shiftMax, shiftMax) / 1000,
 		shiftY: frame * d.between(drawShiftY, -shiftMax, shiftMax) / 1000,
@@ -74,8 +74,8 @@ func (p pose) place(dst []point, o *outline) []point {
 		num, den = limit, w
 	}
 	scale := num << scaleBits / den
-	x0 := frame/2 + within(p.shiftX, (frame-w*num/den)/2-1)
-	y0 := frame/2 + within(p.shiftY, (frame-h*num/den)/2-1)
+	x0 := frame/2 + within(p.shiftX, (frame-w*num/den)/2-2)
+	y0 := frame/2 + within(p.shiftY, (frame-h*num/den)/2-2)
 	midX, midY := (b.min.x+b.max.x)/2, (b.min.y+b.max.y)/2
 	for k, q := range dst {
 		dst[k] = point{x0 + (q.x-midX)*scale>>scaleBits, y0 + (q.y-midY)*scale>>scaleBits}
