@@ -95,3 +95,97 @@ func compareClose(t *testing.T, name string, got []float32, want []float64) {
 		}
 	}
 }
+
+// TestConvMeaning compares the passes with the texts of their doc comments.
+func TestConvMeaning(t *testing.T) {
+	for _, c := range convCases {
+		t.Run(fmt.Sprintf("%+v", c), func(t *testing.T) {
+			rng := newRand(t)
+			x, w := randoms(rng, c.pixelsIn()*c.Cin), randoms(rng, c.weights())
+			bias, dy, dw := randoms(rng, c.Cout), randoms(rng, c.pixelsOut()*c.Cout), randoms(rng, c.weights())
+			y, dx := garbage(len(dy)), garbage(len(x))
+			wantY, wantX, wantW := c.meaning(x, w, bias, dy, dw)
+			var pk Packed
+			c.PackForward(nil, &pk, w)
+			c.Forward(nil, x, &pk, bias, y)
+			compareBits(t, "y", y, wantY)
+			c.PackGradInput(nil, &pk, w)
+			c.GradInput(nil, dy, &pk, dx)
+			compareBits(t, "dx", dx, wantX)
+			c.GradWeight(nil, x, dy, dw)
+			compareBits(t, "dw", dw, wantW)
+		})
+	}
+}
+
+// meaning computes the passes one output at a time.
+func (c Conv) meaning(x, w, bias, dy, dw []float32) (y, dx, dwOut []float32) {
+	oh, ow := c.OutH(), c.OutW()
+	pixel := func(s []float32, n, h, w, height, width, channels, ch int) float32 {
+		if h < 0 || w < 0 || h >= height || w >= width {
+			return 0
+		}
+		return s[((n*height+h)*width+w)*channels+ch]
+	}
+	weight := func(co, ci, kh, kw int) float32 { return w[((co*c.Cin+ci)*c.K+kh)*c.K+kw] }
+	for i := range dy {
+		co, px := i%c.Cout, i/c.Cout
+		n, h, v := px/(oh*ow), px/ow%oh, px%ow
+		y = append(y, chain(bias[co], true, c.K*c.K*c.Cin, func(k int) (float32, float32, bool) {
+			ci, kh, kw := k%c.Cin, k/c.Cin/c.K, k/c.Cin%c.K
+			return pixel(x, n, h*c.Stride+kh-c.Pad, v*c.Stride+kw-c.Pad, c.H, c.W, c.Cin, ci), weight(co, ci, kh, kw), true
+		}))
+	}
+	for i := range x {
+		ci, px := i%c.Cin, i/c.Cin
+		n, h, v := px/(c.H*c.W), px/c.W%c.H, px%c.W
+		var taps [][2]int // those that the stride does not step over
+		for kh := c.K - 1; kh >= 0; kh-- {
+			for kw := c.K - 1; kw >= 0; kw-- {
+				if (h+c.Pad-kh)%c.Stride == 0 && (v+c.Pad-kw)%c.Stride == 0 {
+					taps = append(taps, [2]int{kh, kw})
+				}
+			}
+		}
+		dx = append(dx, chain(0, false, len(taps)*c.Cout, func(k int) (float32, float32, bool) {
+			co, kh, kw := k%c.Cout, taps[k/c.Cout][0], taps[k/c.Cout][1]
+			return pixel(dy, n, (h+c.Pad-kh)/c.Stride, (v+c.Pad-kw)/c.Stride, oh, ow, c.Cout, co), weight(co, ci, kh, kw), true
+		}))
+	}
+	for i, old := range dw {
+		co, ci, kh, kw := i/(c.Cin*c.K*c.K), i/(c.K*c.K)%c.Cin, i/c.K%c.K, i%c.K
+		total := chain(0, false, c.pixelsOut(), func(k int) (float32, float32, bool) {
+			n, h, v := k/(oh*ow), k/ow%oh*c.Stride+kh-c.Pad, k%ow*c.Stride+kw-c.Pad
+			inside := h >= 0 && v >= 0 && h < c.H && v < c.W
+			return pixel(x, n, h, v, c.H, c.W, c.Cin, ci), dy[k*c.Cout+co], inside
+		})
+		dwOut = append(dwOut, old+total)
+	}
+	return y, dx, dwOut
+}
+
+// TestConvScratchLen checks that the estimate is one of what the pool holds.
+func TestConvScratchLen(t *testing.T) {
+	for _, c := range convCases {
+		p := NewPool(2)
+		rng := newRand(t)
+		x, w, dy := randoms(rng, c.pixelsIn()*c.Cin), randoms(rng, c.weights()), randoms(rng, c.pixelsOut()*c.Cout)
+		y, dx, dw := make([]float32, len(dy)), make([]float32, len(x)), make([]float32, len(w))
+		var pk Packed
+		c.PackForward(p, &pk, w)
+		c.Forward(p, x, &pk, nil, y)
+		c.PackGradInput(p, &pk, w)
+		c.GradInput(p, dy, &pk, dx)
+		c.GradWeight(p, x, dy, dw)
+		held := cap(p.common.packed.data)
+		for _, ws := range append([]workspace{p.common}, p.slots...) {
+			for _, f := range ws.floats {
+				held += cap(f)
+			}
+		}
+		if limit := c.ScratchLen(2); held > limit {
+			t.Errorf("%+v: the pool holds %d values, ScratchLen says %d", c, held, limit)
+		}
+		p.Close()
+	}
+}

@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"runtime"
 	"sync"
 	"sync/atomic"
 )
@@ -9,6 +10,10 @@ import (
 // that a thread which the system holds up does not hold up the loop.
 const chunksPerThread = 4
 
+// spins is how often an idle goroutine yields before it sleeps, some 30 µs: loops
+// follow each other closely, and waking a sleeper takes longer than many of them.
+const spins = 200
+
 // Pool runs loops over disjoint outputs on a fixed number of goroutines, and
 // keeps the kernels' scratch memory from call to call.
 //
@@ -16,11 +21,12 @@ const chunksPerThread = 4
 // must not be called from two goroutines at once, nor from inside a loop body.
 // A nil *Pool runs everything inline and allocates scratch at every call.
 type Pool struct {
-	wake    []chan struct{} // one for each goroutine, that is Threads()-1
-	workers sync.WaitGroup
-	done    sync.WaitGroup
-	slots   []workspace // one for each thread; slot 0 is the caller's
-	common  workspace   // scratch that all threads of one kernel share
+	helpers []helper // one for each goroutine, that is Threads()-1
+	running sync.WaitGroup
+	busy    sync.WaitGroup
+	pending atomic.Int32 // helpers that are still in the current loop
+	slots   []workspace  // one for each thread; slot 0 is the caller's
+	common  workspace    // scratch that all threads of one kernel share
 
 	body  func(ws *workspace, lo, hi int)
 	n     int
@@ -32,12 +38,11 @@ type Pool struct {
 // counted; fewer than 1 counts as 1. Close ends its goroutines.
 func NewPool(threads int) *Pool {
 	threads = max(threads, 1)
-	p := &Pool{slots: make([]workspace, threads)}
-	for i := 1; i < threads; i++ {
-		wake := make(chan struct{}, 1)
-		p.wake = append(p.wake, wake)
-		p.workers.Add(1)
-		go p.serve(wake, &p.slots[i])
+	p := &Pool{slots: make([]workspace, threads), helpers: make([]helper, threads-1)}
+	for i := range p.helpers {
+		p.helpers[i].wake = make(chan struct{}, 1)
+		p.running.Add(1)
+		go p.serve(&p.helpers[i], &p.slots[i+1])
 	}
 	return p
 }
@@ -56,18 +61,18 @@ func (p *Pool) Close() {
 	if p == nil {
 		return
 	}
-	for _, wake := range p.wake {
-		close(wake)
+	for i := range p.helpers {
+		p.helpers[i].post(helperEnd)
 	}
-	p.wake = nil
-	p.workers.Wait()
+	p.helpers = nil
+	p.running.Wait()
 }
 
 // For calls body on ranges [lo, hi) that cover [0, n) once, on several threads.
 // Every range but the last is a multiple of grain long. How [0, n) is cut is not
 // part of any kernel's meaning: body must give the same result for any cut.
 func (p *Pool) For(n, grain int, body func(lo, hi int)) {
-	if p == nil || len(p.wake) == 0 || n <= grain {
+	if p == nil || len(p.helpers) == 0 || n <= grain {
 		if n > 0 {
 			body(0, n)
 		}
@@ -88,28 +93,33 @@ func (p *Pool) run(n, grain int, body func(ws *workspace, lo, hi int)) {
 	grain = max(grain, 1)
 	chunk := (n + len(p.slots)*chunksPerThread - 1) / (len(p.slots) * chunksPerThread)
 	chunk = (chunk + grain - 1) / grain * grain
-	helpers := min(len(p.wake), (n+chunk-1)/chunk-1)
-	if helpers == 0 {
+	helpers := p.helpers[:min(len(p.helpers), (n+chunk-1)/chunk-1)]
+	if len(helpers) == 0 {
 		body(&p.slots[0], 0, n)
 		return
 	}
 	p.body, p.n, p.chunk = body, n, chunk
 	p.next.Store(0)
-	p.done.Add(helpers)
-	for _, wake := range p.wake[:helpers] {
-		wake <- struct{}{}
+	p.busy.Add(len(helpers))
+	p.pending.Store(int32(len(helpers)))
+	for i := range helpers {
+		helpers[i].post(helperWork)
 	}
 	p.work(&p.slots[0])
-	p.done.Wait()
+	for i := 0; i < spins && p.pending.Load() > 0; i++ {
+		runtime.Gosched()
+	}
+	p.busy.Wait()
 	p.body = nil
 }
 
-// serve is one goroutine of the pool: it helps with a loop at every wake-up.
-func (p *Pool) serve(wake <-chan struct{}, ws *workspace) {
-	defer p.workers.Done()
-	for range wake {
+// serve is one goroutine of the pool: it helps with every loop it is posted.
+func (p *Pool) serve(h *helper, ws *workspace) {
+	defer p.running.Done()
+	for h.await() == helperWork {
 		p.work(ws)
-		p.done.Done()
+		p.pending.Add(-1)
+		p.busy.Done()
 	}
 }
 
@@ -122,6 +132,39 @@ func (p *Pool) work(ws *workspace) {
 		}
 		p.body(ws, lo, min(lo+p.chunk, p.n))
 	}
+}
+
+// helper is the mailbox of one goroutine of a Pool.
+type helper struct {
+	state atomic.Int32
+	wake  chan struct{} // holds a value when a sleeper has been posted
+}
+
+// The states of a helper. The owner posts work or the end; the goroutine itself
+// goes between idle and asleep.
+const (
+	helperIdle = iota
+	helperAsleep
+	helperWork
+	helperEnd
+)
+
+// post gives the helper, which is idle or asleep, its next state.
+func (h *helper) post(state int32) {
+	if h.state.Swap(state) == helperAsleep {
+		h.wake <- struct{}{}
+	}
+}
+
+// await returns what was posted and leaves the helper idle.
+func (h *helper) await() int32 {
+	for i := 0; i < spins && h.state.Load() == helperIdle; i++ {
+		runtime.Gosched()
+	}
+	if h.state.CompareAndSwap(helperIdle, helperAsleep) {
+		<-h.wake
+	}
+	return h.state.Swap(helperIdle)
 }
 
 // shared returns the scratch that all threads of one kernel call share.

@@ -119,7 +119,7 @@ func columns(sources []Register, start func(off Register, width int) any,
 		left := GP64()
 		MOVQ(cols, left)
 		SUBQ(off, left)
-		CMPQ(left, Imm(uint64(4 * lanes * width)))
+		CMPQ(left, Imm(uint64(4*lanes*width)))
 		JLT(LabelRef(next))
 		row := make([]Register, len(sources))
 		for i, s := range sources {
@@ -138,7 +138,7 @@ func columns(sources []Register, start func(off Register, width int) any,
 		DECQ(n)
 		JNZ(LabelRef(label + "Row"))
 		finish(state, off, width)
-		ADDQ(Imm(uint64(4 * lanes * width)), off)
+		ADDQ(Imm(uint64(4*lanes*width)), off)
 		JMP(LabelRef(label))
 	}
 	Label("done")
