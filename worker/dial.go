@@ -1,0 +1,97 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/connectivity"
+	"google.golang.org/grpc/credentials/insecure"
+)
+
+// dialer connects to the coordinator and remembers how it went.
+type dialer struct {
+	mu      sync.Mutex
+	local   string // this end's host of the last connection made
+	lastErr error  // of the last attempt, nil if it connected
+}
+
+// dial connects to the coordinator at an address, trying again for patience if
+// nobody answers. It returns this machine's host as the coordinator sees it.
+func dial(ctx context.Context, address string, patience time.Duration, log *slog.Logger) (*grpc.ClientConn, string, error) {
+	d := &dialer{}
+	// The passthrough resolver leaves names to the dialer, so that a name that is
+	// not known yet is tried again too.
+	conn, err := grpc.NewClient("passthrough:///"+address,
+		grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithContextDialer(d.dial),
+		grpc.WithConnectParams(grpc.ConnectParams{
+			Backoff:           backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 2 * time.Second},
+			MinConnectTimeout: 5 * time.Second,
+		}),
+	)
+	if err != nil {
+		return nil, "", fmt.Errorf("dial %s: %w", address, err)
+	}
+	if err := d.await(ctx, conn, address, patience, log); err != nil {
+		return nil, "", errors.Join(err, conn.Close())
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return conn, d.local, nil
+}
+
+func (d *dialer) dial(ctx context.Context, address string) (net.Conn, error) {
+	c, err := new(net.Dialer).DialContext(ctx, "tcp", address)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.lastErr = err
+	if err == nil {
+		d.local, _, err = net.SplitHostPort(c.LocalAddr().String())
+	}
+	return c, err
+}
+
+// await waits until the connection stands.
+func (d *dialer) await(ctx context.Context, conn *grpc.ClientConn, address string, patience time.Duration, log *slog.Logger) error {
+	limited, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	told := false
+	for {
+		state := conn.GetState()
+		switch state {
+		case connectivity.Ready:
+			return nil
+		case connectivity.Idle:
+			conn.Connect()
+		case connectivity.TransientFailure:
+			if !told {
+				log.Info("waiting for the coordinator", "address", address, "for", patience)
+				told = true
+			}
+		}
+		if conn.WaitForStateChange(limited, state) {
+			continue
+		}
+		if ctx.Err() != nil {
+			return errInterrupted
+		}
+		return fmt.Errorf("no coordinator answers at %s for %v%s; check the address and that the coordinator runs, then start this worker again", address, patience, d.reason())
+	}
+}
+
+// reason is why the last attempt failed, in parentheses.
+func (d *dialer) reason() string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.lastErr == nil {
+		return " (something else listens there)"
+	}
+	return fmt.Sprintf(" (%v)", d.lastErr)
+}

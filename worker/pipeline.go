@@ -1,0 +1,77 @@
+package worker
+
+import (
+	"context"
+
+	"github.com/ddpm-cluster/ddpm-cluster/ddpm"
+	"github.com/ddpm-cluster/ddpm-cluster/ddpm/kernel"
+	"github.com/ddpm-cluster/ddpm-cluster/ddpm/sampler"
+	ddpmv1 "github.com/ddpm-cluster/ddpm-cluster/proto/ddpm/v1"
+	"github.com/ddpm-cluster/ddpm-cluster/storage/checkpoint"
+	"github.com/ddpm-cluster/ddpm-cluster/storage/safetensors"
+)
+
+// previews is how many images a checkpoint's samples.png shows.
+const previews = 16
+
+// writePipeline stores what makes the checkpoint's folder a DDPMPipeline: the
+// averaged weights under diffusers' names, and three descriptions.
+func writePipeline(ctx context.Context, r *run, step uint64, ema []float32) ([]checkpoint.Object, error) {
+	params := r.spec.Model.Params()
+	tensors := make([]safetensors.Tensor, len(params))
+	for i, p := range params {
+		tensors[i] = safetensors.Tensor{Name: p.Name, Shape: p.Shape, Data: ema[p.Offset : p.Offset+p.Len()]}
+	}
+	weights, err := checkpoint.WriteTensors(ctx, r.store, r.name, step, checkpoint.UNetWeightsKey, tensors)
+	if err != nil {
+		return nil, err
+	}
+	network, err := r.spec.Model.DiffusersJSON()
+	if err != nil {
+		return nil, err
+	}
+	scheduler, err := r.spec.Diffusion.DiffusersJSON()
+	if err != nil {
+		return nil, err
+	}
+	objects := []checkpoint.Object{weights}
+	for _, text := range []struct {
+		key     string
+		content []byte
+	}{
+		{checkpoint.UNetConfigKey, network},
+		{checkpoint.SchedulerConfigKey, scheduler},
+		{checkpoint.ModelIndexKey, ddpm.ModelIndexJSON()},
+	} {
+		o, err := checkpoint.WriteObject(ctx, r.store, r.name, step, text.key, "application/json", text.content)
+		if err != nil {
+			return nil, err
+		}
+		objects = append(objects, o)
+	}
+	return objects, nil
+}
+
+// draw draws the member's share of the preview: the images whose number is its
+// rank modulo the members' count. It has a pool of its own, since the training
+// loop's serves the training loop.
+func (s *saver) draw(ctx context.Context) ([]*ddpmv1.Preview, error) {
+	var images []uint32
+	for i := s.rank; i < previews; i += s.size {
+		images = append(images, uint32(i))
+	}
+	if len(images) == 0 {
+		return nil, nil
+	}
+	pool := kernel.NewPool(s.run.threads)
+	defer pool.Close()
+	pixels, err := sampler.Preview(ctx, s.run.spec, s.ema, pool, images)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]*ddpmv1.Preview, len(images))
+	for i, n := range images {
+		out[i] = &ddpmv1.Preview{Index: n, Pixels: pixels[i]}
+	}
+	return out, nil
+}

@@ -1,0 +1,97 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/ddpm-cluster/ddpm-cluster/ddpm"
+	"github.com/ddpm-cluster/ddpm-cluster/ddpm/dataset"
+	"github.com/ddpm-cluster/ddpm-cluster/ddpm/kernel"
+	ddpmv1 "github.com/ddpm-cluster/ddpm-cluster/proto/ddpm/v1"
+	"github.com/ddpm-cluster/ddpm-cluster/storage"
+	"github.com/ddpm-cluster/ddpm-cluster/storage/checkpoint"
+)
+
+// run is what a worker needs of the run that it was welcomed to, whatever the
+// generation.
+type run struct {
+	name, id string
+	spec     ddpm.Spec
+	store    storage.Store
+	threads  int
+	pool     *kernel.Pool // of the training loop alone
+	device   ddpm.Device
+	state    *ddpm.State // nil until a generation has loaded it
+}
+
+// deviceMaker makes the device that a run computes on.
+type deviceMaker func(spec ddpm.Spec, data dataset.Dataset, pool *kernel.Pool) ddpm.Device
+
+func newCPU(spec ddpm.Spec, data dataset.Dataset, pool *kernel.Pool) ddpm.Device {
+	return ddpm.NewCPU(spec, data, pool)
+}
+
+// openRun opens the Store and the dataset of the run, and makes sure that both are
+// the run's own. The caller closes the result.
+func openRun(ctx context.Context, w *ddpmv1.Welcome, userThreads int, device deviceMaker) (*run, error) {
+	spec, err := ddpm.DecodeSpec(w.GetSpec())
+	if err != nil {
+		return nil, fmt.Errorf("the coordinator's %w; use the same version on both sides", err)
+	}
+	store, err := openStore(ctx, w.GetStorage(), w.GetRun(), spec)
+	if err != nil {
+		return nil, err
+	}
+	data, err := openDataset(ctx, spec)
+	if err != nil {
+		return nil, err
+	}
+	r := &run{
+		name: w.GetRun(), id: w.GetRunId(), spec: spec, store: store,
+		threads: threads(userThreads, w.GetThreads()),
+	}
+	r.pool = kernel.NewPool(r.threads)
+	r.device = device(spec, data, r.pool)
+	return r, nil
+}
+
+func (r *run) close() { r.pool.Close() }
+
+// openStore opens the Store that checkpoints go to. It must hold this run's config:
+// a folder of the same name on another machine does not.
+func openStore(ctx context.Context, uri, name string, spec ddpm.Spec) (storage.Store, error) {
+	store, err := storage.Open(ctx, uri)
+	if err != nil {
+		return nil, err
+	}
+	text, err := checkpoint.ReadRun(ctx, store, name)
+	if errors.Is(err, storage.ErrNotFound) {
+		return nil, fmt.Errorf("this machine does not see the run's storage at %s; give the coordinator an s3:// URI or a folder that all machines share", store)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the run's config: %w", err)
+	}
+	kept, err := ddpm.DecodeSpec(text)
+	if err != nil {
+		return nil, fmt.Errorf("run %s in %s: %w", name, store, err)
+	}
+	if d := kept.Differences(spec); len(d) > 0 {
+		return nil, fmt.Errorf("run %s in %s is another run (%s); give the coordinator an s3:// URI or a folder that all machines share", name, store, strings.Join(d, ", "))
+	}
+	return store, nil
+}
+
+// openDataset opens the run's dataset on this machine.
+func openDataset(ctx context.Context, spec ddpm.Spec) (dataset.Dataset, error) {
+	data, err := dataset.Open(ctx, spec.Dataset, dataset.Want{Size: spec.Model.Size, Channels: spec.Model.InChannels})
+	if err != nil {
+		return nil, err
+	}
+	if data.Digest() != spec.DatasetDigest || data.Len() != spec.DatasetLen {
+		return nil, fmt.Errorf("the dataset at %s on this machine differs from the run's: %d examples with digest %s, not %d with %s; copy the coordinator's dataset here",
+			spec.Dataset, data.Len(), data.Digest(), spec.DatasetLen, spec.DatasetDigest)
+	}
+	return data, nil
+}

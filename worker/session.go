@@ -1,0 +1,179 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	ddpmv1 "github.com/ddpm-cluster/ddpm-cluster/proto/ddpm/v1"
+)
+
+// errStream says that the session's stream has ended, so that inbox ends too.
+var errStream = errors.New("the session has ended")
+
+// session is the worker's membership: one stream to the coordinator.
+type session struct {
+	address string
+	log     *slog.Logger
+	stream  ddpmv1.Coordinator_SessionClient
+	cancel  context.CancelFunc
+	group   sync.WaitGroup
+
+	// inbox holds the directives that came, those of a lower term left out. It is
+	// closed when the stream ends.
+	inbox chan *ddpmv1.CoordinatorMessage
+	// err is why the stream ended. Invariant: written before inbox is closed, read
+	// after.
+	err error
+
+	sending sync.Mutex // a stream takes one message at a time
+}
+
+// openSession says Hello. The session lives until close, whatever becomes of ctx's
+// cancellation, so that an interrupted worker can still say goodbye.
+func openSession(ctx context.Context, conn *grpc.ClientConn, address string, hello *ddpmv1.Hello, log *slog.Logger) (*session, error) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stream, err := ddpmv1.NewCoordinatorClient(conn).Session(ctx)
+	s := &session{
+		address: address, log: log, stream: stream, cancel: cancel,
+		inbox: make(chan *ddpmv1.CoordinatorMessage, 16),
+	}
+	if err != nil {
+		cancel()
+		s.err = err
+		return nil, s.lost()
+	}
+	s.group.Go(func() { s.receive(ctx) })
+	// When Hello can't be sent, the reason is the stream's end, which receive hears.
+	_ = s.send(&ddpmv1.WorkerMessage{Body: &ddpmv1.WorkerMessage_Hello{Hello: hello}})
+	return s, nil
+}
+
+// welcome waits for the coordinator's answer to Hello.
+func (s *session) welcome(ctx context.Context, patience time.Duration) (*ddpmv1.Welcome, error) {
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	select {
+	case m, ok := <-s.inbox:
+		if !ok {
+			return nil, s.lost()
+		}
+		switch body := m.Body.(type) {
+		case *ddpmv1.CoordinatorMessage_Welcome:
+			return body.Welcome, nil
+		case *ddpmv1.CoordinatorMessage_Dismiss:
+			return nil, s.refused(body.Dismiss.GetReason())
+		}
+		return nil, fmt.Errorf("the coordinator at %s answers a Hello with %T; use the same version on both sides", s.address, m.Body)
+	case <-timer.C:
+		return nil, fmt.Errorf("the coordinator at %s does not answer a Hello for %v; look at its log, then start this worker again", s.address, patience)
+	case <-ctx.Done():
+		return nil, errInterrupted
+	}
+}
+
+// receive reads the stream until it ends.
+func (s *session) receive(ctx context.Context) {
+	defer close(s.inbox)
+	highest := uint64(0)
+	for {
+		m, err := s.stream.Recv()
+		if err != nil {
+			s.err = err
+			return
+		}
+		if m.GetTerm() < highest {
+			s.log.Warn("refused a directive of a former leader", "term", m.GetTerm(), "leader", highest)
+			continue
+		}
+		highest = m.GetTerm()
+		select {
+		case s.inbox <- m:
+		case <-ctx.Done():
+			s.err = ctx.Err()
+			return
+		}
+	}
+}
+
+// send says a message to the coordinator. It may be called concurrently.
+func (s *session) send(m *ddpmv1.WorkerMessage) error {
+	s.sending.Lock()
+	defer s.sending.Unlock()
+	if err := s.stream.Send(m); err != nil {
+		return fmt.Errorf("tell the coordinator at %s: %w: %w", s.address, errStream, err)
+	}
+	return nil
+}
+
+// beat says every interval where the worker is, until the session ends.
+func (s *session) beat(interval time.Duration, position func() *ddpmv1.Heartbeat) {
+	s.group.Go(func() {
+		ticker := time.NewTicker(interval)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-ticker.C:
+			case <-s.stream.Context().Done():
+				return
+			}
+			if s.send(&ddpmv1.WorkerMessage{Body: &ddpmv1.WorkerMessage_Heartbeat{Heartbeat: position()}}) != nil {
+				return // the stream is broken, which receive hears too
+			}
+		}
+	})
+}
+
+// dismissed waits, patience at most, for the coordinator to end the session after
+// a Failure, and returns its reason if there is one.
+func (s *session) dismissed(patience time.Duration) string {
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	for {
+		select {
+		case m, ok := <-s.inbox:
+			if !ok {
+				return ""
+			}
+			if d := m.GetDismiss(); d != nil {
+				return d.GetReason()
+			}
+		case <-timer.C:
+			return ""
+		}
+	}
+}
+
+// lost says that the stream ended, and what to do. Only after inbox is closed.
+func (s *session) lost() error {
+	switch st := status.Convert(s.err); st.Code() {
+	case codes.InvalidArgument, codes.FailedPrecondition, codes.PermissionDenied,
+		codes.AlreadyExists, codes.ResourceExhausted, codes.Unauthenticated:
+		return s.refused(st.Message())
+	case codes.Unimplemented:
+		return fmt.Errorf("%s is not a coordinator (%s); check the address", s.address, st.Message())
+	}
+	reason := s.err
+	if errors.Is(reason, io.EOF) {
+		reason = errors.New("it ended the session")
+	}
+	return fmt.Errorf("the coordinator at %s is gone (%w); start it again and this worker anew: the run resumes from its newest checkpoint", s.address, reason)
+}
+
+func (s *session) refused(reason string) error {
+	return fmt.Errorf("the coordinator at %s refuses this worker: %s", s.address, reason)
+}
+
+// close ends the session and its goroutines.
+func (s *session) close() {
+	s.cancel()
+	s.group.Wait()
+}

@@ -1,0 +1,52 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/ddpm-cluster/ddpm-cluster/ddpm"
+	ddpmv1 "github.com/ddpm-cluster/ddpm-cluster/proto/ddpm/v1"
+	"github.com/ddpm-cluster/ddpm-cluster/storage"
+	"github.com/ddpm-cluster/ddpm-cluster/storage/checkpoint"
+)
+
+// load sets the run's state to that of a generation's start.
+func (r *run) load(ctx context.Context, g *ddpmv1.Generation) error {
+	switch g.GetSource() {
+	case ddpmv1.StateSource_STATE_SOURCE_INITIAL:
+		if g.GetStartStep() != 0 {
+			return fmt.Errorf("generation %d starts at step %d from the initial weights; use the same version on both sides", g.GetNumber(), g.GetStartStep())
+		}
+		r.state = ddpm.NewState(r.spec)
+		return nil
+	case ddpmv1.StateSource_STATE_SOURCE_CHECKPOINT:
+		return r.loadCheckpoint(ctx, g.GetStartStep())
+	}
+	return fmt.Errorf("generation %d takes its state from %v, which this version does not know; use the same version on both sides", g.GetNumber(), g.GetSource())
+}
+
+// loadCheckpoint reads the state after step steps from the Store. Every part is
+// held against the manifest, and the whole against the digest.
+func (r *run) loadCheckpoint(ctx context.Context, step uint64) error {
+	m, err := checkpoint.At(ctx, r.store, r.name, step)
+	if errors.Is(err, storage.ErrNotFound) {
+		return fmt.Errorf("%w; this machine sees another storage than the coordinator, or the checkpoint was deleted", err)
+	}
+	if err != nil {
+		return err
+	}
+	if r.state == nil {
+		r.state = ddpm.EmptyState(r.spec.Model.ParamCount())
+	}
+	s := r.state
+	if err := checkpoint.Load(ctx, r.store, m, checkpoint.State{Weights: s.Weights, M: s.M, V: s.V, EMA: s.EMA}); err != nil {
+		return err
+	}
+	s.Step = step
+	if digest := s.Digest(); digest != m.Digest {
+		return fmt.Errorf("%sstate: its digest is %s, the manifest's %s; delete the checkpoint's folder to resume from the one before",
+			checkpoint.StepPrefix(r.name, step), digest, m.Digest)
+	}
+	return nil
+}
