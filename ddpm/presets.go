@@ -78,7 +78,7 @@ func mnist() Preset {
 	})
 	s.Optimizer.LearningRate, s.Optimizer.WarmupSteps, s.Optimizer.EMADecay = 1e-3, 100, 0.999
 	s.Batch, s.ShardSize = 32, 4
-	return Preset{Spec: s, About: "MNIST and its like, 28x28, 1.5 M parameters", Steps: 10000, CheckpointEvery: 1000}
+	return Preset{Spec: s, About: "MNIST and its like, 28x28, 1.6 M parameters", Steps: 10000, CheckpointEvery: 1000}
 }
 
 func cifar10() Preset {
