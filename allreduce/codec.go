@@ -99,7 +99,7 @@ func DialOptions() []grpc.DialOption {
 
 // message wraps bytes that are no segment of a ring, such as a handshake, for the
 // codec.
-func message(b []byte) *Segment { return &Segment{buf: &b, pool: new(bufferPool)} }
+func message(b []byte) *Segment { return &Segment{buf: &b, pool: mem.NopBufferPool{}} }
 
 // receiveHandshake reads the other end's handshake. An error of recv is returned
 // as it is.

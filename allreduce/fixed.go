@@ -75,9 +75,10 @@ func (f Fixed) Mean(sum int64, terms int) float32 {
 
 // Means returns a Vector's Finish: the Mean of every element.
 func (f Fixed) Means(terms int) func(dst []float32, sum []int64) {
+	resolution, n := f.resolution(), float64(terms)
 	return func(dst []float32, sum []int64) {
 		for i, x := range sum {
-			dst[i] = f.Mean(x, terms)
+			dst[i] = float32(float64(x) * resolution / n)
 		}
 	}
 }

@@ -6,22 +6,16 @@ import (
 	"sync"
 )
 
-// Tap sees every segment that rank sends on a ring in memory, before its successor
-// does. It may change the segment; an error from it breaks the sender's link. It
-// is how tests make faults.
-type Tap func(rank int, s *Segment) error
-
 // NewMemoryRing returns the links of a ring within one process, one a rank, for
 // tests. It holds no segment in between: Send waits until the successor receives.
-// tap may be nil.
-func NewMemoryRing(world int, tap Tap) []Link {
+func NewMemoryRing(world int) []Link {
 	edges := make([]*memoryEdge, world)
 	for i := range edges {
 		edges[i] = &memoryEdge{segments: make(chan *Segment), done: make(chan struct{})}
 	}
 	links := make([]Link, world)
 	for rank := range links {
-		links[rank] = &memoryLink{rank: rank, in: edges[(rank+world-1)%world], out: edges[rank], tap: tap}
+		links[rank] = &memoryLink{rank: rank, in: edges[(rank+world-1)%world], out: edges[rank]}
 	}
 	return links
 }
@@ -44,15 +38,9 @@ func (e *memoryEdge) close(cause error) {
 type memoryLink struct {
 	rank    int
 	in, out *memoryEdge
-	tap     Tap
 }
 
 func (l *memoryLink) Send(ctx context.Context, s *Segment) error {
-	if l.tap != nil {
-		if err := l.tap(l.rank, s); err != nil {
-			return l.broken(err)
-		}
-	}
 	select {
 	case l.out.segments <- s:
 		return nil

@@ -143,21 +143,25 @@ func NewRing(cfg Config, link Link) (*Ring, error) {
 // The caller forms the next generation and brings the same Sum and Tail there.
 // Calls must not overlap.
 func (r *Ring) AllReduce(ctx context.Context, step uint64, v Vector) error {
-	if err := v.validate(); err != nil {
-		return fmt.Errorf("all-reduce of step %d: %w", step, err)
-	}
 	if err := r.begin(); err != nil {
 		return fmt.Errorf("all-reduce of step %d: %w", step, err)
 	}
-	if r.cfg.World == 1 {
-		v.Finish(v.Out, v.Sum)
-		return r.end(nil)
-	}
-	err := newStep(r, step, v).run(ctx)
+	err := r.reduce(ctx, step, v)
 	if err != nil {
 		err = fmt.Errorf("all-reduce of step %d, %v: %w", step, r.cfg.Member, err)
 	}
 	return r.end(err)
+}
+
+func (r *Ring) reduce(ctx context.Context, step uint64, v Vector) error {
+	if err := v.validate(); err != nil {
+		return err
+	}
+	if r.cfg.World == 1 {
+		v.Finish(v.Out, v.Sum)
+		return nil
+	}
+	return newStep(r, step, v).run(ctx)
 }
 
 // begin marks the ring busy, unless it is broken.
@@ -181,7 +185,9 @@ func (r *Ring) end(err error) error {
 	r.busy = false
 	if err != nil {
 		r.broken = err
-		_ = r.link.Close(err) // the cause is what the caller has to know
+		if r.link != nil {
+			_ = r.link.Close(err) // the cause is what the caller has to know
+		}
 	}
 	return err
 }

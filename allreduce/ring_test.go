@@ -48,7 +48,7 @@ type transport struct {
 
 func transports() []transport {
 	return []transport{
-		{"memory", func(_ testing.TB, world int, _ uint64) []Link { return NewMemoryRing(world, nil) }},
+		{"memory", func(_ testing.TB, world int, _ uint64) []Link { return NewMemoryRing(world) }},
 		{"grpc", func(t testing.TB, world int, generation uint64) []Link {
 			return newCluster(t, world).connect(t, generation)
 		}},

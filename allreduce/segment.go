@@ -5,6 +5,8 @@ import (
 	"hash/crc32"
 	"math/bits"
 	"sync"
+
+	"google.golang.org/grpc/mem"
 )
 
 // Segment is one message between neighbours: a Header and a payload in one pooled
@@ -12,11 +14,11 @@ import (
 // away.
 type Segment struct {
 	buf  *[]byte
-	pool *bufferPool
+	pool mem.BufferPool
 }
 
 // newSegment takes a buffer of n bytes, whose contents are undefined, from pool.
-func newSegment(pool *bufferPool, n int) *Segment {
+func newSegment(pool mem.BufferPool, n int) *Segment {
 	return &Segment{buf: pool.Get(n), pool: pool}
 }
 
