@@ -49,7 +49,7 @@ func loadFaces() ([]face, error) {
 	}
 	for k := range faces {
 		if err := faces[k].load(files[k]); err != nil {
-			return nil, fmt.Errorf("Go font %s: %w", faces[k].name, err)
+			return nil, fmt.Errorf("load the %s face of the Go fonts: %w", faces[k].name, err)
 		}
 	}
 	return faces, nil

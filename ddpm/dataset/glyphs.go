@@ -81,7 +81,7 @@ func (g *glyphs) Example(i int, dst []uint8) error {
 
 	f := &g.faces[rng.Uint32n(d[drawFace], uint32(len(g.faces)))]
 	digit := &f.digits[d.class()]
-	s.points = d.pose(int(g.params.size), f).place(s.points[:0], digit)
+	s.points = d.pose(int(g.params.size), f).place(s.points, digit)
 	if g.params.channels == 1 {
 		s.raster.fill(dst, s.points, digit.ends)
 		return nil

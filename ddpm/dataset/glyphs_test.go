@@ -87,7 +87,7 @@ func TestGlyphsURIErrors(t *testing.T) {
 		{"glyphs://?size=16px", []string{"size=16px", "whole number"}},
 		{"glyphs://?size=", []string{"size= ", "whole number"}},
 		{"glyphs://?channels=2", []string{"channels=2", "1 (white on black) or 3"}},
-		{"glyphs://?n=0", []string{"n=0", "1 to 2147483648"}},
+		{"glyphs://?n=0", []string{"n=0", fmt.Sprintf("1 to %d", maxGlyphs)}},
 		{"glyphs://?n=2147483649", []string{"n=2147483649"}},
 		{"glyphs://?seed=18446744073709551616", []string{"seed=18446744073709551616"}},
 		{"glyphs://?seed=1&seed=2", []string{"seed", "2 times"}},

@@ -26,7 +26,7 @@ type labeled struct {
 func newMemory(uri string, shape Shape, pixels, labels []uint8) Dataset {
 	m := memory{uri: uri, shape: shape, n: len(pixels) / shape.Bytes(), pixels: pixels}
 	h := sha256.New()
-	fmt.Fprintf(h, "images %v %d\n", shape, m.n)
+	h.Write(fmt.Appendf(nil, "images %v %d\n", shape, m.n))
 	h.Write(pixels)
 	m.digest = "sha256:" + hex.EncodeToString(h.Sum(nil))
 	if labels == nil {

@@ -56,9 +56,11 @@ func (d *draws) pose(size int, f *face) pose {
 
 func toOne(v float64) int64 { return int64(math.Floor(float64(v*one) + 0.5)) }
 
-// place appends the outline's points as they stand in the frame, in 1/subpixel
-// pixels. All of them lie in [0, size·subpixel].
+// place returns the outline's points as they stand in the frame, in 1/subpixel
+// pixels; all of them lie in [0, size·subpixel]. It uses dst's memory where that
+// suffices.
 func (p pose) place(dst []point, o *outline) []point {
+	dst = dst[:0]
 	for k, q := range o.points {
 		x := q.x + (p.weight*o.normals[k].x)/one
 		y := q.y + (p.weight*o.normals[k].y)/one
