@@ -20,32 +20,38 @@ func (c Conv) OutW() int { return (c.W+c.Pad+c.PadEnd-c.K)/c.Stride + 1 }
 // PackForward packs the OIHW weights w [Cout,Cin,K,K] for Forward: operand rows
 // (kh, kw, cin), columns cout.
 func (c Conv) PackForward(p *Pool, dst *Packed, w []float32) {
-	c.checkWindow()
+	c.check()
 	need("w", w, c.weights())
 	taps := c.K * c.K
-	c.pack(p, dst, c.Cin, c.Cout, func(tap int) Mat {
-		return Mat{w[tap:], c.Cin, c.Cout, taps, c.Cin * taps}
+	dst.resize(taps*c.Cin, c.Cout)
+	// A column holds one cout's weights in the order (cin, kh, kw).
+	dst.packColumns(p, w, c.Cin*taps, func(off []int) {
+		for l := range off {
+			off[l] = (l%taps*c.Cin + l/taps) * panelCols
+		}
 	})
 }
 
 // PackGradInput packs the OIHW weights w [Cout,Cin,K,K] for GradInput: operand
 // rows (kh', kw', cout) with kh' = K-1-kh and kw' = K-1-kw, columns cin.
 func (c Conv) PackGradInput(p *Pool, dst *Packed, w []float32) {
-	c.checkWindow()
+	c.check()
 	need("w", w, c.weights())
 	taps := c.K * c.K
-	c.pack(p, dst, c.Cout, c.Cin, func(tap int) Mat {
-		return Mat{w[taps-1-tap:], c.Cout, c.Cin, c.Cin * taps, taps}
-	})
-}
-
-// pack fills dst with K·K matrices of rows×cols, one below the other.
-func (c Conv) pack(p *Pool, dst *Packed, rows, cols int, tap func(int) Mat) {
-	taps := c.K * c.K
-	dst.resize(taps*rows, cols)
-	p.run(dst.panels()*taps, 1, func(_ *workspace, lo, hi int) {
+	if taps == 1 {
+		dst.Pack(p, Mat{w, c.Cout, c.Cin, c.Cin, 1})
+		return
+	}
+	dst.resize(taps*c.Cout, c.Cin)
+	off := grow(&p.shared().rows[0], taps)
+	for tap := range off {
+		off[tap] = (taps - 1 - tap) * c.Cout * panelCols
+	}
+	p.run(dst.panels()*c.Cout, 16, func(_ *workspace, lo, hi int) {
 		for u := lo; u < hi; u++ {
-			dst.packPart(tap(u%taps), u/taps, u%taps*rows, 0, rows)
+			// Of one cout, a column holds one cin's weights in the order (kh, kw).
+			panel, co := u/c.Cout, u%c.Cout
+			dst.packPart(panel, w[co*c.Cin*taps:], taps, off, co*panelCols)
 		}
 	})
 }

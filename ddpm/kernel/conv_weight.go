@@ -68,19 +68,17 @@ func (c Conv) addPixels(q *product, from, to, tap int) {
 	}
 }
 
-// addTransposed adds total [K·K][Cin][Cout] to dw [Cout][Cin][K·K]. Outputs go
-// in groups whose values of one (tap, cin) share a cache line.
+// addTransposed adds total [K·K][Cin][Cout] to dw [Cout][Cin][K·K].
 func (c Conv) addTransposed(p *Pool, dw, total []float32) {
-	const group = 16
 	taps := c.K * c.K
-	p.run((c.Cout+group-1)/group, 1, func(_ *workspace, lo, hi int) {
-		for co := lo * group; co < min(hi*group, c.Cout); co++ {
-			out := dw[co*c.Cin*taps : (co+1)*c.Cin*taps]
-			for ci := range c.Cin {
-				for tap := range taps {
-					out[ci*taps+tap] += total[(tap*c.Cin+ci)*c.Cout+co]
-				}
-			}
+	ld := c.Cin * taps
+	off := grow(&p.shared().rows[0], ld)
+	for l := range off {
+		off[l] = (l%taps*c.Cin + l/taps) * c.Cout
+	}
+	p.run((c.Cout+transposeCols-1)/transposeCols, 1, func(_ *workspace, lo, hi int) {
+		for co := lo * transposeCols; co < min(hi*transposeCols, c.Cout); co += transposeCols {
+			transposeAdd(dw[co*ld:], ld, total[co:], off, min(transposeCols, c.Cout-co))
 		}
 	})
 }

@@ -229,3 +229,29 @@ func squareLanes(lanes *[8]float64, x []float32) {
 	}
 	squareLanesPortable(lanes, x[n:])
 }
+
+func transpose(dst []float32, off []int, src []float32, ld, cols int) {
+	n := 0
+	if cols == transposeCols {
+		n = whole(len(off))
+	}
+	if n > 0 {
+		transposeAVX2(&dst[0], &off[0], &src[0], ld, n)
+	}
+	if n < len(off) {
+		transposePortable(dst, off[n:], src[min(n, len(src)):], ld, cols)
+	}
+}
+
+func transposeAdd(dst []float32, ld int, src []float32, off []int, cols int) {
+	n := 0
+	if cols == transposeCols {
+		n = whole(len(off))
+	}
+	if n > 0 {
+		transposeAddAVX2(&dst[0], ld, &src[0], &off[0], n)
+	}
+	if n < len(off) {
+		transposeAddPortable(dst[n:], ld, src, off[n:], cols)
+	}
+}

@@ -48,3 +48,11 @@ func gradApply(dx, dz, x []float32, n normRows, q, r []float32) {
 func adam(w, m, v, ema, g []float32, k *adamFactors) { adamPortable(w, m, v, ema, g, k) }
 
 func squareLanes(lanes *[8]float64, x []float32) { squareLanesPortable(lanes, x) }
+
+func transpose(dst []float32, off []int, src []float32, ld, cols int) {
+	transposePortable(dst, off, src, ld, cols)
+}
+
+func transposeAdd(dst []float32, ld int, src []float32, off []int, cols int) {
+	transposeAddPortable(dst, ld, src, off, cols)
+}

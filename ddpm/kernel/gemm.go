@@ -39,36 +39,70 @@ func (pk *Packed) panels() int { return (pk.cols + panelCols - 1) / panelCols }
 func (pk *Packed) Pack(p *Pool, b Mat) {
 	b.check("b")
 	pk.resize(b.Rows, b.Cols)
+	if b.RowStride == 1 && b.ColStride != 1 {
+		pk.packColumns(p, b.Data, b.ColStride, func(off []int) {
+			for k := range off {
+				off[k] = k * panelCols
+			}
+		})
+		return
+	}
 	blocks := (b.Rows + KBlock - 1) / KBlock
 	p.run(pk.panels()*blocks, 1, func(_ *workspace, lo, hi int) {
 		for u := lo; u < hi; u++ {
 			k := u % blocks * KBlock
-			pk.packPart(b, u/blocks, 0, k, min(k+KBlock, b.Rows))
+			pk.packRows(b, u/blocks, k, min(k+KBlock, b.Rows))
 		}
 	})
 }
 
-// packPart fills the rows of one panel that hold rows [k0, k1) of b, where row 0
-// of b is row top of the panel.
-func (pk *Packed) packPart(b Mat, panel, top, k0, k1 int) {
+// packRows fills rows [k0, k1) of one panel.
+func (pk *Packed) packRows(b Mat, panel, k0, k1 int) {
 	j0 := panel * panelCols
 	cols := min(panelCols, pk.cols-j0)
-	base := (panel*pk.rows + top) * panelCols
+	base := panel * pk.rows * panelCols
 	dst := pk.data[base+k0*panelCols : base+k1*panelCols]
 	if cols < panelCols {
 		clear(dst)
 	}
-	if b.ColStride == 1 {
-		for k := k0; k < k1; k++ {
-			at := k*b.RowStride + j0
-			copy(dst[(k-k0)*panelCols:], b.Data[at:at+cols])
+	for k := k0; k < k1; k++ {
+		row := dst[(k-k0)*panelCols:][:panelCols]
+		at := k*b.RowStride + j0*b.ColStride
+		if b.ColStride == 1 {
+			copy(row, b.Data[at:at+cols])
+			continue
 		}
-		return
+		for j := range cols {
+			row[j] = b.Data[at+j*b.ColStride]
+		}
 	}
-	for j := range cols {
-		src := b.Data[(j0+j)*b.ColStride:]
-		for k := k0; k < k1; k++ {
-			dst[(k-k0)*panelCols+j] = src[k*b.RowStride]
+}
+
+// packColumns fills pk from columns that are contiguous in src, ld elements
+// apart. places fills a table of where in a panel each of a column's values goes.
+func (pk *Packed) packColumns(p *Pool, src []float32, ld int, places func(off []int)) {
+	off := grow(&p.shared().rows[0], pk.rows)
+	places(off)
+	blocks := (pk.rows + KBlock - 1) / KBlock
+	p.run(pk.panels()*blocks, 1, func(_ *workspace, lo, hi int) {
+		for u := lo; u < hi; u++ {
+			k := u % blocks * KBlock
+			pk.packPart(u/blocks, src[k:], ld, off[k:min(k+KBlock, pk.rows)], 0)
+		}
+	})
+}
+
+// packPart fills the places off, moved on by base, of one panel from the columns
+// that begin at src.
+func (pk *Packed) packPart(panel int, src []float32, ld int, off []int, base int) {
+	dst := pk.data[panel*pk.rows*panelCols+base:]
+	for j := 0; j < panelCols; j += transposeCols {
+		from := panel*panelCols + j
+		cols := min(transposeCols, pk.cols-from)
+		if cols > 0 {
+			transpose(dst[j:], off, src[from*ld:], ld, cols)
+		} else {
+			transpose(dst[j:], off, nil, ld, 0)
 		}
 	}
 }

@@ -1959,3 +1959,147 @@ vector:
 	VMOVUPD     Y1, 32(AX)
 	VZEROUPPER
 	RET
+
+// func transposeAVX2(dst *float32, off *int, src *float32, ld int, n int)
+// Requires: AVX
+TEXT ·transposeAVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ src+16(FP), CX
+	MOVQ off+8(FP), DX
+	MOVQ ld+24(FP), BX
+	MOVQ n+32(FP), SI
+	SHLQ $0x02, BX
+	LEAQ (BX)(BX*2), DI
+
+block:
+	LEAQ       (CX)(BX*4), R8
+	VMOVUPS    (CX), Y0
+	VMOVUPS    (CX)(BX*1), Y1
+	VMOVUPS    (CX)(BX*2), Y2
+	VMOVUPS    (CX)(DI*1), Y3
+	VMOVUPS    (R8), Y4
+	VMOVUPS    (R8)(BX*1), Y5
+	VMOVUPS    (R8)(BX*2), Y6
+	VMOVUPS    (R8)(DI*1), Y7
+	VUNPCKLPS  Y1, Y0, Y8
+	VUNPCKHPS  Y1, Y0, Y0
+	VUNPCKLPS  Y3, Y2, Y1
+	VUNPCKHPS  Y3, Y2, Y2
+	VUNPCKLPS  Y5, Y4, Y3
+	VUNPCKHPS  Y5, Y4, Y4
+	VUNPCKLPS  Y7, Y6, Y5
+	VUNPCKHPS  Y7, Y6, Y6
+	VSHUFPS    $0x44, Y1, Y8, Y7
+	VSHUFPS    $0xee, Y1, Y8, Y1
+	VSHUFPS    $0x44, Y2, Y0, Y8
+	VSHUFPS    $0xee, Y2, Y0, Y0
+	VSHUFPS    $0x44, Y5, Y3, Y2
+	VSHUFPS    $0xee, Y5, Y3, Y3
+	VSHUFPS    $0x44, Y6, Y4, Y5
+	VSHUFPS    $0xee, Y6, Y4, Y4
+	VPERM2F128 $0x20, Y2, Y7, Y6
+	VPERM2F128 $0x31, Y2, Y7, Y2
+	VPERM2F128 $0x20, Y3, Y1, Y7
+	VPERM2F128 $0x31, Y3, Y1, Y1
+	VPERM2F128 $0x20, Y5, Y8, Y3
+	VPERM2F128 $0x31, Y5, Y8, Y5
+	VPERM2F128 $0x20, Y4, Y0, Y8
+	VPERM2F128 $0x31, Y4, Y0, Y0
+	MOVQ       (DX), R8
+	VMOVUPS    Y6, (AX)(R8*4)
+	MOVQ       8(DX), R8
+	VMOVUPS    Y7, (AX)(R8*4)
+	MOVQ       16(DX), R8
+	VMOVUPS    Y3, (AX)(R8*4)
+	MOVQ       24(DX), R8
+	VMOVUPS    Y8, (AX)(R8*4)
+	MOVQ       32(DX), R8
+	VMOVUPS    Y2, (AX)(R8*4)
+	MOVQ       40(DX), R8
+	VMOVUPS    Y1, (AX)(R8*4)
+	MOVQ       48(DX), R8
+	VMOVUPS    Y5, (AX)(R8*4)
+	MOVQ       56(DX), R8
+	VMOVUPS    Y0, (AX)(R8*4)
+	ADDQ       $0x20, CX
+	ADDQ       $0x40, DX
+	SUBQ       $0x08, SI
+	JNZ        block
+	VZEROUPPER
+	RET
+
+// func transposeAddAVX2(dst *float32, ld int, src *float32, off *int, n int)
+// Requires: AVX
+TEXT ·transposeAddAVX2(SB), NOSPLIT, $0-40
+	MOVQ src+16(FP), AX
+	MOVQ dst+0(FP), CX
+	MOVQ off+24(FP), DX
+	MOVQ ld+8(FP), BX
+	MOVQ n+32(FP), SI
+	SHLQ $0x02, BX
+	LEAQ (BX)(BX*2), DI
+
+block:
+	LEAQ       (CX)(BX*4), R8
+	MOVQ       (DX), R9
+	VMOVUPS    (AX)(R9*4), Y0
+	MOVQ       8(DX), R9
+	VMOVUPS    (AX)(R9*4), Y1
+	MOVQ       16(DX), R9
+	VMOVUPS    (AX)(R9*4), Y2
+	MOVQ       24(DX), R9
+	VMOVUPS    (AX)(R9*4), Y3
+	MOVQ       32(DX), R9
+	VMOVUPS    (AX)(R9*4), Y4
+	MOVQ       40(DX), R9
+	VMOVUPS    (AX)(R9*4), Y5
+	MOVQ       48(DX), R9
+	VMOVUPS    (AX)(R9*4), Y6
+	MOVQ       56(DX), R9
+	VMOVUPS    (AX)(R9*4), Y7
+	VUNPCKLPS  Y1, Y0, Y8
+	VUNPCKHPS  Y1, Y0, Y0
+	VUNPCKLPS  Y3, Y2, Y1
+	VUNPCKHPS  Y3, Y2, Y2
+	VUNPCKLPS  Y5, Y4, Y3
+	VUNPCKHPS  Y5, Y4, Y4
+	VUNPCKLPS  Y7, Y6, Y5
+	VUNPCKHPS  Y7, Y6, Y6
+	VSHUFPS    $0x44, Y1, Y8, Y7
+	VSHUFPS    $0xee, Y1, Y8, Y1
+	VSHUFPS    $0x44, Y2, Y0, Y8
+	VSHUFPS    $0xee, Y2, Y0, Y0
+	VSHUFPS    $0x44, Y5, Y3, Y2
+	VSHUFPS    $0xee, Y5, Y3, Y3
+	VSHUFPS    $0x44, Y6, Y4, Y5
+	VSHUFPS    $0xee, Y6, Y4, Y4
+	VPERM2F128 $0x20, Y2, Y7, Y6
+	VPERM2F128 $0x31, Y2, Y7, Y2
+	VPERM2F128 $0x20, Y3, Y1, Y7
+	VPERM2F128 $0x31, Y3, Y1, Y1
+	VPERM2F128 $0x20, Y5, Y8, Y3
+	VPERM2F128 $0x31, Y5, Y8, Y5
+	VPERM2F128 $0x20, Y4, Y0, Y8
+	VPERM2F128 $0x31, Y4, Y0, Y0
+	VADDPS     (CX), Y6, Y6
+	VMOVUPS    Y6, (CX)
+	VADDPS     (CX)(BX*1), Y7, Y7
+	VMOVUPS    Y7, (CX)(BX*1)
+	VADDPS     (CX)(BX*2), Y3, Y3
+	VMOVUPS    Y3, (CX)(BX*2)
+	VADDPS     (CX)(DI*1), Y8, Y8
+	VMOVUPS    Y8, (CX)(DI*1)
+	VADDPS     (R8), Y2, Y2
+	VMOVUPS    Y2, (R8)
+	VADDPS     (R8)(BX*1), Y1, Y1
+	VMOVUPS    Y1, (R8)(BX*1)
+	VADDPS     (R8)(BX*2), Y5, Y5
+	VMOVUPS    Y5, (R8)(BX*2)
+	VADDPS     (R8)(DI*1), Y0, Y0
+	VMOVUPS    Y0, (R8)(DI*1)
+	ADDQ       $0x20, CX
+	ADDQ       $0x40, DX
+	SUBQ       $0x08, SI
+	JNZ        block
+	VZEROUPPER
+	RET

@@ -138,3 +138,13 @@ func adamAVX2(w *float32, m *float32, v *float32, ema *float32, grad *float32, k
 //
 //go:noescape
 func squareLanesAVX2(sum *float64, x *float32, n int)
+
+// transposeAVX2 is transposePortable for 8 columns and n offsets, a multiple of 8.
+//
+//go:noescape
+func transposeAVX2(dst *float32, off *int, src *float32, ld int, n int)
+
+// transposeAddAVX2 is transposeAddPortable for 8 columns and n offsets, a multiple of 8.
+//
+//go:noescape
+func transposeAddAVX2(dst *float32, ld int, src *float32, off *int, n int)

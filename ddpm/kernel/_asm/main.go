@@ -16,5 +16,6 @@ func main() {
 	softmax()
 	groupNorm()
 	adam()
+	transposes()
 	Generate()
 }
