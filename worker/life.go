@@ -40,7 +40,7 @@ var errInterrupted = errors.New("interrupted before training began; nothing is l
 // polite end: while the worker trains, all members end after the same step, with a
 // checkpoint.
 func Run(ctx context.Context, c Config) error {
-	return (&life{config: c, log: c.Log, patience: defaultPatience, device: newCPU, opened: make(chan struct{})}).live(ctx)
+	return newLife(c).live(ctx)
 }
 
 // life is one worker, from dialling to its end.
@@ -64,6 +64,10 @@ type life struct {
 	position position
 	// generation is the one that the worker is in, nil before the first.
 	generation *generation
+}
+
+func newLife(c Config) *life {
+	return &life{config: c, log: c.Log, patience: defaultPatience, device: newCPU, opened: make(chan struct{})}
 }
 
 func (l *life) live(ctx context.Context) error {

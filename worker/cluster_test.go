@@ -1,0 +1,161 @@
+package worker
+
+import (
+	"context"
+	"log/slog"
+	"math"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/ddpm-cluster/ddpm-cluster/ddpm"
+	"github.com/ddpm-cluster/ddpm-cluster/ddpm/dataset"
+	"github.com/ddpm-cluster/ddpm-cluster/ddpm/kernel"
+	ddpmv1 "github.com/ddpm-cluster/ddpm-cluster/proto/ddpm/v1"
+	"github.com/ddpm-cluster/ddpm-cluster/storage"
+	"github.com/ddpm-cluster/ddpm-cluster/storage/checkpoint"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const runName = "test"
+
+// cluster is how a test trains: a fake coordinator and real workers, over loopback.
+type cluster struct {
+	workers            int
+	threads            int
+	spec               ddpm.Spec
+	storage            string
+	from, steps, every uint64
+	device             deviceMaker
+	patience           time.Duration
+
+	// onHello, onAssign and onMessage bend the coordinator. They run under its lock;
+	// true keeps it from doing what it would.
+	onHello   func(*fake, *peer) bool
+	onAssign  func(*ddpmv1.Assignment)
+	onMessage func(*fake, *peer, *ddpmv1.WorkerMessage) bool
+}
+
+// newCluster trains a network smaller than any preset, on a device that costs next
+// to nothing.
+func newCluster(t *testing.T, workers int) *cluster {
+	t.Helper()
+	p, err := ddpm.FindPreset("tiny")
+	if err != nil {
+		t.Fatal(err)
+	}
+	spec := p.Spec
+	spec.Model.Channels, spec.Model.Attention, spec.Model.Groups = []int{4, 4}, nil, 2
+	spec.Diffusion.Steps = 10
+	spec.Optimizer.WarmupSteps = 0
+	data, err := dataset.Open(t.Context(), "glyphs://?n=64", dataset.Want{Size: spec.Model.Size, Channels: spec.Model.InChannels})
+	if err != nil {
+		t.Fatal(err)
+	}
+	spec.Dataset, spec.DatasetDigest, spec.DatasetLen = data.URI(), data.Digest(), data.Len()
+	c := &cluster{
+		workers: workers, threads: 1, spec: spec, storage: t.TempDir(), steps: 4,
+		device: newFakeDevice, patience: 20 * time.Second,
+	}
+	c.createRun(t, spec)
+	return c
+}
+
+func (c *cluster) createRun(t *testing.T, spec ddpm.Spec) {
+	t.Helper()
+	if err := checkpoint.CreateRun(t.Context(), openTestStore(t, c.storage), runName, encode(t, spec)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func openTestStore(t *testing.T, uri string) storage.Store {
+	t.Helper()
+	st, err := storage.Open(t.Context(), uri)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return st
+}
+
+// run lets the workers live until all have ended. Their errors are in the order in
+// which they were started, which need not be ring order.
+func (c *cluster) run(ctx context.Context, t *testing.T) (*fake, []error) {
+	t.Helper()
+	f, stop := serveFake(t, c)
+	defer stop()
+	errs := make([]error, c.workers)
+	var group sync.WaitGroup
+	for i := range errs {
+		group.Go(func() { errs[i] = c.worker(t, f.address).live(ctx) })
+	}
+	group.Wait()
+	return f, errs
+}
+
+func (c *cluster) worker(t *testing.T, address string) *life {
+	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))
+	l := newLife(Config{Join: address, Threads: c.threads, Log: log})
+	l.patience, l.device = c.patience, c.device
+	return l
+}
+
+// train runs a cluster that must do well and returns the digest that all members
+// have at the end.
+func (c *cluster) train(t *testing.T) (*fake, string) {
+	t.Helper()
+	f, errs := c.run(t.Context(), t)
+	for i, err := range errs {
+		if err != nil {
+			t.Fatalf("worker %d of %d: %v", i, c.workers, err)
+		}
+	}
+	parts := f.parts[c.steps]
+	if len(parts) != c.workers {
+		t.Fatalf("%d of %d workers saved step %d", len(parts), c.workers, c.steps)
+	}
+	for _, p := range parts {
+		if p.GetDigest() != parts[0].GetDigest() {
+			t.Fatalf("digests %s and %s after the same step", p.GetDigest(), parts[0].GetDigest())
+		}
+	}
+	return f, parts[0].GetDigest()
+}
+
+// fakeDevice computes a gradient that depends on all that it may depend on.
+type fakeDevice struct {
+	weights []float32
+	// after sees each shard with its gradient; what it returns replaces the loss.
+	after func(shard []ddpm.Example, grad []float32) (float64, error)
+}
+
+func newFakeDevice(ddpm.Spec, dataset.Dataset, *kernel.Pool) ddpm.Device { return &fakeDevice{} }
+
+func (d *fakeDevice) Begin(weights []float32) { d.weights = weights }
+
+func (d *fakeDevice) Gradient(shard []ddpm.Example, grad []float32) (float64, error) {
+	loss := 0.0
+	for i, w := range d.weights {
+		grad[i] = w / 16
+	}
+	for _, ex := range shard {
+		key := uint64(ex.T)*31 + ex.Index*7 + uint64(ex.Slot)
+		for i := range grad {
+			grad[i] += float32((key+uint64(i))%17) / 1024
+		}
+		loss += float64(key%97) / 97
+	}
+	if d.after == nil {
+		return loss / float64(len(shard)), nil
+	}
+	return d.after(shard, grad)
+}
+
+// spoil is a device whose shards go through f after they are computed.
+func spoil(f func(shard []ddpm.Example, grad []float32) (float64, error)) deviceMaker {
+	return func(ddpm.Spec, dataset.Dataset, *kernel.Pool) ddpm.Device { return &fakeDevice{after: f} }
+}
+
+var inf = float32(math.Inf(1))

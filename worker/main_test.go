@@ -1,0 +1,81 @@
+package worker
+
+import (
+	"bytes"
+	"runtime"
+	"strings"
+	"testing"
+)
+
+func TestMainRefuses(t *testing.T) {
+	for _, k := range []struct {
+		args []string
+		code int
+		want string
+	}{
+		{nil, 2, "--join is missing"},
+		{[]string{"--join", "trainer"}, 2, `--join "trainer" is not HOST:PORT`},
+		{[]string{"--join", ":7600"}, 2, "is not HOST:PORT"},
+		{[]string{"--join", "trainer:0"}, 2, "is not HOST:PORT"},
+		{[]string{"--join", "trainer:http"}, 2, "is not HOST:PORT"},
+		{[]string{"--join", "h:1", "--threads", "-1"}, 2, "--threads -1"},
+		{[]string{"--join", "h:1", "--threads", "5000"}, 2, "--threads 5000"},
+		{[]string{"--join", "h:1", "--threads", "two"}, 2, "--threads"},
+		{[]string{"--join", "h:1", "--advertise", "me:80"}, 2, `--advertise "me:80" is not a host`},
+		{[]string{"--join", "h:1", "--advertise", "http://me"}, 2, "is not a host"},
+		{[]string{"--join", "h:1", "more"}, 2, `unexpected argument "more"`},
+		{[]string{"--joined", "h:1"}, 2, "--joined"},
+	} {
+		var stdout, stderr bytes.Buffer
+		if code := Main(t.Context(), k.args, &stdout, &stderr); code != k.code {
+			t.Errorf("%q: exit code %d, want %d", k.args, code, k.code)
+		}
+		text := stderr.String()
+		if !strings.HasPrefix(text, "ddpm-worker: ") || !strings.Contains(text, k.want) || strings.Count(text, "\n") != 1 {
+			t.Errorf("%q: want one line that says %q, got:\n%s", k.args, k.want, text)
+		}
+		if stdout.Len() > 0 {
+			t.Errorf("%q: standard output has %q", k.args, stdout.String())
+		}
+	}
+}
+
+func TestMainHelps(t *testing.T) {
+	for arg, want := range map[string]string{"--help": "ddpm-worker --join 192.0.2.10:7600", "--version": "ddpm-worker version "} {
+		var stdout, stderr bytes.Buffer
+		if code := Main(t.Context(), []string{arg}, &stdout, &stderr); code != 0 || !strings.Contains(stdout.String(), want) {
+			t.Errorf("%s: exit code %d, want %q in:\n%s%s", arg, code, want, stdout.String(), stderr.String())
+		}
+	}
+}
+
+// A worker's life from the command line on.
+func TestMainTrains(t *testing.T) {
+	c := newCluster(t, 1)
+	f, stop := serveFake(t, c)
+	var stdout, stderr bytes.Buffer
+	code := Main(t.Context(), []string{"--join", f.address, "--threads", "2", "--advertise", "127.0.0.1", "-v"}, &stdout, &stderr)
+	stop()
+	if code != 0 || len(f.parts[c.steps]) != 1 {
+		t.Errorf("exit code %d, %d parts:\n%s", code, len(f.parts[c.steps]), stderr.String())
+	}
+	hello := f.peers[0].hello
+	if hello.GetThreads() != 2 || !strings.HasPrefix(hello.GetBuild(), "sha256:") || hello.GetVersion() == "" ||
+		hello.GetHostname() == "" || hello.GetPid() == 0 || hello.GetCpuLevel() == "" {
+		t.Errorf("the Hello lacks something: %v", hello)
+	}
+}
+
+func TestThreads(t *testing.T) {
+	for _, k := range []struct {
+		user        int
+		coordinator uint32
+		want        int
+	}{
+		{3, 5, 3}, {0, 5, 5}, {0, 0, runtime.GOMAXPROCS(0)}, {0, 1 << 31, maxThreads},
+	} {
+		if got := threads(k.user, k.coordinator); got != k.want {
+			t.Errorf("user %d, coordinator %d: %d threads, want %d", k.user, k.coordinator, got, k.want)
+		}
+	}
+}
