@@ -2,6 +2,7 @@ package allreduce
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -14,6 +15,8 @@ import (
 	"go.uber.org/goleak"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/health"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -50,7 +53,7 @@ func transports() []transport {
 	return []transport{
 		{"memory", func(_ testing.TB, world int, _ uint64) []Link { return NewMemoryRing(world) }},
 		{"grpc", func(t testing.TB, world int, generation uint64) []Link {
-			return newCluster(t, world).connect(t, generation)
+			return newCluster(t, world).connect(t, generation, insecureCredentials())
 		}},
 	}
 }
@@ -71,9 +74,10 @@ func newCluster(t testing.TB, world int) *cluster {
 		server := NewServer(slog.New(slog.DiscardHandler))
 		g := grpc.NewServer(ServerOptions()...)
 		server.Register(g)
+		healthpb.RegisterHealthServer(g, health.NewServer())
 		var wg sync.WaitGroup
 		wg.Go(func() {
-			if err := g.Serve(listener); err != nil {
+			if err := g.Serve(listener); err != nil && !errors.Is(err, grpc.ErrServerStopped) {
 				t.Error(err)
 			}
 		})
@@ -88,14 +92,15 @@ func newCluster(t testing.TB, world int) *cluster {
 	return c
 }
 
-func (c *cluster) connect(t testing.TB, generation uint64) []Link {
+// connect makes the links of a generation.
+func (c *cluster) connect(t testing.TB, generation uint64, opts ...grpc.DialOption) []Link {
 	ctx := testContext(t)
 	world := len(c.servers)
 	links := make([]Link, world)
 	each(world, func(rank int) {
 		var err error
-		m := Member{Run: testRun, Generation: generation, Rank: rank, World: world}
-		if links[rank], err = Connect(ctx, c.servers[rank], m, c.addresses[(rank+1)%world], insecureCredentials()); err != nil {
+		m := c.member(generation, rank)
+		if links[rank], err = Connect(ctx, c.servers[rank], m, c.addresses[m.Successor().Rank], opts...); err != nil {
 			t.Error(err)
 		}
 	})
@@ -103,6 +108,10 @@ func (c *cluster) connect(t testing.TB, generation uint64) []Link {
 		t.FailNow()
 	}
 	return links
+}
+
+func (c *cluster) member(generation uint64, rank int) Member {
+	return Member{Run: testRun, Generation: generation, Rank: rank, World: len(c.servers)}
 }
 
 func insecureCredentials() grpc.DialOption {
