@@ -224,18 +224,17 @@ func (l *life) endGeneration() {
 }
 
 // fail tells the coordinator why the worker can't go on, waits a bounded time for
-// its answer, and returns err with what it answers.
+// its answer, and returns err, with the loss of the coordinator if it is gone too.
 func (l *life) fail(err error) error {
 	l.endGeneration()
 	at := l.position.heartbeat()
-	sent := l.session.send(&ddpmv1.WorkerMessage{Body: &ddpmv1.WorkerMessage_Failure{Failure: &ddpmv1.Failure{
-		Generation: at.GetGeneration(), Step: at.GetStep(), Reason: err.Error(),
-	}}})
-	if sent != nil {
-		return err
+	failure := &ddpmv1.Failure{Generation: at.GetGeneration(), Step: at.GetStep(), Reason: err.Error()}
+	// When it can't be sent, the inbox ends too.
+	_ = l.session.send(&ddpmv1.WorkerMessage{Body: &ddpmv1.WorkerMessage_Failure{Failure: failure}})
+	reason, lost := l.session.dismissed(l.patience)
+	if lost != nil {
+		return fmt.Errorf("%w; also, %w", err, lost)
 	}
-	if reason := l.session.dismissed(l.patience); reason != "" {
-		l.log.Info("dismissed", "reason", reason)
-	}
+	l.log.Info("dismissed", "reason", reason)
 	return err
 }

@@ -133,21 +133,21 @@ func (s *session) beat(interval time.Duration, position func() *ddpmv1.Heartbeat
 }
 
 // dismissed waits, patience at most, for the coordinator to end the session after
-// a Failure, and returns its reason if there is one.
-func (s *session) dismissed(patience time.Duration) string {
+// a Failure, and returns its reason, or that the session is lost.
+func (s *session) dismissed(patience time.Duration) (reason string, lost error) {
 	timer := time.NewTimer(patience)
 	defer timer.Stop()
 	for {
 		select {
 		case m, ok := <-s.inbox:
 			if !ok {
-				return ""
+				return "", s.lost()
 			}
 			if d := m.GetDismiss(); d != nil {
-				return d.GetReason()
+				return d.GetReason(), nil
 			}
 		case <-timer.C:
-			return ""
+			return "it did not answer in time", nil
 		}
 	}
 }
