@@ -20,7 +20,7 @@ func (c Conv) OutW() int { return (c.W+c.Pad+c.PadEnd-c.K)/c.Stride + 1 }
 // PackForward packs the OIHW weights w [Cout,Cin,K,K] for Forward: operand rows
 // (kh, kw, cin), columns cout.
 func (c Conv) PackForward(p *Pool, dst *Packed, w []float32) {
-	c.check()
+	c.checkWindow()
 	need("w", w, c.weights())
 	taps := c.K * c.K
 	dst.resize(taps*c.Cin, c.Cout)
@@ -35,7 +35,7 @@ func (c Conv) PackForward(p *Pool, dst *Packed, w []float32) {
 // PackGradInput packs the OIHW weights w [Cout,Cin,K,K] for GradInput: operand
 // rows (kh', kw', cout) with kh' = K-1-kh and kw' = K-1-kw, columns cin.
 func (c Conv) PackGradInput(p *Pool, dst *Packed, w []float32) {
-	c.check()
+	c.checkWindow()
 	need("w", w, c.weights())
 	taps := c.K * c.K
 	if taps == 1 {
