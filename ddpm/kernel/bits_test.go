@@ -20,7 +20,7 @@ type kernelCase struct {
 func TestLevelsAgree(t *testing.T) {
 	rng := newRand(t)
 	for _, k := range kernelCases() {
-		for trial := range 3 {
+		for trial := range 2 {
 			operands := operandsFor(rng, k, trial > 0)
 			offset := rng.IntN(8)
 			t.Run(fmt.Sprintf("%s/%d", k.name, trial), func(t *testing.T) {
@@ -107,8 +107,8 @@ func kernelCases() []kernelCase {
 		cases = append(cases, groupNormCases(g)...)
 	}
 	for _, m := range []int{1, 2, 5, 6, 7, 13, 100, 200} {
-		for _, n := range []int{1, 3, 16, 17, 33} {
-			for _, k := range []int{0, 1, 3, 4, 255, 256, 257, 520} {
+		for _, n := range []int{3, 16, 33} {
+			for _, k := range []int{0, 1, 3, 4, 257, 520} {
 				if m < 100 || k == 257 {
 					cases = append(cases, gemmCases(m, n, k)...)
 				}

@@ -48,7 +48,7 @@ func TestFMASpecials(t *testing.T) {
 func TestFMARandom(t *testing.T) {
 	rng := newRand(t)
 	hard := 0
-	for range 300_000 {
+	for range 100_000 {
 		a, b := fewBits(rng, 60), fewBits(rng, 60)
 		p := math.Abs(float64(a) * float64(b))
 		// c is up to 2^60 larger or smaller than the product.
