@@ -18,7 +18,7 @@ func (c Conv) OutH() int { return (c.H+c.Pad+c.PadEnd-c.K)/c.Stride + 1 }
 func (c Conv) OutW() int { return (c.W+c.Pad+c.PadEnd-c.K)/c.Stride + 1 }
 
 // PackForward packs the OIHW weights w [Cout,Cin,K,K] for Forward: operand rows
-// (kh, kw, cin), columns cout.
+// (kh, kw, cin), columns cout. N, H and W play no part.
 func (c Conv) PackForward(p *Pool, dst *Packed, w []float32) {
 	c.checkWindow()
 	need("w", w, c.weights())
@@ -33,7 +33,8 @@ func (c Conv) PackForward(p *Pool, dst *Packed, w []float32) {
 }
 
 // PackGradInput packs the OIHW weights w [Cout,Cin,K,K] for GradInput: operand
-// rows (kh', kw', cout) with kh' = K-1-kh and kw' = K-1-kw, columns cin.
+// rows (kh', kw', cout) with kh' = K-1-kh and kw' = K-1-kw, columns cin. N, H and
+// W play no part.
 func (c Conv) PackGradInput(p *Pool, dst *Packed, w []float32) {
 	c.checkWindow()
 	need("w", w, c.weights())
