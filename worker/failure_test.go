@@ -71,8 +71,9 @@ func TestLostNeighbour(t *testing.T) {
 	if rings != 2 || len(f.failures) != 2 {
 		t.Errorf("%d workers lost the ring and told of %d failures, want 2", rings, len(f.failures))
 	}
+	// A worker may lack one step that the told one has completed.
 	for _, failure := range f.failures {
-		if failure.GetGeneration() != fakeGeneration || failure.GetStep() < 3 {
+		if failure.GetGeneration() != fakeGeneration || failure.GetStep() < 2 {
 			t.Errorf("a failure does not say where: %v", failure)
 		}
 	}
