@@ -35,7 +35,7 @@ func Fingerprint() string {
 // and its length, in the order of fs.WalkDir.
 func fingerprint(files fs.FS, goVersion string) (string, error) {
 	h := sha256.New()
-	fmt.Fprintf(h, "go %q\n", goVersion)
+	h.Write(fmt.Appendf(nil, "go %q\n", goVersion))
 	err := fs.WalkDir(files, ".", func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() || strings.HasSuffix(path, "_test.go") {
 			return err
@@ -44,7 +44,7 @@ func fingerprint(files fs.FS, goVersion string) (string, error) {
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(h, "file %q %d\n", path, len(content))
+		h.Write(fmt.Appendf(nil, "file %q %d\n", path, len(content)))
 		h.Write(content)
 		return nil
 	})
