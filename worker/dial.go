@@ -13,6 +13,15 @@ import (
 	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/keepalive"
+)
+
+// keepaliveTime and keepaliveTimeout find a coordinator whose machine is gone, or
+// that hangs: a connection on which nothing came for the first is asked for a sign
+// of life within the second.
+const (
+	keepaliveTime    = 10 * time.Second // grpc's least
+	keepaliveTimeout = 15 * time.Second
 )
 
 // dialer connects to the coordinator and remembers how it went.
@@ -31,6 +40,7 @@ func dial(ctx context.Context, address string, patience time.Duration, log *slog
 	conn, err := grpc.NewClient("passthrough:///"+address,
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithContextDialer(d.dial),
+		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: keepaliveTime, Timeout: keepaliveTimeout}),
 		grpc.WithConnectParams(grpc.ConnectParams{
 			Backoff:           backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 2 * time.Second},
 			MinConnectTimeout: 5 * time.Second,
