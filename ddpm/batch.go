@@ -5,6 +5,7 @@ import (
 
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm/dataset"
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm/rng"
+	"github.com/ddpm-cluster/ddpm-cluster/ddpm/unet"
 )
 
 // Batch holds a shard's inputs, channels last: element i of example e is at
@@ -50,6 +51,22 @@ func (b *Batch) resize(examples, imageLen int) {
 	b.X0, b.Eps, b.T = b.X0[:examples*imageLen], b.Eps[:examples*imageLen], b.T[:examples]
 	if len(b.pixels) != imageLen {
 		b.pixels = make([]uint8, imageLen)
+	}
+}
+
+// Want is what a dataset has to offer for the model.
+func Want(model unet.Config) dataset.Want {
+	return dataset.Want{
+		Size: model.Size, Channels: model.InChannels,
+		Fits: func(s dataset.Shape) []string {
+			var names []string
+			for _, p := range Presets() {
+				if m := p.Spec.Model; m.Size == s.Height && m.Size == s.Width && m.InChannels == s.Channels {
+					names = append(names, p.Spec.Preset)
+				}
+			}
+			return names
+		},
 	}
 }
 

@@ -85,7 +85,7 @@ func openStore(ctx context.Context, uri, name string, spec ddpm.Spec) (storage.S
 
 // openDataset opens the run's dataset on this machine.
 func openDataset(ctx context.Context, spec ddpm.Spec) (dataset.Dataset, error) {
-	data, err := dataset.Open(ctx, spec.Dataset, dataset.Want{Size: spec.Model.Size, Channels: spec.Model.InChannels})
+	data, err := dataset.Open(ctx, spec.Dataset, ddpm.Want(spec.Model))
 	if err != nil {
 		return nil, err
 	}

@@ -25,7 +25,7 @@ func digestCommand(stdout io.Writer) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			s := ddpm.EmptyState(m.Params)
+			s := ddpm.EmptyState(int(m.Params))
 			s.Step = m.Step
 			if err := checkpoint.Load(ctx, st, m, checkpoint.State{Weights: s.Weights, M: s.M, V: s.V, EMA: s.EMA}); err != nil {
 				return err

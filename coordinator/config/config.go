@@ -1,0 +1,132 @@
+// Package config is how a coordinator is configured: one struct, filled by
+// defaults, then a YAML file, then flags. A key of the file is the name of a flag.
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"runtime"
+	"strings"
+
+	"github.com/spf13/pflag"
+
+	"github.com/ddpm-cluster/ddpm-cluster/ddpm"
+	"github.com/ddpm-cluster/ddpm-cluster/storage/checkpoint"
+)
+
+// Config is how a run is started. What the weights depend on goes into
+// ddpm.Spec; the rest never changes a bit.
+type Config struct {
+	Workers, MinWorkers int
+	Local               bool
+	Threads             int
+
+	Preset    string
+	Dataset   string
+	Batch     int
+	ShardSize int
+	Seed      uint64
+	LR        float64
+
+	Storage string
+	DataDir string
+	Run     string
+
+	Steps           uint64
+	CheckpointEvery uint64
+
+	Listen string
+	HTTP   string
+	Etcd   []string
+
+	DryRun  bool
+	Verbose bool
+
+	flags *pflag.FlagSet
+}
+
+// DefaultPreset is the quick start's.
+const DefaultPreset = "digits"
+
+// Flags declares a flag for every setting and binds it to the config.
+func (c *Config) Flags(fs *pflag.FlagSet) {
+	c.flags = fs
+	fs.SortFlags = false
+	fs.IntVar(&c.Workers, "workers", 0, "how many workers the run waits for (needed)")
+	fs.IntVar(&c.MinWorkers, "min-workers", 0, "begin with this many when nobody else joins for 30 s (default: --workers)")
+	fs.BoolVar(&c.Local, "local", false, "start the workers on this machine, as child processes")
+	fs.IntVar(&c.Threads, "threads", 0, "threads of each worker (default: this machine's CPUs shared out with --local, all of its own elsewhere)")
+	fs.StringVar(&c.Preset, "preset", DefaultPreset, "model and settings to start from: "+presetNames())
+	fs.StringVar(&c.Dataset, "dataset", "", "a folder with MNIST IDX or CIFAR-10 binary files, or glyphs:// (the default)")
+	fs.StringVar(&c.Storage, "storage", "", "where runs are kept: a folder or s3://bucket/prefix?endpoint=HOST:PORT (default: the data dir)")
+	fs.StringVar(&c.DataDir, "data-dir", "ddpm-data", "this coordinator's folder: embedded etcd, and the runs unless --storage says otherwise")
+	fs.StringVar(&c.Run, "run", "", "the run's name (default: the preset's); a run that exists is resumed")
+	fs.Uint64Var(&c.Steps, "steps", 0, "train until this many steps are complete (default: the preset's)")
+	fs.IntVar(&c.Batch, "batch", 0, "examples of a step, over all workers (default: the preset's)")
+	fs.IntVar(&c.ShardSize, "shard-size", 0, "examples of a shard, the unit that is dealt to workers (default: the preset's)")
+	fs.Uint64Var(&c.Seed, "seed", 0, "seed of everything random (default: the preset's)")
+	fs.Float64Var(&c.LR, "lr", 0, "learning rate after warm-up (default: the preset's)")
+	fs.Uint64Var(&c.CheckpointEvery, "checkpoint-every", 0, "steps between checkpoints (default: the preset's); the last step always has one")
+	fs.StringVar(&c.Listen, "listen", "", "HOST:PORT for workers, port 0 is any free one (default: 127.0.0.1:7600, with --local 127.0.0.1:0)")
+	fs.StringVar(&c.HTTP, "http", "", "HOST:PORT that serves /healthz and /api/status (default: off)")
+	fs.StringSliceVar(&c.Etcd, "etcd", nil, "endpoints of an external etcd (default: embedded)")
+	fs.BoolVar(&c.DryRun, "dry-run", false, "print the resolved configuration and do nothing")
+	fs.BoolVarP(&c.Verbose, "verbose", "v", false, "log more, the workers' lines included")
+}
+
+func presetNames() string {
+	var names []string
+	for _, p := range ddpm.Presets() {
+		names = append(names, p.Spec.Preset)
+	}
+	return strings.Join(names, ", ")
+}
+
+// Given says whether a setting was given, by flag or by file.
+func (c *Config) Given(name string) bool { return c.flags.Changed(name) }
+
+// Validate reports everything that is wrong with the settings by themselves, and
+// fills in the defaults that depend on others.
+func (c *Config) Validate() error {
+	var errs []error
+	check := func(ok bool, format string, args ...any) {
+		if !ok {
+			errs = append(errs, fmt.Errorf(format, args...))
+		}
+	}
+	check(c.Workers >= 1 && c.Workers <= 1<<16, "--workers %d: give how many workers the run has, at least 1", c.Workers)
+	if !c.Given("min-workers") {
+		c.MinWorkers = c.Workers
+	}
+	check(c.Workers < 1 || c.MinWorkers >= 1 && c.MinWorkers <= c.Workers, "--min-workers %d: must be in 1 … --workers %d", c.MinWorkers, c.Workers)
+	check(c.Threads >= 0 && c.Threads <= 4096, "--threads %d: must be in 1 … 4096, or left out", c.Threads)
+	check(!c.Given("threads") || c.Threads > 0, "--threads 0: must be at least 1, or left out")
+	check(!c.Given("steps") || c.Steps > 0, "--steps 0: must be at least 1")
+	check(!c.Given("batch") || c.Batch > 0, "--batch %d: must be at least 1", c.Batch)
+	check(!c.Given("shard-size") || c.ShardSize > 0, "--shard-size %d: must be at least 1", c.ShardSize)
+	check(c.DataDir != "", "--data-dir: must not be empty")
+	if c.Listen == "" {
+		c.Listen = "127.0.0.1:7600"
+		if c.Local {
+			c.Listen = "127.0.0.1:0"
+		}
+	}
+	check(address(c.Listen), "--listen %s: must be HOST:PORT, with port 0 for any free one", c.Listen)
+	check(c.HTTP == "" || address(c.HTTP), "--http %s: must be HOST:PORT, with port 0 for any free one", c.HTTP)
+	if c.Storage == "" {
+		c.Storage = c.DataDir
+	}
+	if c.Local && c.Threads == 0 && c.Workers > 0 {
+		c.Threads = max(1, runtime.NumCPU()/c.Workers)
+	}
+	if c.Given("run") {
+		errs = append(errs, checkpoint.ValidRunName(c.Run))
+	}
+	return errors.Join(errs...)
+}
+
+func address(s string) bool {
+	_, port, err := net.SplitHostPort(s)
+	return err == nil && port != ""
+}

@@ -1,0 +1,64 @@
+package config
+
+import (
+	"fmt"
+	"io"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// Print writes the resolved configuration as YAML: the settings, of which a file
+// for --config can be made, and the run's config that they lead to.
+func (c *Config) Print(w io.Writer, p Plan) error {
+	spec, err := p.Spec.Encode()
+	if err != nil {
+		return err
+	}
+	var tree yaml.Node // JSON is YAML, and a node keeps the order of the keys
+	if err := yaml.Unmarshal(spec, &tree); err != nil {
+		return fmt.Errorf("print the configuration: %w", err)
+	}
+	block(&tree)
+	run, err := yaml.Marshal(struct {
+		Spec *yaml.Node `yaml:"spec"`
+	}{tree.Content[0]})
+	if err != nil {
+		return fmt.Errorf("print the configuration: %w", err)
+	}
+	settings, err := yaml.Marshal(struct {
+		Workers         int      `yaml:"workers"`
+		MinWorkers      int      `yaml:"min-workers"`
+		Local           bool     `yaml:"local"`
+		Threads         int      `yaml:"threads,omitempty"`
+		Preset          string   `yaml:"preset"`
+		Dataset         string   `yaml:"dataset"`
+		Storage         string   `yaml:"storage"`
+		DataDir         string   `yaml:"data-dir"`
+		Run             string   `yaml:"run"`
+		Steps           uint64   `yaml:"steps"`
+		Batch           int      `yaml:"batch"`
+		ShardSize       int      `yaml:"shard-size"`
+		Seed            uint64   `yaml:"seed"`
+		LR              float64  `yaml:"lr"`
+		CheckpointEvery uint64   `yaml:"checkpoint-every"`
+		Listen          string   `yaml:"listen"`
+		HTTP            string   `yaml:"http,omitempty"`
+		Etcd            []string `yaml:"etcd,omitempty"`
+	}{
+		c.Workers, c.MinWorkers, c.Local, c.Threads, p.Spec.Preset, p.Spec.Dataset, c.Storage, c.DataDir, p.Run, p.Steps,
+		p.Spec.Batch, p.Spec.ShardSize, p.Spec.Seed, p.Spec.Optimizer.LearningRate, p.CheckpointEvery, c.Listen, c.HTTP, c.Etcd,
+	})
+	if err != nil {
+		return fmt.Errorf("print the configuration: %w", err)
+	}
+	_, err = fmt.Fprintf(w, "# Settings, as --config takes them.\n%s\n# What the weights of a step depend on.\n%s", settings, run)
+	return err
+}
+
+// block turns JSON's flow style into YAML's usual one.
+func block(n *yaml.Node) {
+	n.Style = 0
+	for _, child := range n.Content {
+		block(child)
+	}
+}

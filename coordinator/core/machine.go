@@ -1,0 +1,360 @@
+package core
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Config is what a run's machine is made of.
+type Config struct {
+	// Workers is how many the run waits for; with MinWorkers of them it begins
+	// once nobody has joined for Patience.
+	Workers, MinWorkers int
+	Patience            time.Duration
+	// Shards counts the shards of a step.
+	Shards int
+	// StartStep counts the steps that are complete, FromCheckpoint says that their
+	// state is in the Store.
+	StartStep      uint64
+	FromCheckpoint bool
+	// Generation is the number of the last one that this run had.
+	Generation uint64
+	// Version and Build are the coordinator's: a worker has the same.
+	Version, Build string
+	// Silence is how long a worker may give no sign of life.
+	Silence time.Duration
+}
+
+type phase int
+
+const (
+	waiting phase = iota
+	forming
+	training
+	ended
+)
+
+func (p phase) String() string {
+	return [...]string{"waiting", "forming", "training", "ended"}[p]
+}
+
+// worker is an admitted worker.
+type worker struct {
+	id, address string
+	heard       time.Time
+	ready       bool
+}
+
+// saving is a checkpoint whose parts are coming in.
+type saving struct {
+	digests map[string]string // by worker
+	last    bool
+	loss    float64
+}
+
+// Machine is the state of a run.
+type Machine struct {
+	config Config
+	phase  phase
+	// workers are in the order of joining, which is ring order.
+	workers []worker
+	joined  time.Time // the last one
+	// generation is the newest; nobody has heard of it before it is persisted.
+	generation Generation
+	persisted  bool
+	saving     map[uint64]*saving
+	// published is the newest checkpoint of this machine, or the start.
+	published uint64
+	hasAny    bool
+	stopping  string
+	end       End
+}
+
+// New returns the machine of a run that waits for its workers.
+func New(c Config) *Machine {
+	return &Machine{
+		config: c, saving: map[uint64]*saving{},
+		generation: Generation{Number: c.Generation},
+		published:  c.StartStep, hasAny: c.FromCheckpoint,
+	}
+}
+
+// Generation returns the newest generation and whether it is persisted.
+func (m *Machine) Generation() (Generation, bool) { return m.generation, m.persisted }
+
+// Phase names where the run is: waiting, forming, training or ended.
+func (m *Machine) Phase() string { return m.phase.String() }
+
+// Step takes one event and returns what to do about it, in order.
+func (m *Machine) Step(now time.Time, e Event) []Effect {
+	if m.phase == ended {
+		if j, ok := e.(Joined); ok {
+			return []Effect{Refuse{j.Worker, "the run has ended: " + m.end.Reason}}
+		}
+		return nil
+	}
+	m.hear(now, e)
+	switch e := e.(type) {
+	case Joined:
+		return m.join(now, e)
+	case Left:
+		return m.lose(e.Worker, "was lost: "+e.Reason)
+	case Failed:
+		return m.lose(e.Worker, "failed: "+e.Reason)
+	case Persisted:
+		return m.assign(e.Generation)
+	case Ready:
+		return m.ready(e)
+	case Saved:
+		return m.saved(e)
+	case Published:
+		return m.publishedStep(e.Step)
+	case Broken:
+		return m.fail("the coordinator can't go on: " + e.Reason)
+	case StopRequested:
+		return m.stop(e.Reason)
+	case Tick:
+		return m.tick(now)
+	}
+	return nil
+}
+
+// hear notes a worker's sign of life.
+func (m *Machine) hear(now time.Time, e Event) {
+	id := ""
+	switch e := e.(type) {
+	case Heard:
+		id = e.Worker
+	case Ready:
+		id = e.Worker
+	case Saved:
+		id = e.Worker
+	}
+	if w := m.find(id); w != nil {
+		w.heard = now
+	}
+}
+
+func (m *Machine) find(id string) *worker {
+	for i := range m.workers {
+		if m.workers[i].id == id {
+			return &m.workers[i]
+		}
+	}
+	return nil
+}
+
+func (m *Machine) join(now time.Time, e Joined) []Effect {
+	if reason := m.refusal(e); reason != "" {
+		return []Effect{Refuse{e.Worker, reason}}
+	}
+	m.workers = append(m.workers, worker{id: e.Worker, address: e.Address, heard: now})
+	m.joined = now
+	effects := []Effect{Admit{e.Worker}}
+	if len(m.workers) == m.config.Workers {
+		return append(effects, m.form(fmt.Sprintf("all %d workers have joined", m.config.Workers))...)
+	}
+	return effects
+}
+
+// refusal says why a worker can't be admitted, if anything.
+func (m *Machine) refusal(e Joined) string {
+	switch {
+	case e.Version != m.config.Version:
+		return fmt.Sprintf("the worker is version %s, the coordinator %s; install the same on both", e.Version, m.config.Version)
+	case e.Build != m.config.Build:
+		return fmt.Sprintf("the worker is build %s, the coordinator %s, and they would not compute the same bits; install the same on both", short(e.Build), short(m.config.Build))
+	case m.find(e.Worker) != nil:
+		return "a worker of this name has joined already"
+	case m.phase != waiting:
+		return fmt.Sprintf("the run has its %d workers; stop it and start it with --workers %d to have one more", len(m.workers), len(m.workers)+1)
+	}
+	return ""
+}
+
+// short cuts a digest to what people compare.
+func short(digest string) string {
+	digest = strings.TrimPrefix(digest, "sha256:")
+	return digest[:min(12, len(digest))]
+}
+
+// form makes the next generation of the workers that are there.
+func (m *Machine) form(reason string) []Effect {
+	m.phase = forming
+	m.generation = Generation{
+		Number:         m.generation.Number + 1,
+		Members:        deal(m.config.Shards, m.workers),
+		StartStep:      m.config.StartStep,
+		FromCheckpoint: m.config.FromCheckpoint,
+		Reason:         reason,
+	}
+	m.persisted = false
+	return []Effect{Persist{m.generation}}
+}
+
+func (m *Machine) assign(generation uint64) []Effect {
+	if m.phase != forming || m.persisted || generation != m.generation.Number {
+		return nil
+	}
+	m.persisted = true
+	effects := make([]Effect, len(m.generation.Members))
+	for rank, member := range m.generation.Members {
+		effects[rank] = Assign{member.Worker, rank, m.generation}
+	}
+	return effects
+}
+
+func (m *Machine) ready(e Ready) []Effect {
+	w := m.find(e.Worker)
+	if w == nil || m.phase != forming || !m.persisted || e.Generation != m.generation.Number {
+		return nil
+	}
+	w.ready = true
+	if slices.ContainsFunc(m.workers, func(w worker) bool { return !w.ready }) {
+		return nil
+	}
+	m.phase = training
+	var effects []Effect
+	for _, w := range m.workers {
+		effects = append(effects, Begin{w.id, m.generation.Number})
+	}
+	if m.stopping != "" {
+		effects = append(effects, m.askToStop()...)
+	}
+	return effects
+}
+
+// saved takes a member's part; the last one of a step decides about it.
+func (m *Machine) saved(e Saved) []Effect {
+	if m.find(e.Worker) == nil || m.phase != training || e.Generation != m.generation.Number {
+		return nil
+	}
+	s := m.saving[e.Step]
+	if s == nil {
+		s = &saving{digests: map[string]string{}}
+		m.saving[e.Step] = s
+	}
+	s.digests[e.Worker] = e.Digest
+	s.last = s.last || e.Last
+	s.loss = e.Loss
+	if len(s.digests) < len(m.workers) {
+		return nil
+	}
+	if odd := m.disagreement(s); odd != "" {
+		return m.fail(fmt.Sprintf("the workers hold different bits after step %d: %s; a machine computes wrong or runs another build, take it out", e.Step, odd))
+	}
+	publish := Publish{Step: e.Step, Digest: e.Digest, Loss: s.loss}
+	for _, w := range m.workers {
+		publish.Members = append(publish.Members, w.id)
+	}
+	return []Effect{publish}
+}
+
+// disagreement names the workers that do not hold what most of them hold, or
+// everybody's digest where there is no majority.
+func (m *Machine) disagreement(s *saving) string {
+	count := map[string]int{}
+	for _, d := range s.digests {
+		count[d]++
+	}
+	if len(count) == 1 {
+		return ""
+	}
+	var odd []string
+	for _, w := range m.workers {
+		if d := s.digests[w.id]; 2*count[d] <= len(m.workers) {
+			odd = append(odd, fmt.Sprintf("%s has %s", w.id, short(d)))
+		}
+	}
+	return strings.Join(odd, ", ")
+}
+
+func (m *Machine) publishedStep(step uint64) []Effect {
+	s := m.saving[step]
+	if m.phase != training || s == nil || len(s.digests) < len(m.workers) {
+		return nil
+	}
+	delete(m.saving, step)
+	m.published, m.hasAny = step, true
+	if !s.last {
+		return nil
+	}
+	reason := fmt.Sprintf("step %d is complete and its checkpoint published", step)
+	if m.stopping != "" {
+		reason = fmt.Sprintf("stopped after step %d, whose checkpoint is published: %s", step, m.stopping)
+	}
+	return m.finish(End{OK: true, Reason: reason, Step: step, Digest: s.digests[m.workers[0].id], Loss: s.loss})
+}
+
+// lose ends the run, since this version does not go on without a member.
+func (m *Machine) lose(id, what string) []Effect {
+	if m.find(id) == nil {
+		return nil
+	}
+	if m.phase == waiting {
+		m.workers = slices.DeleteFunc(m.workers, func(w worker) bool { return w.id == id })
+		return []Effect{Dismiss{id, false, "the worker " + what}}
+	}
+	return m.fail(fmt.Sprintf("worker %s %s", id, what))
+}
+
+// fail ends the run without its last step.
+func (m *Machine) fail(reason string) []Effect {
+	resume := "the next start begins again from step 0"
+	if m.hasAny {
+		resume = fmt.Sprintf("the next start resumes from the checkpoint of step %d", m.published)
+	}
+	where := ""
+	if m.phase != waiting {
+		where = fmt.Sprintf(" (generation %d, %s)", m.generation.Number, m.phase)
+	}
+	return m.finish(End{Reason: reason + where + "; " + resume, Step: m.published})
+}
+
+func (m *Machine) finish(end End) []Effect {
+	m.phase, m.end = ended, end
+	var effects []Effect
+	for _, w := range m.workers {
+		effects = append(effects, Dismiss{w.id, end.OK, end.Reason})
+	}
+	return append(effects, end)
+}
+
+func (m *Machine) stop(reason string) []Effect {
+	if m.stopping != "" {
+		return nil
+	}
+	m.stopping = reason
+	switch m.phase {
+	case waiting:
+		return m.fail("stopped before training began: " + reason)
+	case training:
+		return m.askToStop()
+	}
+	return nil // members that form are asked when they begin
+}
+
+func (m *Machine) askToStop() []Effect {
+	effects := make([]Effect, len(m.workers))
+	for i, w := range m.workers {
+		effects[i] = Stop{w.id, m.stopping}
+	}
+	return effects
+}
+
+// tick notices what happens by time alone.
+func (m *Machine) tick(now time.Time) []Effect {
+	for _, w := range m.workers {
+		if silent := now.Sub(w.heard); silent > m.config.Silence {
+			return m.lose(w.id, fmt.Sprintf("was lost: it has been silent for %s", silent.Round(time.Second)))
+		}
+	}
+	n := len(m.workers)
+	if m.phase == waiting && n >= m.config.MinWorkers && now.Sub(m.joined) >= m.config.Patience && n > 0 {
+		return m.form(fmt.Sprintf("%d of %d workers have joined, at least --min-workers %d, and nobody else for %s",
+			n, m.config.Workers, m.config.MinWorkers, m.config.Patience))
+	}
+	return nil
+}

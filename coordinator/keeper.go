@@ -1,0 +1,112 @@
+package coordinator
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/ddpm-cluster/ddpm-cluster/coordinator/core"
+	"github.com/ddpm-cluster/ddpm-cluster/ddpm"
+	"github.com/ddpm-cluster/ddpm-cluster/internal/picture"
+	ddpmv1 "github.com/ddpm-cluster/ddpm-cluster/proto/ddpm/v1"
+	"github.com/ddpm-cluster/ddpm-cluster/storage"
+	"github.com/ddpm-cluster/ddpm-cluster/storage/checkpoint"
+)
+
+// keeper writes the coordinator's share of a run to the Store: pictures,
+// manifests and metrics.
+type keeper struct {
+	store storage.Store
+	run   string
+	spec  ddpm.Spec
+
+	mu      sync.Mutex // of metrics: steps append while a checkpoint flushes
+	metrics *checkpoint.MetricsLog
+}
+
+// metricLine is a line of metrics.jsonl: one completed step.
+type metricLine struct {
+	Step           uint64  `json:"step"`
+	Loss           float64 `json:"loss"`
+	GradientNorm   float64 `json:"gradient_norm"`
+	LearningRate   float64 `json:"learning_rate"`
+	Skipped        bool    `json:"skipped,omitempty"`
+	Images         uint32  `json:"images"`
+	Seconds        float64 `json:"seconds"`
+	ComputeSeconds float64 `json:"compute_seconds"`
+	ReduceSeconds  float64 `json:"reduce_seconds"`
+	UpdateSeconds  float64 `json:"update_seconds"`
+}
+
+// metric keeps a completed step for the next flush.
+func (k *keeper) metric(p *ddpmv1.Progress) error {
+	line, err := json.Marshal(metricLine{
+		p.GetStep(), p.GetLoss(), p.GetGradientNorm(), p.GetLearningRate(), p.GetSkipped(), p.GetImages(),
+		p.GetSeconds(), p.GetComputeSeconds(), p.GetReduceSeconds(), p.GetUpdateSeconds(),
+	})
+	if err != nil {
+		return fmt.Errorf("metrics of step %d: %w", p.GetStep(), err)
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.metrics.Append(p.GetStep(), line)
+}
+
+func (k *keeper) flush(ctx context.Context) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.metrics.Flush(ctx)
+}
+
+// publish completes a checkpoint of which every part is stored: the picture, the
+// metrics so far, and last the manifest.
+func (k *keeper) publish(ctx context.Context, e core.Publish, parts []*ddpmv1.PartSaved) error {
+	m := checkpoint.Manifest{
+		Run: k.run, Step: e.Step, Digest: e.Digest,
+		Params: int64(k.spec.Model.ParamCount()), Parts: len(parts),
+	}
+	var previews []*ddpmv1.Preview
+	for _, p := range parts {
+		previews = append(previews, p.GetPreviews()...)
+		for _, o := range p.GetObjects() {
+			m.Objects = append(m.Objects, checkpoint.Object{Key: o.GetKey(), Size: o.GetSize(), SHA256: o.GetSha256()})
+		}
+	}
+	samples, err := k.samples(ctx, e.Step, previews)
+	if err != nil {
+		return err
+	}
+	m.Objects = append(m.Objects, samples...)
+	if err := k.flush(ctx); err != nil {
+		return err
+	}
+	return checkpoint.Publish(ctx, k.store, m)
+}
+
+// samples stores the picture of the previews, in the order of their numbers.
+func (k *keeper) samples(ctx context.Context, step uint64, previews []*ddpmv1.Preview) ([]checkpoint.Object, error) {
+	if len(previews) == 0 {
+		return nil, nil
+	}
+	slices.SortFunc(previews, func(a, b *ddpmv1.Preview) int { return int(a.GetIndex()) - int(b.GetIndex()) })
+	images := make([][]uint8, len(previews))
+	for i, p := range previews {
+		images[i] = p.GetPixels()
+	}
+	png, err := picture.Grid(images, k.spec.Model.Size, k.spec.Model.InChannels)
+	if err != nil {
+		return nil, fmt.Errorf("picture of step %d: %w", step, err)
+	}
+	o, err := checkpoint.WriteObject(ctx, k.store, k.run, step, checkpoint.SamplesKey, "image/png", png)
+	if err != nil {
+		return nil, err
+	}
+	return []checkpoint.Object{o}, nil
+}
+
+// place is where people find a checkpoint.
+func (k *keeper) place(step uint64) string {
+	return k.store.String() + "/" + checkpoint.StepPrefix(k.run, step)
+}

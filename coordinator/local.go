@@ -1,0 +1,166 @@
+package coordinator
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	ddpmv1 "github.com/ddpm-cluster/ddpm-cluster/proto/ddpm/v1"
+)
+
+const (
+	// exitGrace is how long local workers have to end by themselves once the run
+	// has, and how long a broken session waits for its process' last words.
+	exitGrace = 5 * time.Second
+	lastWords = time.Second
+)
+
+// localWorkers are the child processes of --local.
+type localWorkers struct {
+	cancel context.CancelFunc
+	all    sync.WaitGroup
+	// lost hears of a child that ended though the run had not.
+	lost chan error
+
+	mu       sync.Mutex
+	children map[uint32]*child // by process id
+	over     bool              // the run has ended: children may
+}
+
+// child is one local worker.
+type child struct {
+	number int
+	cmd    *exec.Cmd
+	ended  chan struct{}
+	how    string // after ended
+}
+
+// startLocal starts n workers that join the address. command is the program and
+// its first arguments.
+func startLocal(ctx context.Context, n int, command []string, address string, threads int, log io.Writer, verbose bool) (*localWorkers, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	w := &localWorkers{cancel: cancel, lost: make(chan error, n), children: map[uint32]*child{}}
+	for i := range n {
+		if err := w.start(ctx, i+1, command, address, threads, log, verbose); err != nil {
+			w.stop()
+			return nil, fmt.Errorf("start local worker %d: %w", i+1, err)
+		}
+	}
+	return w, nil
+}
+
+func (w *localWorkers) start(ctx context.Context, number int, command []string, address string, threads int, log io.Writer, verbose bool) error {
+	args := append(append([]string(nil), command[1:]...), "--join", address, "--threads", strconv.Itoa(threads))
+	cmd := exec.CommandContext(ctx, command[0], args...)
+	// In a process group of its own the terminal's Ctrl-C does not reach the child.
+	// If this process dies the child ends too, since its session breaks.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.WaitDelay = exitGrace
+	words := &childLog{prefix: fmt.Sprintf("[worker %d] ", number), w: log, verbose: verbose}
+	cmd.Stderr = words
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	c := &child{number: number, cmd: cmd, ended: make(chan struct{})}
+	w.mu.Lock()
+	w.children[uint32(cmd.Process.Pid)] = c
+	w.mu.Unlock()
+	w.all.Go(func() {
+		err := cmd.Wait()
+		c.how = fmt.Sprintf("local worker %d (pid %d) ended: %s", number, cmd.Process.Pid, cmd.ProcessState)
+		if last := words.last(); last != "" {
+			c.how += ": " + last
+		}
+		close(c.ended)
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if !w.over && err != nil {
+			w.lost <- fmt.Errorf("%s", c.how)
+		}
+	})
+	return nil
+}
+
+// why explains a broken session by how the process behind it ended, if it is one
+// of these and ends at about the same time.
+func (w *localWorkers) why(hello *ddpmv1.Hello, err error) error {
+	host, herr := os.Hostname()
+	w.mu.Lock()
+	c := w.children[hello.GetPid()]
+	w.mu.Unlock()
+	if c == nil || herr != nil || hello.GetHostname() != host {
+		return err
+	}
+	select {
+	case <-c.ended:
+		return fmt.Errorf("%s", c.how)
+	case <-time.After(lastWords):
+		return err
+	}
+}
+
+// end lets the children end by themselves for a while, and then makes them.
+func (w *localWorkers) end() {
+	w.mu.Lock()
+	w.over = true
+	w.mu.Unlock()
+	timer := time.AfterFunc(exitGrace, w.cancel)
+	w.all.Wait()
+	timer.Stop()
+	w.cancel()
+}
+
+// stop ends the children at once.
+func (w *localWorkers) stop() {
+	w.cancel()
+	w.end()
+}
+
+// childLog passes on a child's warnings and errors, or with verbose all it says,
+// and keeps its last line.
+type childLog struct {
+	prefix  string
+	w       io.Writer
+	verbose bool
+
+	mu   sync.Mutex
+	rest []byte
+	line string
+}
+
+// Write implements io.Writer.
+func (l *childLog) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.rest = append(l.rest, b...)
+	for {
+		i := bytes.IndexByte(l.rest, '\n')
+		if i < 0 {
+			return len(b), nil
+		}
+		line := string(l.rest[:i])
+		l.rest = l.rest[i+1:]
+		if final, ok := strings.CutPrefix(line, "ddpm-worker: "); ok {
+			l.line = final
+		}
+		if l.verbose || strings.Contains(line, "level=WARN") || strings.Contains(line, "level=ERROR") {
+			if _, err := io.WriteString(l.w, l.prefix+line+"\n"); err != nil {
+				return len(b), nil // nobody reads our log: the child goes on
+			}
+		}
+	}
+}
+
+func (l *childLog) last() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.line
+}

@@ -1,0 +1,309 @@
+package coordinator
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/ddpm-cluster/ddpm-cluster/coordinator/core"
+	ddpmv1 "github.com/ddpm-cluster/ddpm-cluster/proto/ddpm/v1"
+)
+
+const (
+	// heartbeat is how often a worker gives a sign of life, silence how long it may
+	// give none.
+	heartbeat = time.Second
+	silence   = 15 * time.Second
+	// tick is how often the machine hears that time passes.
+	tick = 500 * time.Millisecond
+)
+
+// records is where the loop keeps membership; package registry's Leader is the
+// real one. Each call is bounded in time and fails once another coordinator
+// leads.
+type records interface {
+	Term() uint64
+	Lost() <-chan struct{}
+	PutGeneration(ctx context.Context, value any) error
+	PutStatus(ctx context.Context, value any) error
+	PutWorker(ctx context.Context, id string, value any, ttl time.Duration) error
+	KeepWorker(ctx context.Context, id string) error
+	DropWorker(ctx context.Context, id string) error
+}
+
+// loop is the one goroutine that feeds the machine and does its effects.
+type loop struct {
+	machine  *core.Machine
+	registry records
+	plan     welcome
+	keeper   *keeper
+	progress *progress
+	log      *slog.Logger
+
+	sessions map[string]*session
+	// parts holds, by step and worker, what came with a Saved event.
+	parts map[uint64]map[string]*ddpmv1.PartSaved
+	// pending are events that wait for the effects of the first of them.
+	pending []core.Event
+	// inner are events of the work beside the loop.
+	inner chan core.Event
+	// local hears of child processes that ended.
+	local <-chan error
+	// work is what runs beside the loop: publishing.
+	work *errgroup.Group
+	view *view
+	end  *core.End
+}
+
+// welcome is what every worker is told when it joins.
+type welcome struct {
+	run, runID, storage    string
+	spec                   []byte
+	steps, checkpointEvery uint64
+	threads                int
+}
+
+// errInterrupted ends a run at the second Ctrl-C.
+var errInterrupted = fmt.Errorf("interrupted twice: ended at once, without a checkpoint; the next start resumes from the newest one")
+
+// run feeds the machine until the run ends.
+func (l *loop) run(ctx context.Context, events <-chan sessionEvent, interrupts <-chan os.Signal) (core.End, error) {
+	ticker := time.NewTicker(tick)
+	defer ticker.Stop()
+	interrupted := false
+	for l.end == nil {
+		select {
+		case e := <-events:
+			l.hear(ctx, e)
+		case e := <-l.inner:
+			l.step(ctx, e)
+		case err := <-l.local:
+			l.step(ctx, core.Broken{Reason: err.Error()})
+		case <-l.registry.Lost():
+			l.step(ctx, core.Broken{Reason: "the leadership in etcd is lost: its lease could not be kept, or another coordinator took over"})
+		case <-ticker.C:
+			l.step(ctx, core.Tick{})
+			l.progress.tick(time.Now())
+		case <-interrupts:
+			if interrupted {
+				return core.End{}, errInterrupted
+			}
+			interrupted = true
+			l.log.Warn("interrupted: making a checkpoint, then stopping; interrupt again to end at once")
+			l.step(ctx, core.StopRequested{Reason: "interrupted"})
+		case <-ctx.Done():
+			return core.End{}, context.Cause(ctx)
+		}
+	}
+	return *l.end, nil
+}
+
+// hear turns what a session says into events.
+func (l *loop) hear(ctx context.Context, e sessionEvent) {
+	id := e.from.id
+	if e.message == nil && e.err == nil {
+		l.sessions[id] = e.from
+		l.step(ctx, core.Joined{Worker: id, Address: e.from.hello.GetRingAddress(), Version: e.from.hello.GetVersion(), Build: e.from.hello.GetBuild()})
+		return
+	}
+	if l.sessions[id] != e.from {
+		return // it was dismissed already
+	}
+	if e.err != nil {
+		l.drop(ctx, id, nil)
+		l.step(ctx, core.Left{Worker: id, Reason: e.err.Error()})
+		return
+	}
+	switch body := e.message.Body.(type) {
+	case *ddpmv1.WorkerMessage_Heartbeat:
+		l.step(ctx, core.Heard{Worker: id})
+		l.view.heard(id, body.Heartbeat.GetStep())
+		if err := l.registry.KeepWorker(ctx, id); err != nil {
+			l.log.Warn("can't renew a lease in etcd", "worker", id, "err", err)
+		}
+	case *ddpmv1.WorkerMessage_Ready:
+		l.step(ctx, core.Ready{Worker: id, Generation: body.Ready.GetGeneration()})
+	case *ddpmv1.WorkerMessage_Progress:
+		l.step(ctx, core.Heard{Worker: id})
+		l.progressed(ctx, body.Progress)
+	case *ddpmv1.WorkerMessage_PartSaved:
+		l.saved(ctx, id, body.PartSaved)
+	case *ddpmv1.WorkerMessage_Failure:
+		l.step(ctx, core.Failed{Worker: id, Reason: fmt.Sprintf("after step %d: %s", body.Failure.GetStep(), body.Failure.GetReason())})
+	}
+}
+
+// progressed notes a completed step.
+func (l *loop) progressed(ctx context.Context, p *ddpmv1.Progress) {
+	if g, _ := l.machine.Generation(); p.GetGeneration() != g.Number {
+		return
+	}
+	l.progress.step(time.Now(), p)
+	l.view.progressed(p)
+	if err := l.keeper.metric(p); err != nil {
+		l.step(ctx, core.Broken{Reason: err.Error()})
+	}
+}
+
+func (l *loop) saved(ctx context.Context, id string, p *ddpmv1.PartSaved) {
+	step := p.GetStep()
+	if l.parts[step] == nil {
+		l.parts[step] = map[string]*ddpmv1.PartSaved{}
+	}
+	l.parts[step][id] = p
+	l.step(ctx, core.Saved{
+		Worker: id, Generation: p.GetGeneration(), Step: step,
+		Digest: p.GetDigest(), Last: p.GetLast(), Loss: p.GetLoss(),
+	})
+}
+
+// step gives an event to the machine and does what it says. An effect may lead to
+// another event: that one waits until all effects of this one are done.
+func (l *loop) step(ctx context.Context, e core.Event) {
+	l.pending = append(l.pending, e)
+	if len(l.pending) > 1 {
+		return
+	}
+	for len(l.pending) > 0 {
+		for _, effect := range l.machine.Step(time.Now(), l.pending[0]) {
+			l.do(ctx, effect)
+		}
+		l.pending = l.pending[1:]
+	}
+}
+
+func (l *loop) do(ctx context.Context, effect core.Effect) {
+	switch e := effect.(type) {
+	case core.Admit:
+		l.admit(ctx, e)
+	case core.Refuse:
+		l.log.Warn("refused a worker", "worker", e.Worker, "host", l.sessions[e.Worker].hello.GetHostname(), "reason", e.Reason)
+		l.drop(ctx, e.Worker, status.Error(codes.FailedPrecondition, e.Reason))
+	case core.Persist:
+		l.persist(ctx, e.Generation)
+	case core.Assign:
+		l.assign(ctx, e)
+	case core.Begin:
+		l.send(ctx, e.Worker, &ddpmv1.CoordinatorMessage{Body: &ddpmv1.CoordinatorMessage_Begin{Begin: &ddpmv1.Begin{Generation: e.Generation}}})
+		l.view.phase(l.machine.Phase())
+	case core.Stop:
+		l.send(ctx, e.Worker, &ddpmv1.CoordinatorMessage{Body: &ddpmv1.CoordinatorMessage_Stop{Stop: &ddpmv1.Stop{Reason: e.Reason}}})
+	case core.Publish:
+		l.publish(ctx, e)
+	case core.Dismiss:
+		l.send(ctx, e.Worker, &ddpmv1.CoordinatorMessage{Body: &ddpmv1.CoordinatorMessage_Dismiss{Dismiss: &ddpmv1.Dismiss{Ok: e.OK, Reason: e.Reason}}})
+		l.drop(ctx, e.Worker, nil)
+	case core.End:
+		l.end = &e
+		l.view.ended(e)
+	}
+}
+
+func (l *loop) admit(ctx context.Context, e core.Admit) {
+	s := l.sessions[e.Worker]
+	h := s.hello
+	member := workerRecord{h.GetRingAddress(), h.GetHostname(), h.GetPid(), h.GetThreads(), h.GetCpuLevel()}
+	if err := l.registry.PutWorker(ctx, e.Worker, member, silence); err != nil {
+		l.step(ctx, core.Broken{Reason: err.Error()})
+		return
+	}
+	l.view.joined(e.Worker, member)
+	l.log.Info("a worker joined", "worker", e.Worker, "host", h.GetHostname(), "pid", h.GetPid(), "cpu", h.GetCpuLevel(), "ring", h.GetRingAddress())
+	l.send(ctx, e.Worker, &ddpmv1.CoordinatorMessage{Body: &ddpmv1.CoordinatorMessage_Welcome{Welcome: &ddpmv1.Welcome{
+		WorkerId: e.Worker, Run: l.plan.run, RunId: l.plan.runID, Spec: l.plan.spec, Storage: l.plan.storage,
+		HeartbeatMilliseconds: uint32(heartbeat.Milliseconds()), Threads: uint32(l.plan.threads),
+	}}})
+}
+
+// workerRecord is a worker as etcd and the status hold it.
+type workerRecord struct {
+	RingAddress string `json:"ring_address"`
+	Hostname    string `json:"hostname"`
+	PID         uint32 `json:"pid"`
+	Threads     uint32 `json:"threads"`
+	CPULevel    string `json:"cpu_level"`
+}
+
+func (l *loop) persist(ctx context.Context, g core.Generation) {
+	l.log.Info("a generation", "generation", g.Number, "members", len(g.Members), "step", g.StartStep, "reason", g.Reason)
+	if err := l.registry.PutGeneration(ctx, g); err != nil {
+		l.step(ctx, core.Broken{Reason: err.Error()})
+		return
+	}
+	l.view.generation(g)
+	l.step(ctx, core.Persisted{Generation: g.Number})
+}
+
+func (l *loop) assign(ctx context.Context, e core.Assign) {
+	g := &ddpmv1.Generation{Number: e.Generation.Number, StartStep: e.Generation.StartStep, Reason: e.Generation.Reason, Source: ddpmv1.StateSource_STATE_SOURCE_INITIAL}
+	if e.Generation.FromCheckpoint {
+		g.Source = ddpmv1.StateSource_STATE_SOURCE_CHECKPOINT
+	}
+	for _, m := range e.Generation.Members {
+		g.Members = append(g.Members, &ddpmv1.Member{WorkerId: m.Worker, RingAddress: m.Address, FirstShard: uint32(m.FirstShard), Shards: uint32(m.Shards)})
+	}
+	l.send(ctx, e.Worker, &ddpmv1.CoordinatorMessage{Body: &ddpmv1.CoordinatorMessage_Assignment{Assignment: &ddpmv1.Assignment{
+		Generation: g, Rank: uint32(e.Rank), LastStep: l.plan.steps, CheckpointEvery: l.plan.checkpointEvery,
+	}}})
+}
+
+// publish makes a checkpoint of the members' parts, beside the loop.
+func (l *loop) publish(ctx context.Context, e core.Publish) {
+	parts := make([]*ddpmv1.PartSaved, len(e.Members))
+	for rank, id := range e.Members {
+		parts[rank] = l.parts[e.Step][id]
+	}
+	delete(l.parts, e.Step)
+	l.work.Go(func() error {
+		var event core.Event = core.Published{Step: e.Step}
+		if err := l.keeper.publish(ctx, e, parts); err != nil {
+			event = core.Broken{Reason: err.Error()}
+		} else {
+			l.log.Info("checkpoint", "step", e.Step, "loss", fmt.Sprintf("%.4f", e.Loss), "digest", e.Digest, "at", l.keeper.place(e.Step))
+			l.view.checkpoint(e)
+		}
+		select {
+		case l.inner <- event:
+		case <-ctx.Done():
+		}
+		return nil
+	})
+}
+
+// send gives a directive to a worker's stream. A worker that does not read is cut
+// off rather than waited for.
+func (l *loop) send(ctx context.Context, id string, m *ddpmv1.CoordinatorMessage) {
+	s := l.sessions[id]
+	if s == nil {
+		return
+	}
+	m.Term = l.registry.Term()
+	select {
+	case s.out <- m:
+	default:
+		l.log.Warn("a worker does not read its directives", "worker", id)
+		l.drop(ctx, id, status.Error(codes.ResourceExhausted, "the worker does not read its directives"))
+		l.step(ctx, core.Left{Worker: id, Reason: "it does not read its directives"})
+	}
+}
+
+// drop ends a worker's session, after what was sent to it.
+func (l *loop) drop(ctx context.Context, id string, reason error) {
+	s := l.sessions[id]
+	if s == nil {
+		return
+	}
+	delete(l.sessions, id)
+	s.refused = reason
+	close(s.out)
+	l.view.left(id)
+	if err := l.registry.DropWorker(ctx, id); err != nil {
+		l.log.Warn("can't drop a lease in etcd; it expires by itself", "worker", id, "err", err)
+	}
+}

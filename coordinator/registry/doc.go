@@ -1,0 +1,13 @@
+// Package registry keeps a run's membership and leadership in etcd.
+//
+//	/ddpm/runs/<run>/id              names the run among all that had its name
+//	/ddpm/runs/<run>/leader/…        the election; the leader's term is the
+//	                                 revision at which its key was made
+//	/ddpm/runs/<run>/generation      the newest generation, JSON
+//	/ddpm/runs/<run>/workers/<id>    an admitted worker, under a lease that its
+//	                                 signs of life keep
+//	/ddpm/runs/<run>/status          what the run is doing, JSON
+//
+// Every write is a transaction that holds only while the writer's leader key is
+// there, so that a leader that was replaced can change nothing.
+package registry

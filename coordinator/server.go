@@ -1,0 +1,139 @@
+package coordinator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	ddpmv1 "github.com/ddpm-cluster/ddpm-cluster/proto/ddpm/v1"
+)
+
+const (
+	// helloLimit bounds how long a stream may stay without introducing itself.
+	helloLimit = 10 * time.Second
+	// maxMessage bounds what a worker says at once: a part's previews are the
+	// largest, 16 images of 256x256x3 over one worker.
+	maxMessage = 16 << 20
+	// outbox is how many directives may wait for a worker that does not read.
+	outbox = 16
+)
+
+// session is one worker's stream as the loop sees it.
+type session struct {
+	id    string
+	hello *ddpmv1.Hello
+	out   chan *ddpmv1.CoordinatorMessage
+	// refused holds the reason why the worker is sent away, before out is closed.
+	refused error
+}
+
+// sessionEvent is what a session tells the loop. message nil and err nil: the
+// worker asks to join.
+type sessionEvent struct {
+	from    *session
+	message *ddpmv1.WorkerMessage
+	err     error
+}
+
+// server is the gRPC side of the workers' sessions.
+type server struct {
+	ddpmv1.UnimplementedCoordinatorServer
+	// events goes to the loop; done is closed when the loop takes no more.
+	events chan<- sessionEvent
+	done   <-chan struct{}
+	// why says why a worker's stream broke, as far as somebody else knows.
+	why  func(hello *ddpmv1.Hello, err error) error
+	next atomic.Uint64
+}
+
+// Session implements ddpmv1.CoordinatorServer.
+func (s *server) Session(stream ddpmv1.Coordinator_SessionServer) error {
+	hello, err := s.hello(stream)
+	if err != nil {
+		return err
+	}
+	me := &session{
+		id:    fmt.Sprintf("w%d", s.next.Add(1)),
+		hello: hello,
+		out:   make(chan *ddpmv1.CoordinatorMessage, outbox),
+	}
+	if !s.tell(sessionEvent{from: me}) {
+		return status.Error(codes.Unavailable, "the run has ended")
+	}
+	go s.receive(stream, me) // ends with the stream, which ends with this call
+	for {
+		select {
+		case m, ok := <-me.out:
+			if !ok {
+				return me.refused
+			}
+			if err := stream.Send(m); err != nil {
+				return err
+			}
+		case <-stream.Context().Done():
+			return status.FromContextError(stream.Context().Err()).Err()
+		}
+	}
+}
+
+// hello waits for the first message.
+func (s *server) hello(stream ddpmv1.Coordinator_SessionServer) (*ddpmv1.Hello, error) {
+	type first struct {
+		m   *ddpmv1.WorkerMessage
+		err error
+	}
+	got := make(chan first, 1)
+	go func() {
+		m, err := stream.Recv()
+		got <- first{m, err}
+	}()
+	timer := time.NewTimer(helloLimit)
+	defer timer.Stop()
+	select {
+	case f := <-got:
+		if f.err != nil {
+			return nil, f.err
+		}
+		hello := f.m.GetHello()
+		if hello == nil || hello.GetRingAddress() == "" {
+			return nil, status.Error(codes.InvalidArgument, "a session begins with a Hello that has a ring address")
+		}
+		return hello, nil
+	case <-timer.C:
+		return nil, status.Errorf(codes.DeadlineExceeded, "no Hello for %s", helloLimit)
+	case <-s.done:
+		return nil, status.Error(codes.Unavailable, "the run has ended")
+	}
+}
+
+// receive passes on what the worker says until its stream ends.
+func (s *server) receive(stream ddpmv1.Coordinator_SessionServer, me *session) {
+	for {
+		m, err := stream.Recv()
+		if err != nil {
+			if errors.Is(err, io.EOF) || errors.Is(err, context.Canceled) || status.Code(err) == codes.Canceled {
+				err = errors.New("its session ended")
+			}
+			s.tell(sessionEvent{from: me, err: s.why(me.hello, err)})
+			return
+		}
+		if !s.tell(sessionEvent{from: me, message: m}) {
+			return
+		}
+	}
+}
+
+func (s *server) tell(e sessionEvent) bool {
+	select {
+	case s.events <- e:
+		return true
+	case <-s.done:
+		return false
+	}
+}
