@@ -53,8 +53,9 @@ const (
 	keepaliveTimeout = 5 * time.Second
 )
 
-// maxMessageBytes is the largest message that a ring can need.
-var maxMessageBytes = headerBytes + 8*MaxTailLanes + PackedBound(MaxSegmentElems)
+// maxMessageBytes is the largest message that a ring can need: a segment of whole
+// blocks at full width, with a tail.
+const maxMessageBytes = headerBytes + 8*MaxTailLanes + MaxSegmentElems/blockLen*(1+rowBytes*maxWidth)
 
 // ServerOptions are what a grpc.Server needs to serve rings. It serves services of
 // protobuf as before.

@@ -37,15 +37,16 @@ type Header struct {
 	Checksum uint32
 }
 
-const headerBytes = 64
-
-var headerMagic = [4]byte{'D', 'R', 'S', 1}
+const (
+	headerBytes = 64
+	headerMagic = "DRS\x01"
+)
 
 // put writes the header to the first headerBytes of dst.
 func (h Header) put(dst []byte) {
 	_ = dst[headerBytes-1]
 	le := binary.LittleEndian
-	copy(dst, headerMagic[:])
+	copy(dst, headerMagic)
 	copy(dst[4:], h.Run[:])
 	le.PutUint64(dst[12:], h.Generation)
 	le.PutUint64(dst[20:], h.Step)
@@ -65,8 +66,8 @@ func parseHeader(src []byte) (Header, error) {
 	if len(src) < headerBytes {
 		return Header{}, fmt.Errorf("%w ring message: %d bytes, its header alone has %d", ErrMalformed, len(src), headerBytes)
 	}
-	if [4]byte(src) != headerMagic {
-		return Header{}, fmt.Errorf("%w ring message: starts with %x, want %x", ErrMalformed, src[:4], headerMagic)
+	if string(src[:4]) != headerMagic {
+		return Header{}, fmt.Errorf("%w ring message: starts with %q, want %q", ErrMalformed, src[:4], headerMagic)
 	}
 	le := binary.LittleEndian
 	h := Header{

@@ -37,28 +37,33 @@ func Connect(ctx context.Context, server *Server, m Member, addr string, opts ..
 	if m.World == 1 {
 		return nil, nil
 	}
-	l := new(grpcLink)
+	l := &grpcLink{linger: linger}
+	var dialed, accepted error
 	g, gctx := errgroup.WithContext(ctx)
-	g.Go(func() (err error) {
-		l.out, err = dial(gctx, addr, m, opts)
-		return err
+	g.Go(func() error {
+		l.out, dialed = dial(gctx, addr, m, opts)
+		return dialed
 	})
-	g.Go(func() (err error) {
-		if l.in, err = server.gate.accept(gctx, m); err != nil {
-			err = fmt.Errorf("wait for the link from rank %d: %w", m.Predecessor().Rank, err)
+	g.Go(func() error {
+		if l.in, accepted = server.gate.accept(gctx, m); accepted != nil {
+			accepted = fmt.Errorf("wait for the link from rank %d: %w", m.Predecessor().Rank, accepted)
 		}
-		return err
+		return accepted
 	})
-	if err := g.Wait(); err != nil {
-		if l.in != nil {
-			l.in.close(err)
-		}
-		if l.out != nil {
-			l.out.abort(err)
-		}
-		return nil, fmt.Errorf("connect %v: %w", m, err)
+	err := g.Wait()
+	if err == nil {
+		return l, nil
 	}
-	return l, nil
+	if ctx.Err() != nil && dialed != nil && accepted != nil {
+		err = fmt.Errorf("%w; %w", dialed, accepted) // each says how far it came
+	}
+	if l.in != nil {
+		l.in.close(err)
+	}
+	if l.out != nil {
+		l.out.abort(err)
+	}
+	return nil, fmt.Errorf("connect %v: %w", m, err)
 }
 
 // outbound is the successor's end of a link.
@@ -136,7 +141,7 @@ func plain(ctx context.Context, err error) error {
 	s, ok := status.FromError(err)
 	switch {
 	case ctx.Err() != nil:
-		return fmt.Errorf("%w (%v)", context.Cause(ctx), err)
+		return fmt.Errorf("%w (%s)", context.Cause(ctx), s.Message())
 	case ok && s.Code() == codes.FailedPrecondition:
 		return fmt.Errorf("%w by it: %s", ErrFenced, strings.TrimPrefix(s.Message(), ErrFenced.Error()+": "))
 	}
@@ -149,9 +154,9 @@ func (o *outbound) abort(cause error) {
 	_ = o.conn.Close() // only fails when it is closed
 }
 
-// drain says that no more comes and waits, for linger at most, until the successor
+// drain says that no more comes and waits, for a limited time, until the successor
 // has taken all.
-func (o *outbound) drain() error {
+func (o *outbound) drain(linger time.Duration) error {
 	timer := time.AfterFunc(linger, func() { o.cancel(errors.New("the successor did not end the link in time")) })
 	defer timer.Stop()
 	if err := o.stream.CloseSend(); err != nil {
@@ -165,9 +170,10 @@ func (o *outbound) drain() error {
 
 // grpcLink is a Link of two streams on two connections.
 type grpcLink struct {
-	in   *inbound
-	out  *outbound
-	once sync.Once
+	in     *inbound
+	out    *outbound
+	once   sync.Once
+	linger time.Duration
 }
 
 func (l *grpcLink) Send(ctx context.Context, s *Segment) error {
@@ -182,6 +188,8 @@ func (l *grpcLink) Send(ctx context.Context, s *Segment) error {
 		return nil
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
+	case errors.Is(err, io.EOF):
+		return errors.New("it closed the link")
 	case status.Code(err) == codes.Aborted:
 		return fmt.Errorf("it broke the link: %s", status.Convert(err).Message())
 	}
@@ -205,7 +213,7 @@ func (l *grpcLink) Close(cause error) (err error) {
 			l.out.abort(cause)
 			return
 		}
-		err = l.out.drain()
+		err = l.out.drain(l.linger)
 	})
 	return err
 }

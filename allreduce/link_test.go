@@ -6,7 +6,9 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -99,17 +101,32 @@ func TestConnectWaitsForASuccessorThatIsNotThereYet(t *testing.T) {
 	reduceAll(t, newRings(t, Config{}, links), 0, randomVectors(newRand(t), 2, 10, 1))
 }
 
+// A server that goes away in the middle of a handshake may come back.
+func TestConnectTriesAgain(t *testing.T) {
+	var attempts atomic.Int64
+	restarting := grpc.WithChainStreamInterceptor(func(ctx context.Context, desc *grpc.StreamDesc, conn *grpc.ClientConn, method string, streamer grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+		if attempts.Add(1) <= 3 {
+			return nil, status.Error(codes.Unavailable, "the server is restarting")
+		}
+		return streamer(ctx, desc, conn, method, opts...)
+	})
+	links := newCluster(t, 2).connect(t, 7, insecureCredentials(), restarting)
+	reduceAll(t, newRings(t, Config{}, links), 0, randomVectors(newRand(t), 2, 10, 1))
+}
+
 func TestConnectEndsWithItsContext(t *testing.T) {
 	c := newCluster(t, 2)
 	ctx, cancel := context.WithCancelCause(testContext(t))
 	told := errors.New("told to stop")
-	var once sync.Once
+	var attempts atomic.Int64
 	_, err := Connect(ctx, c.servers[0], c.member(7, 0), c.addresses[1], insecureCredentials(),
 		dialer(func(context.Context, string) (net.Conn, error) {
-			once.Do(func() { cancel(told) })
+			if attempts.Add(1) == 2 { // the first one is over, and known
+				cancel(told)
+			}
 			return nil, errors.New("nobody there")
 		}))
-	if !errors.Is(err, told) {
+	if !errors.Is(err, told) || !strings.Contains(err.Error(), "nobody there") || !strings.Contains(err.Error(), "wait for the link from rank 1") {
 		t.Errorf("%v", err)
 	}
 	if _, err := Connect(testContext(t), c.servers[0], c.member(7, 0), c.addresses[1], insecureCredentials()); !errors.Is(err, ErrFenced) {
@@ -187,6 +204,46 @@ func TestCloseInPeaceDelivers(t *testing.T) {
 		t.Errorf("after the last comes %v, %v", s, err)
 	}
 	if err := links[1].Close(nil); err != nil {
+		t.Error(err)
+	}
+	wg.Wait()
+}
+
+// A successor that takes nothing does not hold up a link that is closed in peace.
+func TestCloseInPeaceDoesNotWaitForever(t *testing.T) {
+	links := newCluster(t, 2).connect(t, 7, insecureCredentials())
+	links[0].(*grpcLink).linger = time.Millisecond
+	if err := links[0].Close(nil); err != nil {
+		t.Error(err)
+	}
+	if _, err := links[1].Recv(testContext(t)); err == nil || errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("the successor hears %v", err)
+	}
+	if err := links[1].Close(nil); err != nil {
+		t.Error(err)
+	}
+}
+
+// Sending to a successor that has closed its link fails, and says so.
+func TestSendAfterTheSuccessorClosed(t *testing.T) {
+	links := newCluster(t, 2).connect(t, 7, insecureCredentials())
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if err := links[1].Close(nil); err != nil {
+			t.Error(err)
+		}
+	})
+	pool := new(bufferPool)
+	var err error
+	for err == nil { // the news takes a moment
+		s := newSegment(pool, headerBytes)
+		s.seal(Header{Phase: AllGather})
+		err = links[0].Send(testContext(t), s)
+	}
+	if err.Error() != "it closed the link" {
+		t.Error(err)
+	}
+	if err := links[0].Close(nil); err != nil {
 		t.Error(err)
 	}
 	wg.Wait()

@@ -71,13 +71,14 @@ func (m Member) Successor() Member {
 //	12 generation, 8 bytes
 //	20 rank, 4 bytes
 //	24 world, 4 bytes
-const handshakeBytes = 28
-
-var handshakeMagic = [4]byte{'D', 'R', 'H', 1}
+const (
+	handshakeBytes = 28
+	handshakeMagic = "DRH\x01"
+)
 
 // appendHandshake appends m's handshake.
 func appendHandshake(dst []byte, m Member) []byte {
-	dst = append(dst, handshakeMagic[:]...)
+	dst = append(dst, handshakeMagic...)
 	dst = append(dst, m.Run[:]...)
 	dst = binary.LittleEndian.AppendUint64(dst, m.Generation)
 	dst = binary.LittleEndian.AppendUint32(dst, uint32(m.Rank))
@@ -89,8 +90,8 @@ func parseHandshake(src []byte) (Member, error) {
 	if len(src) != handshakeBytes {
 		return Member{}, fmt.Errorf("%w handshake: %d bytes, want %d", ErrMalformed, len(src), handshakeBytes)
 	}
-	if [4]byte(src) != handshakeMagic {
-		return Member{}, fmt.Errorf("%w handshake: starts with %x, want %x: is the other end of this version?", ErrMalformed, src[:4], handshakeMagic)
+	if string(src[:4]) != handshakeMagic {
+		return Member{}, fmt.Errorf("%w handshake: starts with %q, want %q: is the other end of this version?", ErrMalformed, src[:4], handshakeMagic)
 	}
 	rank, world := binary.LittleEndian.Uint32(src[20:]), binary.LittleEndian.Uint32(src[24:])
 	if world < 1 || world > maxWorld || rank >= world {

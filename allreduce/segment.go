@@ -28,9 +28,6 @@ func (s *Segment) Header() (Header, error) { return parseHeader(*s.buf) }
 // SetHeader overwrites the segment's header.
 func (s *Segment) SetHeader(h Header) { h.put(*s.buf) }
 
-// Len is the size of the whole message in bytes.
-func (s *Segment) Len() int { return len(*s.buf) }
-
 // Release returns the buffer to its pool. The segment must not be used again.
 func (s *Segment) Release() {
 	s.pool.Put(s.buf)
