@@ -69,8 +69,14 @@ type Machine struct {
 	published uint64
 	hasAny    bool
 	stopping  string
+	// failure is the first Failed of a generation, and when: see failed.
+	failure   *Failed
+	failureAt time.Time
 	end       End
 }
+
+// causeLimit is how long a failure waits for its cause.
+const causeLimit = 3 * time.Second
 
 // New returns the machine of a run that waits for its workers.
 func New(c Config) *Machine {
@@ -102,7 +108,7 @@ func (m *Machine) Step(now time.Time, e Event) []Effect {
 	case Left:
 		return m.lose(e.Worker, "was lost: "+e.Reason)
 	case Failed:
-		return m.lose(e.Worker, "failed: "+e.Reason)
+		return m.failed(now, e)
 	case Persisted:
 		return m.assign(e.Generation)
 	case Ready:
@@ -293,11 +299,27 @@ func (m *Machine) lose(id, what string) []Effect {
 	if m.find(id) == nil {
 		return nil
 	}
+	if m.failure != nil && m.failure.Worker == id {
+		what = "failed: " + m.failure.Reason
+	}
 	if m.phase == waiting {
 		m.workers = slices.DeleteFunc(m.workers, func(w worker) bool { return w.id == id })
 		return []Effect{Dismiss{id, false, "the worker " + what}}
 	}
 	return m.fail(fmt.Sprintf("worker %s %s", id, what))
+}
+
+// failed notes that a member can't go on. Neighbours of a member that died fail
+// too, and may say so before its session is seen to break: the run waits a moment
+// for the one that is to blame.
+func (m *Machine) failed(now time.Time, e Failed) []Effect {
+	if m.phase == waiting {
+		return m.lose(e.Worker, "failed: "+e.Reason)
+	}
+	if m.find(e.Worker) != nil && m.failure == nil {
+		m.failure, m.failureAt = &e, now
+	}
+	return nil
 }
 
 // fail ends the run without its last step.
@@ -350,6 +372,9 @@ func (m *Machine) tick(now time.Time) []Effect {
 		if silent := now.Sub(w.heard); silent > m.config.Silence {
 			return m.lose(w.id, fmt.Sprintf("was lost: it has been silent for %s", silent.Round(time.Second)))
 		}
+	}
+	if m.failure != nil && now.Sub(m.failureAt) >= causeLimit {
+		return m.lose(m.failure.Worker, "")
 	}
 	n := len(m.workers)
 	if m.phase == waiting && n >= m.config.MinWorkers && now.Sub(m.joined) >= m.config.Patience && n > 0 {
