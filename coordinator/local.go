@@ -3,6 +3,7 @@ package coordinator
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -28,11 +29,17 @@ type localWorkers struct {
 	cancel context.CancelFunc
 	all    sync.WaitGroup
 	// lost hears of a child that ended though the run had not.
-	lost chan error
+	lost chan childEnd
 
 	mu       sync.Mutex
 	children map[uint32]*child // by process id
 	over     bool              // the run has ended: children may
+}
+
+// childEnd says how a child ended, as part of a sentence.
+type childEnd struct {
+	pid uint32
+	how string
 }
 
 // child is one local worker.
@@ -47,7 +54,7 @@ type child struct {
 // its first arguments.
 func startLocal(ctx context.Context, n int, command []string, address string, threads int, log io.Writer, verbose bool) (*localWorkers, error) {
 	ctx, cancel := context.WithCancel(ctx)
-	w := &localWorkers{cancel: cancel, lost: make(chan error, n), children: map[uint32]*child{}}
+	w := &localWorkers{cancel: cancel, lost: make(chan childEnd, n), children: map[uint32]*child{}}
 	for i := range n {
 		if err := w.start(ctx, i+1, command, address, threads, log, verbose); err != nil {
 			w.stop()
@@ -83,7 +90,7 @@ func (w *localWorkers) start(ctx context.Context, number int, command []string, 
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		if !w.over && err != nil {
-			w.lost <- fmt.Errorf("%s", c.how)
+			w.lost <- childEnd{uint32(cmd.Process.Pid), c.how}
 		}
 	})
 	return nil
@@ -101,7 +108,7 @@ func (w *localWorkers) why(hello *ddpmv1.Hello, err error) error {
 	}
 	select {
 	case <-c.ended:
-		return fmt.Errorf("%s", c.how)
+		return errors.New(c.how)
 	case <-time.After(lastWords):
 		return err
 	}

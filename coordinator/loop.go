@@ -51,10 +51,10 @@ type loop struct {
 	parts map[uint64]map[string]*ddpmv1.PartSaved
 	// pending are events that wait for the effects of the first of them.
 	pending []core.Event
-	// inner are events of the work beside the loop.
-	inner chan core.Event
+	// outcomes are those of publishing, which is done beside the loop.
+	outcomes chan outcome
 	// local hears of child processes that ended.
-	local <-chan error
+	local <-chan childEnd
 	// work is what runs beside the loop: publishing.
 	work *errgroup.Group
 	view *view
@@ -81,10 +81,10 @@ func (l *loop) run(ctx context.Context, events <-chan sessionEvent, interrupts <
 		select {
 		case e := <-events:
 			l.hear(ctx, e)
-		case e := <-l.inner:
-			l.step(ctx, e)
-		case err := <-l.local:
-			l.step(ctx, core.Broken{Reason: err.Error()})
+		case o := <-l.outcomes:
+			l.published(ctx, o)
+		case e := <-l.local:
+			l.childEnded(ctx, e)
 		case <-l.registry.Lost():
 			l.step(ctx, core.Broken{Reason: "the leadership in etcd is lost: its lease could not be kept, or another coordinator took over"})
 		case <-ticker.C:
@@ -261,19 +261,43 @@ func (l *loop) publish(ctx context.Context, e core.Publish) {
 	}
 	delete(l.parts, e.Step)
 	l.work.Go(func() error {
-		var event core.Event = core.Published{Step: e.Step}
-		if err := l.keeper.publish(ctx, e, parts); err != nil {
-			event = core.Broken{Reason: err.Error()}
-		} else {
-			l.log.Info("checkpoint", "step", e.Step, "loss", fmt.Sprintf("%.4f", e.Loss), "digest", e.Digest, "at", l.keeper.place(e.Step))
-			l.view.checkpoint(e)
-		}
+		o := outcome{e, l.keeper.publish(ctx, e, parts)}
 		select {
-		case l.inner <- event:
+		case l.outcomes <- o:
 		case <-ctx.Done():
 		}
 		return nil
 	})
+}
+
+// outcome is how publishing a checkpoint went.
+type outcome struct {
+	checkpoint core.Publish
+	err        error
+}
+
+// published tells the machine first, and people after it.
+func (l *loop) published(ctx context.Context, o outcome) {
+	if o.err != nil {
+		l.step(ctx, core.Broken{Reason: o.err.Error()})
+		return
+	}
+	e := o.checkpoint
+	l.step(ctx, core.Published{Step: e.Step})
+	l.view.checkpoint(e)
+	l.log.Info("checkpoint", "step", e.Step, "loss", fmt.Sprintf("%.4f", e.Loss), "digest", e.Digest, "at", l.keeper.place(e.Step))
+}
+
+// childEnded finds the session behind a local worker's process, if it had one.
+func (l *loop) childEnded(ctx context.Context, e childEnd) {
+	for id, s := range l.sessions {
+		if s.hello.GetPid() == e.pid {
+			l.drop(ctx, id, nil)
+			l.step(ctx, core.Left{Worker: id, Reason: e.how})
+			return
+		}
+	}
+	l.step(ctx, core.Broken{Reason: e.how})
 }
 
 // send gives a directive to a worker's stream. A worker that does not read is cut

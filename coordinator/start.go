@@ -318,7 +318,7 @@ func (s *start) newLoop(leader *registry.Leader, generation uint64, runID string
 		log:      s.log,
 		sessions: map[string]*session{},
 		parts:    map[uint64]map[string]*ddpmv1.PartSaved{},
-		inner:    make(chan core.Event, 4),
+		outcomes: make(chan outcome),
 		work:     &errgroup.Group{},
 		view:     newView(s.plan.Run, s.newest.Step, s.plan.Steps, newest),
 	}
