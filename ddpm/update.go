@@ -27,14 +27,14 @@ func (s *State) Update(spec Spec, pool *kernel.Pool, grad []float32) UpdateInfo 
 	k := s.Step
 	lr := learningRate(o, k)
 	kernel.AdamStep{
-		LR:        float32(lr),
-		Beta1:     float32(o.Beta1),
-		Beta2:     float32(o.Beta2),
-		Eps:       float32(o.Epsilon),
-		Bias1:     float32(1 - power(o.Beta1, k+1)),
-		Bias2:     float32(1 - power(o.Beta2, k+1)),
-		GradScale: float32(scale),
-		EMADecay:  float32(emaDecay(o, k)),
+		LR:        lr,
+		Beta1:     o.Beta1,
+		Beta2:     o.Beta2,
+		Eps:       o.Epsilon,
+		Bias1:     1 - power(o.Beta1, k+1),
+		Bias2:     1 - power(o.Beta2, k+1),
+		GradScale: scale,
+		EMADecay:  emaDecay(o, k),
 	}.Apply(pool, s.Weights, s.M, s.V, s.EMA, grad)
 	s.Step++
 	return UpdateInfo{GradientNorm: norm, LearningRate: lr}

@@ -6,9 +6,9 @@ import "math"
 // algorithm 1, with eps where PyTorch has it) followed by a moving average of the
 // weights. Bias1 is 1-Beta1^t and Bias2 is 1-Beta2^t for step t, counted from 1.
 type AdamStep struct {
-	LR, Beta1, Beta2, Eps, Bias1, Bias2 float32
-	GradScale                           float32 // the gradient is multiplied by it first
-	EMADecay                            float32
+	LR, Beta1, Beta2, Eps, Bias1, Bias2 float64
+	GradScale                           float64 // the gradient is multiplied by it first
+	EMADecay                            float64
 }
 
 // Apply updates the weights w, the moments m and v and the moving average ema,
@@ -18,8 +18,9 @@ type AdamStep struct {
 //	w = w - LR·(m/Bias1) / (sqrt(v/Bias2) + Eps)
 //	ema = EMADecay·ema + (1-EMADecay)·w
 //
-// Meaning: for the step, c1 = 1-Beta1, c2 = 1-Beta2 and ce = 1-EMADecay in float32;
-// rate = LR/Bias1 and root = 1/sqrt(Bias2) in float64, rounded to float32. For each
+// Meaning: for the step, c1 = 1-Beta1, c2 = 1-Beta2, ce = 1-EMADecay, rate = LR/Bias1
+// and root = 1/sqrt(Bias2) in float64; these, and the other factors, rounded to
+// float32. For each
 // weight, h = g·GradScale; m = FMA(c1, h-m, m); v = FMA(c2·h, h, Beta2·v);
 // u = m / FMA(sqrt(v), root, Eps); w = FMA(-rate, u, w); ema = FMA(ce, w-ema, ema).
 func (s AdamStep) Apply(p *Pool, w, m, v, ema, g []float32) {
@@ -28,9 +29,9 @@ func (s AdamStep) Apply(p *Pool, w, m, v, ema, g []float32) {
 	need("ema", ema, len(w))
 	need("g", g, len(w))
 	k := adamFactors{
-		scale: s.GradScale, c1: 1 - s.Beta1, c2: 1 - s.Beta2, beta2: s.Beta2,
-		root: float32(1 / math.Sqrt(float64(s.Bias2))), eps: s.Eps,
-		minusRate: -float32(float64(s.LR) / float64(s.Bias1)), ce: 1 - s.EMADecay,
+		scale: float32(s.GradScale), c1: float32(1 - s.Beta1), c2: float32(1 - s.Beta2), beta2: float32(s.Beta2),
+		root: float32(1 / math.Sqrt(s.Bias2)), eps: float32(s.Eps),
+		minusRate: -float32(s.LR / s.Bias1), ce: float32(1 - s.EMADecay),
 	}
 	p.run(len(w), sumChunk, func(_ *workspace, lo, hi int) {
 		adam(w[lo:hi], m[lo:hi], v[lo:hi], ema[lo:hi], g[lo:hi], &k)

@@ -17,7 +17,7 @@ func TestAdam(t *testing.T) {
 	for step := 1; step <= 20; step++ {
 		g := randoms(rng, n)
 		bias1, bias2 := 1-math.Pow(beta1, float64(step)), 1-math.Pow(beta2, float64(step))
-		AdamStep{LR: lr, Beta1: beta1, Beta2: beta2, Eps: eps, Bias1: float32(bias1), Bias2: float32(bias2), GradScale: 0.5, EMADecay: decay}.
+		AdamStep{LR: lr, Beta1: beta1, Beta2: beta2, Eps: eps, Bias1: bias1, Bias2: bias2, GradScale: 0.5, EMADecay: decay}.
 			Apply(p, w, m, v, ema, g)
 		for i := range n {
 			h := 0.5 * float64(g[i])

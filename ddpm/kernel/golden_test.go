@@ -21,7 +21,7 @@ var goldens = map[string]string{
 	"AddTo/5000":             "adba97dad08786aa",
 	"Scale/5000":             "b282878e5976faee",
 	"Axpy/5000":              "167c3c3b61716392",
-	"Adam/5000":              "ef21f7d621665f89",
+	"Adam/5000":              "dcb8a78a3452747c",
 	"SumSquares/5000":        "cdf8d7d9f7492a06",
 	"AddRow/70x45":           "59a321977cc21f90",
 	"ColSum/70x45":           "d76c5e182a5aa56a",
