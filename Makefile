@@ -1,0 +1,95 @@
+# `go test ./...` is the test suite and needs nothing but Go. `make verify` is what
+# CI runs beside it. Go alone is enough for both: every other tool is built from
+# tools/go.mod into bin/tools, once. The race detector also wants a C compiler.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules
+
+# Where what is built goes; a Go tool that another one calls is found in PATH.
+bin := $(CURDIR)/bin
+tools := bin/tools/.built
+export PATH := $(bin)/tools:$(PATH)
+# Builds never ask git for a version: a checkout that has none is as good.
+export GOFLAGS := $(strip $(GOFLAGS) -buildvcs=false)
+
+# Packages whose floats become weights, data, metrics or pictures.
+bits := ./ddpm/... ./allreduce/... ./worker/... ./internal/picture/...
+# Packages with goroutines that share memory.
+concurrent := ./allreduce/... ./storage/... ./coordinator/... ./worker/...
+
+##@ Every day
+
+.PHONY: help
+help: ## Say what there is (the default).
+	@awk -F ':.*## ' '/^##@/ { printf "\n%s\n", substr($$0, 5) } \
+		/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## Build the three commands into bin/.
+	go build -o bin/ ./cmd/...
+
+.PHONY: test
+test: ## Run the test suite.
+	go test ./...
+
+.PHONY: generate
+generate: proto kernel ## Write generated code anew: proto and kernel.
+
+.PHONY: proto
+proto: $(tools) ## Generate Go from proto/.
+	cd proto && buf format -w && buf generate
+
+.PHONY: kernel
+kernel: ## Generate the kernels' assembly.
+	go generate ./ddpm/kernel
+
+.PHONY: clean
+clean: ## Remove bin/.
+	rm -rf bin
+
+##@ What CI runs
+
+.PHONY: verify
+verify: fmt generated vet lint fused purego race ## All of the following, cheapest first.
+
+.PHONY: fmt
+fmt: ## gofmt has nothing to change.
+	@echo 'gofmt -l .'
+	@files=$$(gofmt -l .); if [ -n "$$files" ]; then \
+		printf 'not formatted:\n%s\nrun gofmt -w on them\n' "$$files"; exit 1; fi
+
+.PHONY: generated
+generated: $(tools) ## Generated code is what its sources generate.
+	tools/generated.sh
+
+.PHONY: vet
+vet: ## go vet, also of the portable kernels and for another system.
+	go vet ./...
+	go vet -tags purego ./ddpm/...
+	GOOS=darwin GOARCH=arm64 go vet ./...
+
+.PHONY: lint
+lint: $(tools) ## golangci-lint and buf lint; go.mod is tidy.
+	go mod tidy -diff
+	golangci-lint run
+	cd proto && buf lint && buf format --diff --exit-code
+
+.PHONY: fused
+fused: ## Go fuses no multiply-add where bits count, seen on arm64.
+	go run ./internal/lint/fused $(bits)
+
+.PHONY: purego
+purego: ## Tests of the kernels without assembly.
+	go test -tags purego ./ddpm/kernel/...
+
+.PHONY: race
+race: ## Tests of concurrent packages under the race detector.
+	go test -race -short $(concurrent)
+
+# GOOS and the like are for the product, not for tools that run here.
+$(tools): tools/go.mod tools/go.sum
+	@mkdir -p $(@D)
+	env -u GOOS -u GOARCH GOBIN=$(abspath $(@D)) CGO_ENABLED=0 go -C tools install tool
+	@touch $@
