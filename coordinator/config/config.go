@@ -105,6 +105,7 @@ func (c *Config) Validate() error {
 	check(!c.Given("steps") || c.Steps > 0, "--steps 0: must be at least 1")
 	check(!c.Given("batch") || c.Batch > 0, "--batch %d: must be at least 1", c.Batch)
 	check(!c.Given("shard-size") || c.ShardSize > 0, "--shard-size %d: must be at least 1", c.ShardSize)
+	check(!c.Given("dataset") || c.Dataset != "", "--dataset: must not be empty; leave it out for the built-in glyphs://")
 	check(c.DataDir != "", "--data-dir: must not be empty")
 	if c.Listen == "" {
 		c.Listen = "127.0.0.1:7600"

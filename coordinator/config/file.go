@@ -1,8 +1,10 @@
 package config
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 
@@ -21,14 +23,13 @@ func (c *Config) Load(path string) error {
 	if err != nil {
 		return fmt.Errorf("--config: %w", err)
 	}
-	var doc yaml.Node
-	if err := yaml.Unmarshal(text, &doc); err != nil {
+	root, err := document(text)
+	if err != nil {
 		return fmt.Errorf("--config %s: %w", path, err)
 	}
-	if len(doc.Content) == 0 {
+	if root == nil {
 		return nil
 	}
-	root := doc.Content[0]
 	if root.Kind != yaml.MappingNode {
 		return fmt.Errorf("--config %s:%d: must be a mapping from settings to values", path, root.Line)
 	}
@@ -45,6 +46,21 @@ func (c *Config) Load(path string) error {
 	return errors.Join(errs...)
 }
 
+// document parses the one document of a file, nil where there is nothing in it.
+func document(text []byte) (*yaml.Node, error) {
+	d := yaml.NewDecoder(bytes.NewReader(text))
+	var doc, more yaml.Node
+	if err := d.Decode(&doc); errors.Is(err, io.EOF) {
+		return nil, nil
+	} else if err != nil {
+		return nil, err
+	}
+	if err := d.Decode(&more); !errors.Is(err, io.EOF) {
+		return nil, errors.Join(errors.New("must hold one document"), err)
+	}
+	return doc.Content[0], nil
+}
+
 // set takes one setting of the file.
 func (c *Config) set(name string, value *yaml.Node, given, seen map[string]bool) error {
 	if c.flags.Lookup(name) == nil || notInFile[name] {
@@ -54,17 +70,9 @@ func (c *Config) set(name string, value *yaml.Node, given, seen map[string]bool)
 		return fmt.Errorf("%s is set twice", name)
 	}
 	seen[name] = true
-	text := value.Value
-	switch value.Kind {
-	case yaml.ScalarNode:
-	case yaml.SequenceNode:
-		var items []string
-		for _, item := range value.Content {
-			items = append(items, item.Value)
-		}
-		text = strings.Join(items, ",")
-	default:
-		return fmt.Errorf("%s: must be one value", name)
+	text, err := c.text(name, value)
+	if err != nil {
+		return fmt.Errorf("%s: %w", name, err)
 	}
 	if given[name] {
 		return nil
@@ -73,6 +81,28 @@ func (c *Config) set(name string, value *yaml.Node, given, seen map[string]bool)
 		return fmt.Errorf("%s: %w", name, err)
 	}
 	return nil
+}
+
+// text is a value as the flag of the name takes it. A flag that takes several may
+// have a list.
+func (c *Config) text(name string, value *yaml.Node) (string, error) {
+	_, several := c.flags.Lookup(name).Value.(pflag.SliceValue)
+	switch {
+	case value.Kind == yaml.ScalarNode && value.Tag == "!!null":
+		return "", errors.New("it has no value; give one, or leave the line out")
+	case value.Kind == yaml.ScalarNode:
+		return value.Value, nil
+	case value.Kind != yaml.SequenceNode || !several:
+		return "", errors.New("must be one value")
+	}
+	items := make([]string, len(value.Content))
+	for i, item := range value.Content {
+		if item.Kind != yaml.ScalarNode || item.Tag == "!!null" {
+			return "", fmt.Errorf("item %d of the list must be one value", i+1)
+		}
+		items[i] = item.Value
+	}
+	return strings.Join(items, ","), nil
 }
 
 // nearest is the setting whose name takes the fewest edits to reach.
