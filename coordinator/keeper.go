@@ -4,8 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math"
 	"slices"
-	"sync"
 
 	"github.com/ddpm-cluster/ddpm-cluster/coordinator/core"
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm"
@@ -18,19 +18,17 @@ import (
 // keeper writes the coordinator's share of a run to the Store: pictures,
 // manifests and metrics.
 type keeper struct {
-	store storage.Store
-	run   string
-	spec  ddpm.Spec
-
-	mu      sync.Mutex // of metrics: steps append while a checkpoint flushes
+	store   storage.Store
+	run     string
+	spec    ddpm.Spec
 	metrics *checkpoint.MetricsLog
 }
 
 // metricLine is a line of metrics.jsonl: one completed step.
 type metricLine struct {
 	Step           uint64  `json:"step"`
-	Loss           float64 `json:"loss"`
-	GradientNorm   float64 `json:"gradient_norm"`
+	Loss           number  `json:"loss"`
+	GradientNorm   number  `json:"gradient_norm"`
 	LearningRate   float64 `json:"learning_rate"`
 	Skipped        bool    `json:"skipped,omitempty"`
 	Images         uint32  `json:"images"`
@@ -40,24 +38,27 @@ type metricLine struct {
 	UpdateSeconds  float64 `json:"update_seconds"`
 }
 
+// number is a float64 that JSON may not have: what is not finite is null.
+type number float64
+
+// MarshalJSON implements json.Marshaler.
+func (n number) MarshalJSON() ([]byte, error) {
+	if f := float64(n); !math.IsNaN(f) && !math.IsInf(f, 0) {
+		return json.Marshal(f)
+	}
+	return []byte("null"), nil
+}
+
 // metric keeps a completed step for the next flush.
 func (k *keeper) metric(p *ddpmv1.Progress) error {
 	line, err := json.Marshal(metricLine{
-		p.GetStep(), p.GetLoss(), p.GetGradientNorm(), p.GetLearningRate(), p.GetSkipped(), p.GetImages(),
+		p.GetStep(), number(p.GetLoss()), number(p.GetGradientNorm()), p.GetLearningRate(), p.GetSkipped(), p.GetImages(),
 		p.GetSeconds(), p.GetComputeSeconds(), p.GetReduceSeconds(), p.GetUpdateSeconds(),
 	})
 	if err != nil {
 		return fmt.Errorf("metrics of step %d: %w", p.GetStep(), err)
 	}
-	k.mu.Lock()
-	defer k.mu.Unlock()
 	return k.metrics.Append(p.GetStep(), line)
-}
-
-func (k *keeper) flush(ctx context.Context) error {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	return k.metrics.Flush(ctx)
 }
 
 // publish completes a checkpoint of which every part is stored: the picture, the
@@ -79,7 +80,7 @@ func (k *keeper) publish(ctx context.Context, e core.Publish, parts []*ddpmv1.Pa
 		return err
 	}
 	m.Objects = append(m.Objects, samples...)
-	if err := k.flush(ctx); err != nil {
+	if err := k.metrics.Flush(ctx); err != nil {
 		return err
 	}
 	return checkpoint.Publish(ctx, k.store, m)

@@ -38,8 +38,21 @@ type localWorkers struct {
 
 // childEnd says how a child ended, as part of a sentence.
 type childEnd struct {
-	pid uint32
-	how string
+	host string
+	pid  uint32
+	how  string
+}
+
+// is says whether the child is the worker that introduces itself so.
+func (e childEnd) is(h *ddpmv1.Hello) bool { return h.GetPid() == e.pid && h.GetHostname() == e.host }
+
+// hostname is this machine's name, as workers here tell theirs.
+func hostname() string {
+	host, err := os.Hostname()
+	if err != nil {
+		return "unknown"
+	}
+	return host
 }
 
 // child is one local worker.
@@ -90,7 +103,7 @@ func (w *localWorkers) start(ctx context.Context, number int, command []string, 
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		if !w.over && err != nil {
-			w.lost <- childEnd{uint32(cmd.Process.Pid), c.how}
+			w.lost <- childEnd{hostname(), uint32(cmd.Process.Pid), c.how}
 		}
 	})
 	return nil
@@ -99,17 +112,18 @@ func (w *localWorkers) start(ctx context.Context, number int, command []string, 
 // why explains a broken session by how the process behind it ended, if it is one
 // of these and ends at about the same time.
 func (w *localWorkers) why(hello *ddpmv1.Hello, err error) error {
-	host, herr := os.Hostname()
 	w.mu.Lock()
 	c := w.children[hello.GetPid()]
 	w.mu.Unlock()
-	if c == nil || herr != nil || hello.GetHostname() != host {
+	if c == nil || hello.GetHostname() != hostname() {
 		return err
 	}
+	timer := time.NewTimer(lastWords)
+	defer timer.Stop()
 	select {
 	case <-c.ended:
 		return errors.New(c.how)
-	case <-time.After(lastWords):
+	case <-timer.C:
 		return err
 	}
 }
@@ -131,8 +145,8 @@ func (w *localWorkers) stop() {
 	w.end()
 }
 
-// childLog passes on a child's warnings and errors, or with verbose all it says,
-// and keeps its last line.
+// childLog passes on a child's warnings and errors, and what is no log line, such
+// as a crash; with verbose all it says. It keeps what the child died of.
 type childLog struct {
 	prefix  string
 	w       io.Writer
@@ -155,10 +169,12 @@ func (l *childLog) Write(b []byte) (int, error) {
 		}
 		line := string(l.rest[:i])
 		l.rest = l.rest[i+1:]
-		if final, ok := strings.CutPrefix(line, "ddpm-worker: "); ok {
+		final, ok := strings.CutPrefix(line, "ddpm-worker: ")
+		if ok || l.line == "" && (strings.HasPrefix(line, "panic: ") || strings.HasPrefix(line, "fatal error: ")) {
 			l.line = final
 		}
-		if l.verbose || strings.Contains(line, "level=WARN") || strings.Contains(line, "level=ERROR") {
+		logged := strings.HasPrefix(line, "time=")
+		if l.verbose || !ok && !logged || strings.Contains(line, "level=WARN") || strings.Contains(line, "level=ERROR") {
 			if _, err := io.WriteString(l.w, l.prefix+line+"\n"); err != nil {
 				return len(b), nil // nobody reads our log: the child goes on
 			}

@@ -7,7 +7,6 @@ import (
 	"os"
 	"time"
 
-	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -15,14 +14,8 @@ import (
 	ddpmv1 "github.com/ddpm-cluster/ddpm-cluster/proto/ddpm/v1"
 )
 
-const (
-	// heartbeat is how often a worker gives a sign of life, silence how long it may
-	// give none.
-	heartbeat = time.Second
-	silence   = 15 * time.Second
-	// tick is how often the machine hears that time passes.
-	tick = 500 * time.Millisecond
-)
+// tick is how often the machine hears that time passes.
+const tick = 500 * time.Millisecond
 
 // records is where the loop keeps membership; package registry's Leader is the
 // real one. Each call is bounded in time and fails once another coordinator
@@ -31,7 +24,6 @@ type records interface {
 	Term() uint64
 	Lost() <-chan struct{}
 	PutGeneration(ctx context.Context, value any) error
-	PutStatus(ctx context.Context, value any) error
 	PutWorker(ctx context.Context, id string, value any, ttl time.Duration) error
 	KeepWorker(ctx context.Context, id string) error
 	DropWorker(ctx context.Context, id string) error
@@ -42,23 +34,24 @@ type loop struct {
 	machine  *core.Machine
 	registry records
 	plan     welcome
+	limits   limits
 	keeper   *keeper
 	progress *progress
 	log      *slog.Logger
 
 	sessions map[string]*session
+	leases   *leases
 	// parts holds, by step and worker, what came with a Saved event.
 	parts map[uint64]map[string]*ddpmv1.PartSaved
 	// pending are events that wait for the effects of the first of them.
-	pending []core.Event
-	// outcomes are those of publishing, which is done beside the loop.
-	outcomes chan outcome
+	pending   []core.Event
+	publisher *publisher
+	// newest is the newest checkpoint, nil before the first.
+	newest *CheckpointState
 	// local hears of child processes that ended.
 	local <-chan childEnd
-	// work is what runs beside the loop: publishing.
-	work *errgroup.Group
-	view *view
-	end  *core.End
+	view  *view
+	end   *core.End
 }
 
 // welcome is what every worker is told when it joins.
@@ -69,9 +62,6 @@ type welcome struct {
 	threads                int
 }
 
-// errInterrupted ends a run at the second Ctrl-C.
-var errInterrupted = fmt.Errorf("interrupted twice: ended at once, without a checkpoint; the next start resumes from the newest one")
-
 // run feeds the machine until the run ends.
 func (l *loop) run(ctx context.Context, events <-chan sessionEvent, interrupts <-chan os.Signal) (core.End, error) {
 	ticker := time.NewTicker(tick)
@@ -81,7 +71,7 @@ func (l *loop) run(ctx context.Context, events <-chan sessionEvent, interrupts <
 		select {
 		case e := <-events:
 			l.hear(ctx, e)
-		case o := <-l.outcomes:
+		case o := <-l.publisher.outcomes:
 			l.published(ctx, o)
 		case e := <-l.local:
 			l.childEnded(ctx, e)
@@ -116,7 +106,7 @@ func (l *loop) hear(ctx context.Context, e sessionEvent) {
 		return // it was dismissed already
 	}
 	if e.err != nil {
-		l.drop(ctx, id, nil)
+		l.drop(id, nil)
 		l.step(ctx, core.Left{Worker: id, Reason: e.err.Error()})
 		return
 	}
@@ -124,14 +114,12 @@ func (l *loop) hear(ctx context.Context, e sessionEvent) {
 	case *ddpmv1.WorkerMessage_Heartbeat:
 		l.step(ctx, core.Heard{Worker: id})
 		l.view.heard(id, body.Heartbeat.GetStep())
-		if err := l.registry.KeepWorker(ctx, id); err != nil {
-			l.log.Warn("can't renew a lease in etcd", "worker", id, "err", err)
-		}
+		l.leases.heard(id)
 	case *ddpmv1.WorkerMessage_Ready:
 		l.step(ctx, core.Ready{Worker: id, Generation: body.Ready.GetGeneration()})
 	case *ddpmv1.WorkerMessage_Progress:
 		l.step(ctx, core.Heard{Worker: id})
-		l.progressed(ctx, body.Progress)
+		l.progressed(ctx, id, body.Progress)
 	case *ddpmv1.WorkerMessage_PartSaved:
 		l.saved(ctx, id, body.PartSaved)
 	case *ddpmv1.WorkerMessage_Failure:
@@ -139,9 +127,10 @@ func (l *loop) hear(ctx context.Context, e sessionEvent) {
 	}
 }
 
-// progressed notes a completed step.
-func (l *loop) progressed(ctx context.Context, p *ddpmv1.Progress) {
-	if g, _ := l.machine.Generation(); p.GetGeneration() != g.Number {
+// progressed notes a completed step, of which rank 0 tells, once.
+func (l *loop) progressed(ctx context.Context, id string, p *ddpmv1.Progress) {
+	g, _ := l.machine.Generation()
+	if p.GetGeneration() != g.Number || len(g.Members) == 0 || g.Members[0].Worker != id || !l.progress.next(p.GetStep()) {
 		return
 	}
 	l.progress.step(time.Now(), p)
@@ -151,8 +140,13 @@ func (l *loop) progressed(ctx context.Context, p *ddpmv1.Progress) {
 	}
 }
 
+// saved keeps a part until its step is published.
 func (l *loop) saved(ctx context.Context, id string, p *ddpmv1.PartSaved) {
 	step := p.GetStep()
+	g, _ := l.machine.Generation()
+	if p.GetGeneration() != g.Number || step > l.plan.steps || l.newest != nil && step <= l.newest.Step {
+		return
+	}
 	if l.parts[step] == nil {
 		l.parts[step] = map[string]*ddpmv1.PartSaved{}
 	}
@@ -184,7 +178,7 @@ func (l *loop) do(ctx context.Context, effect core.Effect) {
 		l.admit(ctx, e)
 	case core.Refuse:
 		l.log.Warn("refused a worker", "worker", e.Worker, "host", l.sessions[e.Worker].hello.GetHostname(), "reason", e.Reason)
-		l.drop(ctx, e.Worker, status.Error(codes.FailedPrecondition, e.Reason))
+		l.drop(e.Worker, status.Error(codes.FailedPrecondition, e.Reason))
 	case core.Persist:
 		l.persist(ctx, e.Generation)
 	case core.Assign:
@@ -198,7 +192,7 @@ func (l *loop) do(ctx context.Context, effect core.Effect) {
 		l.publish(ctx, e)
 	case core.Dismiss:
 		l.send(ctx, e.Worker, &ddpmv1.CoordinatorMessage{Body: &ddpmv1.CoordinatorMessage_Dismiss{Dismiss: &ddpmv1.Dismiss{Ok: e.OK, Reason: e.Reason}}})
-		l.drop(ctx, e.Worker, nil)
+		l.drop(e.Worker, nil)
 	case core.End:
 		l.end = &e
 		l.view.ended(e)
@@ -209,15 +203,16 @@ func (l *loop) admit(ctx context.Context, e core.Admit) {
 	s := l.sessions[e.Worker]
 	h := s.hello
 	member := workerRecord{h.GetRingAddress(), h.GetHostname(), h.GetPid(), h.GetThreads(), h.GetCpuLevel()}
-	if err := l.registry.PutWorker(ctx, e.Worker, member, silence); err != nil {
+	if err := l.registry.PutWorker(ctx, e.Worker, member, l.limits.silence); err != nil {
 		l.step(ctx, core.Broken{Reason: err.Error()})
 		return
 	}
+	l.leases.begin(ctx, e.Worker)
 	l.view.joined(e.Worker, member)
 	l.log.Info("a worker joined", "worker", e.Worker, "host", h.GetHostname(), "pid", h.GetPid(), "cpu", h.GetCpuLevel(), "ring", h.GetRingAddress())
 	l.send(ctx, e.Worker, &ddpmv1.CoordinatorMessage{Body: &ddpmv1.CoordinatorMessage_Welcome{Welcome: &ddpmv1.Welcome{
 		WorkerId: e.Worker, Run: l.plan.run, RunId: l.plan.runID, Spec: l.plan.spec, Storage: l.plan.storage,
-		HeartbeatMilliseconds: uint32(heartbeat.Milliseconds()), Threads: uint32(l.plan.threads),
+		HeartbeatMilliseconds: uint32(l.limits.heartbeat.Milliseconds()), Threads: uint32(l.plan.threads),
 	}}})
 }
 
@@ -260,44 +255,58 @@ func (l *loop) publish(ctx context.Context, e core.Publish) {
 		parts[rank] = l.parts[e.Step][id]
 	}
 	delete(l.parts, e.Step)
-	l.work.Go(func() error {
-		o := outcome{e, l.keeper.publish(ctx, e, parts)}
-		select {
-		case l.outcomes <- o:
-		case <-ctx.Done():
-		}
-		return nil
-	})
-}
-
-// outcome is how publishing a checkpoint went.
-type outcome struct {
-	checkpoint core.Publish
-	err        error
+	l.publisher.add(ctx, e, parts)
 }
 
 // published tells the machine first, and people after it.
 func (l *loop) published(ctx context.Context, o outcome) {
+	l.publisher.took(ctx)
+	e := o.checkpoint
 	if o.err != nil {
+		if l.end != nil { // which has its reason already
+			l.log.Warn("a checkpoint could not be published", "step", e.Step, "err", o.err)
+		}
 		l.step(ctx, core.Broken{Reason: o.err.Error()})
 		return
 	}
-	e := o.checkpoint
+	l.newest = &CheckpointState{e.Step, e.Digest}
 	l.step(ctx, core.Published{Step: e.Step})
-	l.view.checkpoint(e)
-	l.log.Info("checkpoint", "step", e.Step, "loss", fmt.Sprintf("%.4f", e.Loss), "digest", e.Digest, "at", l.keeper.place(e.Step))
+	l.view.checkpoint(*l.newest)
+	l.log.Info("checkpoint", "step", e.Step, "loss", fmt.Sprintf("%.4f", e.Loss), "digest", e.Digest[:min(len(e.Digest), 19)], "at", l.keeper.place(e.Step))
 }
 
 // childEnded finds the session behind a local worker's process, if it had one.
 func (l *loop) childEnded(ctx context.Context, e childEnd) {
 	for id, s := range l.sessions {
-		if s.hello.GetPid() == e.pid {
-			l.drop(ctx, id, nil)
+		if e.is(s.hello) {
+			l.drop(id, nil)
 			l.step(ctx, core.Left{Worker: id, Reason: e.how})
 			return
 		}
 	}
 	l.step(ctx, core.Broken{Reason: e.how})
+}
+
+// settle ends what the run has under way beside the loop: checkpoints whose parts
+// are all there are published, leases are let go. Both take a bounded time, and
+// none if ctx ends.
+func (l *loop) settle(ctx context.Context) {
+	for id := range l.sessions {
+		l.drop(id, status.Error(codes.Unavailable, "the coordinator ends"))
+	}
+	for l.publisher.busy() {
+		l.published(ctx, <-l.publisher.outcomes)
+	}
+	l.publisher.work.Wait()
+	l.leases.wait()
+}
+
+// resume says what the next start does, as part of a sentence.
+func (l *loop) resume() string {
+	if l.newest == nil {
+		return "the next start begins again from step 0"
+	}
+	return fmt.Sprintf("the next start resumes from the checkpoint of step %d", l.newest.Step)
 }
 
 // send gives a directive to a worker's stream. A worker that does not read is cut
@@ -312,13 +321,13 @@ func (l *loop) send(ctx context.Context, id string, m *ddpmv1.CoordinatorMessage
 	case s.out <- m:
 	default:
 		l.log.Warn("a worker does not read its directives", "worker", id)
-		l.drop(ctx, id, status.Error(codes.ResourceExhausted, "the worker does not read its directives"))
+		l.drop(id, status.Error(codes.ResourceExhausted, "the worker does not read its directives"))
 		l.step(ctx, core.Left{Worker: id, Reason: "it does not read its directives"})
 	}
 }
 
 // drop ends a worker's session, after what was sent to it.
-func (l *loop) drop(ctx context.Context, id string, reason error) {
+func (l *loop) drop(id string, reason error) {
 	s := l.sessions[id]
 	if s == nil {
 		return
@@ -327,7 +336,5 @@ func (l *loop) drop(ctx context.Context, id string, reason error) {
 	s.refused = reason
 	close(s.out)
 	l.view.left(id)
-	if err := l.registry.DropWorker(ctx, id); err != nil {
-		l.log.Warn("can't drop a lease in etcd; it expires by itself", "worker", id, "err", err)
-	}
+	l.leases.end(id)
 }

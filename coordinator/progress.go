@@ -25,8 +25,9 @@ type progress struct {
 	steps   uint64
 
 	done     uint64
-	loss     float64 // smoothed
-	rate     float64 // images a second, smoothed
+	loss     mean
+	images   mean // of a step
+	seconds  mean // of a step
 	last     time.Time
 	reported time.Time
 	skipped  uint64
@@ -37,14 +38,14 @@ func newProgress(c *console, log *slog.Logger, start, steps uint64) *progress {
 	return &progress{console: c, log: log, steps: steps, done: start, reported: time.Now()}
 }
 
-// smoothing is the weight of the newest value in a running mean.
-const smoothing = 0.05
+// next says whether a step is one that can come next.
+func (p *progress) next(step uint64) bool { return step > p.done && step <= p.steps }
 
 // step notes a completed step.
 func (p *progress) step(now time.Time, s *ddpmv1.Progress) {
 	if !p.last.IsZero() {
-		rate := float64(s.GetImages()) / max(now.Sub(p.last).Seconds(), 1e-6)
-		p.rate = blend(p.rate, rate)
+		p.images.add(float64(s.GetImages()))
+		p.seconds.add(now.Sub(p.last).Seconds())
 	}
 	p.last = now
 	p.done = s.GetStep()
@@ -52,47 +53,71 @@ func (p *progress) step(now time.Time, s *ddpmv1.Progress) {
 		p.skipped++
 		p.log.Warn("a step was skipped: its gradient overflowed", "step", s.GetStep(), "skipped", p.skipped)
 	} else {
-		p.loss = blend(p.loss, s.GetLoss())
+		p.loss.add(s.GetLoss())
 	}
-	p.console.show(p.done, fmt.Sprintf("loss %.4f · %.0f images/s", p.loss, p.rate))
-}
-
-func blend(mean, value float64) float64 {
-	if mean == 0 {
-		return value
-	}
-	return mean + smoothing*(value-mean)
+	width := len(fmt.Sprint(p.steps))
+	p.console.show(p.done, fmt.Sprintf("step %*d/%d · loss %.4f · %s images/s · %s left ", width, p.done, p.steps, p.loss.value, p.rate(), p.left()))
 }
 
 // tick says where the run is, if it is time.
 func (p *progress) tick(now time.Time) {
-	if p.console.bar != nil || now.Sub(p.reported) < progressEvery || p.last.IsZero() {
+	if p.console.tty || now.Sub(p.reported) < progressEvery || p.last.IsZero() {
 		return
 	}
 	p.reported = now
-	left := time.Duration(0)
-	if p.rate > 0 {
-		left = p.eta()
-	}
-	p.log.Info("training", "step", p.done, "of", p.steps, "loss", fmt.Sprintf("%.4f", p.loss),
-		"images/s", fmt.Sprintf("%.0f", p.rate), "left", left.Round(time.Second))
+	p.log.Info("training", "step", p.done, "of", p.steps, "loss", fmt.Sprintf("%.4f", p.loss.value), "images/s", p.rate(), "left", p.left())
 }
 
-// eta is how long the steps that remain take at the rate so far.
-func (p *progress) eta() time.Duration {
-	perStep := p.console.perStep(p.done)
-	return time.Duration(float64(p.steps-min(p.done, p.steps)) * perStep * float64(time.Second))
+// rate is in images a second.
+func (p *progress) rate() string {
+	if p.seconds.value <= 0 {
+		return "–"
+	}
+	return fmt.Sprintf("%.*f", decimals(p.images.value/p.seconds.value), p.images.value/p.seconds.value)
+}
+
+func decimals(rate float64) int {
+	if rate < 10 {
+		return 1
+	}
+	return 0
+}
+
+// left is how long the steps that remain take at the present rate.
+func (p *progress) left() string {
+	if p.seconds.n == 0 {
+		return "–"
+	}
+	seconds := p.seconds.value * float64(p.steps-min(p.done, p.steps))
+	return time.Duration(seconds * float64(time.Second)).Round(time.Second).String()
+}
+
+// mean is a running mean: of all values at first, then mostly of the last ones.
+type mean struct {
+	value float64
+	n     int
+}
+
+// window is about how many values count.
+const window = 30
+
+func (m *mean) add(value float64) {
+	m.n = min(m.n+1, window)
+	m.value += (value - m.value) / float64(m.n)
 }
 
 // console is standard error: on a terminal, log lines appear above the bar.
 type console struct {
-	mu    sync.Mutex
-	w     io.Writer
-	bar   *progressbar.ProgressBar
-	tty   bool
-	start uint64
-	begun time.Time
+	mu  sync.Mutex
+	w   io.Writer
+	bar *progressbar.ProgressBar
+	tty bool
+	// shown is when a step was shown last.
+	shown time.Time
 }
+
+// refresh is how often the bar moves at most.
+const refresh = 100 * time.Millisecond
 
 func newConsole(w io.Writer) *console {
 	f, ok := w.(*os.File)
@@ -116,36 +141,40 @@ func (c *console) Write(b []byte) (int, error) {
 func (c *console) begin(start, steps uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.start = start
 	if !c.tty {
 		return
 	}
 	c.bar = progressbar.NewOptions64(int64(steps),
-		progressbar.OptionSetWriter(c.w), progressbar.OptionShowCount(), progressbar.OptionSetPredictTime(true),
-		progressbar.OptionFullWidth(), progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionSetDescription("waiting for workers"))
-	_ = c.bar.Set64(int64(start))
+		progressbar.OptionSetWriter(c.w), progressbar.OptionSetPredictTime(false), progressbar.OptionSetElapsedTime(false),
+		progressbar.OptionFullWidth(), progressbar.OptionSetDescription("waiting for workers "))
+	_ = c.bar.Set64(int64(start)) // what can't be drawn is no reason to end
 }
 
 func (c *console) show(step uint64, text string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.begun.IsZero() {
-		c.begun, c.start = time.Now(), step
+	// The bar's own throttle would also keep it away after a log line.
+	if c.bar == nil || time.Since(c.shown) < refresh {
+		return
 	}
-	if c.bar != nil {
-		c.bar.Describe(text)
-		_ = c.bar.Set64(int64(step))
-	}
+	c.shown = time.Now()
+	c.bar.Describe(text)
+	_ = c.bar.Set64(int64(step))
 }
 
-// perStep is the mean time of a step since the first that was shown, in seconds.
-func (c *console) perStep(step uint64) float64 {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if step <= c.start {
-		return 0
+// logger writes to the console: short times for people who watch, whole ones for
+// a log that is kept.
+func (c *console) logger(level slog.Level) *slog.Logger {
+	o := &slog.HandlerOptions{Level: level}
+	if c.tty {
+		o.ReplaceAttr = func(groups []string, a slog.Attr) slog.Attr {
+			if a.Key == slog.TimeKey && len(groups) == 0 {
+				return slog.String(slog.TimeKey, a.Value.Time().Format(time.TimeOnly))
+			}
+			return a
+		}
 	}
-	return time.Since(c.begun).Seconds() / float64(step-c.start)
+	return slog.New(slog.NewTextHandler(c, o))
 }
 
 // end takes the bar away.

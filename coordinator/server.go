@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -15,8 +17,6 @@ import (
 )
 
 const (
-	// helloLimit bounds how long a stream may stay without introducing itself.
-	helloLimit = 10 * time.Second
 	// maxMessage bounds what a worker says at once: a part's previews are the
 	// largest, 16 images of 256x256x3 over one worker.
 	maxMessage = 16 << 20
@@ -47,9 +47,14 @@ type server struct {
 	// events goes to the loop; done is closed when the loop takes no more.
 	events chan<- sessionEvent
 	done   <-chan struct{}
+	// helloLimit bounds how long a stream may stay without introducing itself.
+	helloLimit time.Duration
 	// why says why a worker's stream broke, as far as somebody else knows.
 	why  func(hello *ddpmv1.Hello, err error) error
 	next atomic.Uint64
+	// readers are the goroutines that read streams. A stream is readable until its
+	// Session returns, so they end after it.
+	readers sync.WaitGroup
 }
 
 // Session implements ddpmv1.CoordinatorServer.
@@ -66,7 +71,7 @@ func (s *server) Session(stream ddpmv1.Coordinator_SessionServer) error {
 	if !s.tell(sessionEvent{from: me}) {
 		return status.Error(codes.Unavailable, "the run has ended")
 	}
-	go s.receive(stream, me) // ends with the stream, which ends with this call
+	s.readers.Go(func() { s.receive(stream, me) })
 	for {
 		select {
 		case m, ok := <-me.out:
@@ -89,11 +94,11 @@ func (s *server) hello(stream ddpmv1.Coordinator_SessionServer) (*ddpmv1.Hello, 
 		err error
 	}
 	got := make(chan first, 1)
-	go func() {
+	s.readers.Go(func() {
 		m, err := stream.Recv()
 		got <- first{m, err}
-	}()
-	timer := time.NewTimer(helloLimit)
+	})
+	timer := time.NewTimer(s.helloLimit)
 	defer timer.Stop()
 	select {
 	case f := <-got:
@@ -101,12 +106,12 @@ func (s *server) hello(stream ddpmv1.Coordinator_SessionServer) (*ddpmv1.Hello, 
 			return nil, f.err
 		}
 		hello := f.m.GetHello()
-		if hello == nil || hello.GetRingAddress() == "" {
-			return nil, status.Error(codes.InvalidArgument, "a session begins with a Hello that has a ring address")
+		if _, _, err := net.SplitHostPort(hello.GetRingAddress()); err != nil {
+			return nil, status.Error(codes.InvalidArgument, "a session begins with a Hello whose ring address is HOST:PORT")
 		}
 		return hello, nil
 	case <-timer.C:
-		return nil, status.Errorf(codes.DeadlineExceeded, "no Hello for %s", helloLimit)
+		return nil, status.Errorf(codes.DeadlineExceeded, "no Hello for %s", s.helloLimit)
 	case <-s.done:
 		return nil, status.Error(codes.Unavailable, "the run has ended")
 	}
@@ -117,16 +122,21 @@ func (s *server) receive(stream ddpmv1.Coordinator_SessionServer, me *session) {
 	for {
 		m, err := stream.Recv()
 		if err != nil {
-			if errors.Is(err, io.EOF) || errors.Is(err, context.Canceled) || status.Code(err) == codes.Canceled {
-				err = errors.New("its session ended")
-			}
-			s.tell(sessionEvent{from: me, err: s.why(me.hello, err)})
+			s.tell(sessionEvent{from: me, err: s.why(me.hello, broken(err))})
 			return
 		}
 		if !s.tell(sessionEvent{from: me, message: m}) {
 			return
 		}
 	}
+}
+
+// broken says how a stream ended, as part of a sentence.
+func broken(err error) error {
+	if errors.Is(err, io.EOF) || errors.Is(err, context.Canceled) || status.Code(err) == codes.Canceled {
+		return errors.New("its session ended")
+	}
+	return fmt.Errorf("its session broke: %s", status.Convert(err).Message())
 }
 
 func (s *server) tell(e sessionEvent) bool {

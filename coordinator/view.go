@@ -23,7 +23,7 @@ type Status struct {
 	Phase      string           `json:"phase"`
 	Step       uint64           `json:"step"`
 	Steps      uint64           `json:"steps"`
-	Loss       float64          `json:"loss"`
+	Loss       number           `json:"loss"`
 	Skipped    uint64           `json:"skipped"`
 	Generation uint64           `json:"generation"`
 	Reason     string           `json:"reason"`
@@ -76,7 +76,7 @@ func (v *view) heard(id string, step uint64) {
 
 func (v *view) progressed(p *ddpmv1.Progress) {
 	v.change(func() {
-		v.status.Step, v.status.Loss = p.GetStep(), p.GetLoss()
+		v.status.Step, v.status.Loss = p.GetStep(), number(p.GetLoss())
 		if p.GetSkipped() {
 			v.status.Skipped++
 		}
@@ -89,8 +89,8 @@ func (v *view) generation(g core.Generation) {
 
 func (v *view) phase(name string) { v.change(func() { v.status.Phase = name }) }
 
-func (v *view) checkpoint(e core.Publish) {
-	v.change(func() { v.status.Checkpoint = &CheckpointState{e.Step, e.Digest} })
+func (v *view) checkpoint(c CheckpointState) {
+	v.change(func() { v.status.Checkpoint = &c })
 }
 
 func (v *view) ended(e core.End) {

@@ -48,6 +48,7 @@ type End struct {
 	// OK says that the run's last step is published.
 	OK     bool
 	Reason string
+	// Step is the newest that was published here, or the start.
 	Step   uint64
 	Digest string
 	Loss   float64

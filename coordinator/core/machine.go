@@ -52,6 +52,8 @@ type saving struct {
 	digests map[string]string // by worker
 	last    bool
 	loss    float64
+	// complete says that Publish was said: what comes later changes nothing.
+	complete bool
 }
 
 // Machine is the state of a run.
@@ -67,7 +69,6 @@ type Machine struct {
 	saving     map[uint64]*saving
 	// published is the newest checkpoint of this machine, or the start.
 	published uint64
-	hasAny    bool
 	stopping  string
 	// failure is the first Failed of a generation, and when: see failed.
 	failure   *Failed
@@ -83,7 +84,7 @@ func New(c Config) *Machine {
 	return &Machine{
 		config: c, saving: map[uint64]*saving{},
 		generation: Generation{Number: c.Generation},
-		published:  c.StartStep, hasAny: c.FromCheckpoint,
+		published:  c.StartStep,
 	}
 }
 
@@ -234,13 +235,16 @@ func (m *Machine) ready(e Ready) []Effect {
 
 // saved takes a member's part; the last one of a step decides about it.
 func (m *Machine) saved(e Saved) []Effect {
-	if m.find(e.Worker) == nil || m.phase != training || e.Generation != m.generation.Number {
+	if m.find(e.Worker) == nil || m.phase != training || e.Generation != m.generation.Number || e.Step <= m.published {
 		return nil
 	}
 	s := m.saving[e.Step]
 	if s == nil {
 		s = &saving{digests: map[string]string{}}
 		m.saving[e.Step] = s
+	}
+	if s.complete {
+		return nil
 	}
 	s.digests[e.Worker] = e.Digest
 	s.last = s.last || e.Last
@@ -251,6 +255,7 @@ func (m *Machine) saved(e Saved) []Effect {
 	if odd := m.disagreement(s); odd != "" {
 		return m.fail(fmt.Sprintf("the workers hold different bits after step %d: %s; a machine computes wrong or runs another build, take it out", e.Step, odd))
 	}
+	s.complete = true
 	publish := Publish{Step: e.Step, Digest: e.Digest, Loss: s.loss}
 	for _, w := range m.workers {
 		publish.Members = append(publish.Members, w.id)
@@ -279,11 +284,11 @@ func (m *Machine) disagreement(s *saving) string {
 
 func (m *Machine) publishedStep(step uint64) []Effect {
 	s := m.saving[step]
-	if m.phase != training || s == nil || len(s.digests) < len(m.workers) {
+	if m.phase != training || s == nil || !s.complete {
 		return nil
 	}
 	delete(m.saving, step)
-	m.published, m.hasAny = step, true
+	m.published = max(m.published, step)
 	if !s.last {
 		return nil
 	}
@@ -324,15 +329,10 @@ func (m *Machine) failed(now time.Time, e Failed) []Effect {
 
 // fail ends the run without its last step.
 func (m *Machine) fail(reason string) []Effect {
-	resume := "the next start begins again from step 0"
-	if m.hasAny {
-		resume = fmt.Sprintf("the next start resumes from the checkpoint of step %d", m.published)
-	}
-	where := ""
 	if m.phase != waiting {
-		where = fmt.Sprintf(" (generation %d, %s)", m.generation.Number, m.phase)
+		reason += fmt.Sprintf(" (generation %d, %s)", m.generation.Number, m.phase)
 	}
-	return m.finish(End{Reason: reason + where + "; " + resume, Step: m.published})
+	return m.finish(End{Reason: reason, Step: m.published})
 }
 
 func (m *Machine) finish(end End) []Effect {

@@ -6,7 +6,6 @@
 //	/ddpm/runs/<run>/generation      the newest generation, JSON
 //	/ddpm/runs/<run>/workers/<id>    an admitted worker, under a lease that its
 //	                                 signs of life keep
-//	/ddpm/runs/<run>/status          what the run is doing, JSON
 //
 // Every write is a transaction that holds only while the writer's leader key is
 // there, so that a leader that was replaced can change nothing.

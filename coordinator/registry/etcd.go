@@ -12,6 +12,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/server/v3/embed"
 	"go.etcd.io/etcd/server/v3/etcdserver/api/v3client"
+	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
 )
 
@@ -20,24 +21,42 @@ type Etcd struct {
 	client *clientv3.Client
 	server *embed.Etcd
 	lock   *os.File
+	// made are the folders that Embed made, the innermost first.
+	made []string
 }
 
 // startLimit bounds how long etcd may take to answer.
 const startLimit = 30 * time.Second
 
 // Embed starts etcd inside this process, with its data in dir. It listens
-// nowhere: nobody but this process reaches it.
+// nowhere: nobody but this process reaches it. Where it fails, it removes what it
+// made.
 func Embed(ctx context.Context, dir string) (*Etcd, error) {
-	fail := func(err error) (*Etcd, error) {
+	e, err := embedIn(ctx, dir)
+	if err != nil {
 		return nil, fmt.Errorf("start the embedded etcd in %s: %w", dir, err)
 	}
+	return e, nil
+}
+
+func embedIn(ctx context.Context, dir string) (*Etcd, error) {
+	made := missing(dir)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return fail(err)
+		return nil, err
 	}
 	lock, err := lockDir(dir)
 	if err != nil {
-		return fail(err)
+		return nil, err // who has the lock has the folder
 	}
+	e := &Etcd{lock: lock, made: made}
+	if err := e.serve(ctx, dir); err != nil {
+		return nil, errors.Join(err, e.Discard())
+	}
+	return e, nil
+}
+
+// serve starts the server and waits until it is ready.
+func (e *Etcd) serve(ctx context.Context, dir string) error {
 	c := embed.NewConfig()
 	c.Dir = dir
 	c.LogLevel, c.LogOutputs = "warn", []string{filepath.Join(dir, "etcd.log")}
@@ -47,18 +66,33 @@ func Embed(ctx context.Context, dir string) (*Etcd, error) {
 	c.InitialCluster = c.InitialClusterFromName(c.Name)
 	server, err := embed.StartEtcd(c)
 	if err != nil {
-		return fail(errors.Join(err, lock.Close()))
+		return err
 	}
-	e := &Etcd{server: server, lock: lock}
+	e.server = server
+	timer := time.NewTimer(startLimit)
+	defer timer.Stop()
 	select {
 	case <-server.Server.ReadyNotify():
-	case <-time.After(startLimit):
-		return fail(errors.Join(fmt.Errorf("it is not ready after %s", startLimit), e.Close()))
+	case <-timer.C:
+		return fmt.Errorf("it is not ready after %s; look at etcd.log there", startLimit)
 	case <-ctx.Done():
-		return fail(errors.Join(context.Cause(ctx), e.Close()))
+		return context.Cause(ctx)
 	}
 	e.client = v3client.New(server.Server)
-	return e, nil
+	return nil
+}
+
+// missing lists those of a folder and its parents that are not there, the
+// innermost first.
+func missing(dir string) []string {
+	var dirs []string
+	for {
+		if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
+			return dirs
+		}
+		dirs = append(dirs, dir)
+		dir = filepath.Dir(dir)
+	}
 }
 
 // lockDir makes sure that one process uses the folder; etcd itself would wait
@@ -76,32 +110,64 @@ func lockDir(dir string) (*os.File, error) {
 
 // Dial connects to an external etcd.
 func Dial(ctx context.Context, endpoints []string) (*Etcd, error) {
-	client, err := clientv3.New(clientv3.Config{Endpoints: endpoints, DialTimeout: startLimit, Context: ctx})
+	client, err := clientv3.New(clientv3.Config{
+		Endpoints: endpoints, DialTimeout: startLimit,
+		Context: context.WithoutCancel(ctx), // each request has its own
+		Logger:  zap.NewNop(),               // errors are returned
+	})
 	if err != nil {
 		return nil, fmt.Errorf("connect to etcd at %v: %w", endpoints, err)
 	}
 	probe, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	if _, err := client.Get(probe, "/ddpm"); err != nil {
-		return nil, fmt.Errorf("etcd at %v does not answer: %w; check --etcd", endpoints, errors.Join(err, client.Close()))
+		return nil, fmt.Errorf("etcd at %v does not answer: %w; check --etcd and that it runs", endpoints, errors.Join(err, closeClient(client)))
 	}
 	return &Etcd{client: client}, nil
 }
 
 // Close ends the connection and the embedded server.
 func (e *Etcd) Close() error {
-	var err error
-	if e.client != nil {
-		err = e.client.Close()
-		if errors.Is(err, context.Canceled) {
-			err = nil
-		}
+	err := e.stop()
+	if e.lock != nil {
+		err = errors.Join(err, e.lock.Close())
 	}
-	if e.server != nil {
-		e.server.Close()
+	return err
+}
+
+// Discard closes, and removes the folders that Embed made: for a start that came
+// to nothing. Folders that were there before stay.
+func (e *Etcd) Discard() error {
+	err := e.stop()
+	for i, dir := range e.made {
+		if i == 0 {
+			// Under the lock, so that nobody else has moved in.
+			err = errors.Join(err, os.RemoveAll(dir))
+		} else if os.Remove(dir) != nil {
+			break // others keep something there
+		}
 	}
 	if e.lock != nil {
 		err = errors.Join(err, e.lock.Close())
 	}
 	return err
+}
+
+func (e *Etcd) stop() error {
+	var err error
+	if e.client != nil {
+		err = closeClient(e.client)
+	}
+	if e.server != nil {
+		e.server.Close()
+	}
+	return err
+}
+
+// closeClient closes a client; that its own context ended is no failure.
+func closeClient(c *clientv3.Client) error {
+	if err := c.Close(); !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return nil
 }

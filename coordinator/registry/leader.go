@@ -7,12 +7,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 	"sync"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/concurrency"
+	"google.golang.org/grpc/codes"
 )
 
 // ErrDeposed says that another coordinator leads the run now.
@@ -21,8 +21,13 @@ var ErrDeposed = errors.New("another coordinator leads the run")
 // leaderTTL is how long, in seconds, a leader that vanished keeps others out.
 const leaderTTL = 10
 
-// requestLimit bounds each request, so that nothing waits for a lost etcd.
-const requestLimit = 10 * time.Second
+const (
+	// requestLimit bounds each request, so that nothing waits for a lost etcd.
+	requestLimit = 5 * time.Second
+	// closeLimit bounds giving up the leadership: if etcd does not hear of it, the
+	// lease expires by itself.
+	closeLimit = 2 * time.Second
+)
 
 // Leader is the leadership of one run, and its keys.
 type Leader struct {
@@ -36,10 +41,16 @@ type Leader struct {
 }
 
 // Lead takes the leadership of a run. While another coordinator has it, Lead
-// fails at once: who names it shows.
+// fails, as soon as it is certain that the other has not just vanished, and names
+// it by what it gave as who.
 func Lead(ctx context.Context, e *Etcd, run, who string) (*Leader, error) {
+	return lead(ctx, e, run, who, (leaderTTL+2)*time.Second)
+}
+
+// lead waits for the leadership as long as patience lasts.
+func lead(ctx context.Context, e *Etcd, run, who string, patience time.Duration) (*Leader, error) {
 	prefix := "/ddpm/runs/" + run + "/"
-	session, err := concurrency.NewSession(e.client, concurrency.WithTTL(leaderTTL), concurrency.WithContext(ctx))
+	session, err := newSession(ctx, e.client)
 	if err != nil {
 		return nil, fmt.Errorf("lead run %s: %w", run, err)
 	}
@@ -48,15 +59,41 @@ func Lead(ctx context.Context, e *Etcd, run, who string) (*Leader, error) {
 		election: concurrency.NewElection(session, prefix+"leader"),
 		leases:   map[string]clientv3.LeaseID{},
 	}
-	if err := l.campaign(ctx, who); err != nil {
-		return nil, fmt.Errorf("lead run %s: %w", run, errors.Join(err, session.Close()))
+	if e.lock != nil {
+		err = l.evict(ctx)
+	}
+	if err == nil {
+		err = l.campaign(ctx, who, patience)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("lead run %s: %w", run, errors.Join(err, l.leave()))
 	}
 	return l, nil
 }
 
-// campaign waits no longer than a vanished leader's lease lasts.
-func (l *Leader) campaign(ctx context.Context, who string) error {
-	ctx, cancel := context.WithTimeout(ctx, (leaderTTL+2)*time.Second)
+// newSession makes a lease that is kept until it is left, whatever becomes of ctx
+// after this call.
+func newSession(ctx context.Context, client *clientv3.Client) (*concurrency.Session, error) {
+	request, cancel := context.WithTimeout(ctx, requestLimit)
+	defer cancel()
+	lease, err := client.Grant(request, leaderTTL)
+	if err != nil {
+		return nil, err
+	}
+	return concurrency.NewSession(client, concurrency.WithLease(lease.ID), concurrency.WithContext(context.WithoutCancel(ctx)))
+}
+
+// evict removes the keys of former leaders at once. It is for the embedded etcd,
+// whose lock says that none of them lives.
+func (l *Leader) evict(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, requestLimit)
+	defer cancel()
+	_, err := l.client.Delete(ctx, l.prefix+"leader/", clientv3.WithPrefix())
+	return err
+}
+
+func (l *Leader) campaign(ctx context.Context, who string, patience time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	err := l.election.Campaign(ctx, who)
 	if !errors.Is(err, context.DeadlineExceeded) {
@@ -77,12 +114,35 @@ func (l *Leader) Term() uint64 { return uint64(l.election.Rev()) }
 // Lost is closed when the leadership can't be kept.
 func (l *Leader) Lost() <-chan struct{} { return l.session.Done() }
 
-// Close gives the leadership up.
+// Close gives the leadership up, and with it its key. A leadership that is lost
+// already has nothing to give.
 func (l *Leader) Close() error {
-	ctx, cancel := context.WithTimeout(context.Background(), requestLimit)
+	select {
+	case <-l.session.Done():
+		return nil
+	default:
+	}
+	if err := l.leave(); err != nil {
+		return fmt.Errorf("give up %sleader, which is free again in %d s: %w", l.prefix, leaderTTL, err)
+	}
+	return nil
+}
+
+// leave revokes the session's lease; keys under it go with it.
+func (l *Leader) leave() error {
+	l.session.Orphan()
+	ctx, cancel := context.WithTimeout(context.Background(), closeLimit)
 	defer cancel()
-	err := l.election.Resign(ctx)
-	return errors.Join(err, l.session.Close())
+	return revoke(ctx, l.client, l.session.Lease())
+}
+
+// revoke ends a lease. One that has expired is no failure.
+func revoke(ctx context.Context, client *clientv3.Client, lease clientv3.LeaseID) error {
+	_, err := client.Revoke(ctx, lease)
+	if coded := (interface{ Code() codes.Code })(nil); errors.As(err, &coded) && coded.Code() == codes.NotFound {
+		return nil
+	}
+	return err
 }
 
 // write does the operations if this leader still leads.
@@ -152,9 +212,6 @@ func (l *Leader) PutGeneration(ctx context.Context, value any) error {
 	return l.put(ctx, "generation", value)
 }
 
-// PutStatus stores what the run is doing.
-func (l *Leader) PutStatus(ctx context.Context, value any) error { return l.put(ctx, "status", value) }
-
 // PutWorker stores an admitted worker under a lease of the given length.
 func (l *Leader) PutWorker(ctx context.Context, id string, value any, ttl time.Duration) error {
 	grant, cancel := context.WithTimeout(ctx, requestLimit)
@@ -196,24 +253,8 @@ func (l *Leader) DropWorker(ctx context.Context, id string) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, requestLimit)
 	defer cancel()
-	if _, err := l.client.Revoke(ctx, lease); err != nil {
+	if err := revoke(ctx, l.client, lease); err != nil {
 		return fmt.Errorf("revoke the lease of worker %s: %w", id, err)
 	}
 	return nil
-}
-
-// Workers lists the ids of the workers whose leases hold.
-func (l *Leader) Workers(ctx context.Context) ([]string, error) {
-	ctx, cancel := context.WithTimeout(ctx, requestLimit)
-	defer cancel()
-	prefix := l.prefix + "workers/"
-	r, err := l.client.Get(ctx, prefix, clientv3.WithPrefix(), clientv3.WithKeysOnly())
-	if err != nil {
-		return nil, fmt.Errorf("list %s: %w", prefix, err)
-	}
-	ids := make([]string, len(r.Kvs))
-	for i, kv := range r.Kvs {
-		ids[i] = strings.TrimPrefix(string(kv.Key), prefix)
-	}
-	return ids, nil
 }

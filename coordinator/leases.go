@@ -1,0 +1,59 @@
+package coordinator
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+)
+
+// leases keeps the workers' leases in etcd, beside the loop: a slow or lost etcd
+// must not stall what the loop decides. One goroutine a worker, with one request
+// under way.
+type leases struct {
+	records records
+	log     *slog.Logger
+	renew   map[string]chan struct{} // by worker
+	all     sync.WaitGroup
+}
+
+func newLeases(r records, log *slog.Logger) *leases {
+	return &leases{records: r, log: log, renew: map[string]chan struct{}{}}
+}
+
+// begin keeps a worker's lease until end, or until ctx ends.
+func (l *leases) begin(ctx context.Context, id string) {
+	renew := make(chan struct{}, 1)
+	l.renew[id] = renew
+	l.all.Go(func() {
+		failing := false
+		for range renew {
+			err := l.records.KeepWorker(ctx, id)
+			if err != nil && !failing && ctx.Err() == nil {
+				l.log.Warn("can't renew a lease in etcd", "worker", id, "err", err)
+			}
+			failing = err != nil
+		}
+		if err := l.records.DropWorker(ctx, id); err != nil && ctx.Err() == nil {
+			l.log.Warn("can't drop a lease in etcd; it expires by itself", "worker", id, "err", err)
+		}
+	})
+}
+
+// heard renews a worker's lease, unless that is being done.
+func (l *leases) heard(id string) {
+	select {
+	case l.renew[id] <- struct{}{}: // never, for a worker without a lease
+	default:
+	}
+}
+
+// end lets a worker's lease go.
+func (l *leases) end(id string) {
+	if renew := l.renew[id]; renew != nil {
+		delete(l.renew, id)
+		close(renew)
+	}
+}
+
+// wait waits until all leases that were let go are gone.
+func (l *leases) wait() { l.all.Wait() }

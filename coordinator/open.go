@@ -1,0 +1,136 @@
+package coordinator
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+
+	"github.com/ddpm-cluster/ddpm-cluster/coordinator/config"
+	"github.com/ddpm-cluster/ddpm-cluster/coordinator/registry"
+	"github.com/ddpm-cluster/ddpm-cluster/ddpm"
+	"github.com/ddpm-cluster/ddpm-cluster/ddpm/dataset"
+	"github.com/ddpm-cluster/ddpm-cluster/storage"
+	"github.com/ddpm-cluster/ddpm-cluster/storage/checkpoint"
+)
+
+func listen(flag, address string) (net.Listener, error) {
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("%s %s: %w; choose another port, or 0 for any free one", flag, address, err)
+	}
+	return l, nil
+}
+
+// openStore makes sure that the Store can be written, and finds out what it
+// knows about the run.
+func (s *start) openStore(ctx context.Context) error {
+	uri, err := storage.Canonical(s.config.Storage)
+	if err != nil {
+		return UsageError{fmt.Errorf("--storage: %w", err)}
+	}
+	if s.store, err = storage.Open(ctx, uri); err != nil {
+		return err
+	}
+	if err := storage.Probe(ctx, s.store); err != nil {
+		return err
+	}
+	text, err := checkpoint.ReadRun(ctx, s.store, s.plan.Run)
+	if errors.Is(err, storage.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	spec, err := ddpm.DecodeSpec(text)
+	if err != nil {
+		return fmt.Errorf("run %s in %s: %w; choose another --run", s.plan.Run, s.store, err)
+	}
+	s.existing = true
+	if s.plan, err = s.config.Continue(spec); err != nil {
+		return UsageError{err}
+	}
+	return s.findCheckpoint(ctx)
+}
+
+// findCheckpoint finds the newest checkpoint whose every object is whole.
+func (s *start) findCheckpoint(ctx context.Context) error {
+	m, skipped, err := checkpoint.NewestLoadable(ctx, s.store, s.plan.Run, func(m checkpoint.Manifest) error {
+		return checkpoint.Verify(ctx, s.store, m)
+	})
+	for _, k := range skipped {
+		s.log.Warn("skipped a checkpoint", "step", k.Step, "reason", k.Reason)
+	}
+	if errors.Is(err, checkpoint.ErrNone) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	s.newest, s.resumes = m, true
+	s.loss, err = lossAt(ctx, s.store, s.plan.Run, m.Step)
+	return err
+}
+
+// openDataset checks that the data is there and is what the run was started
+// with.
+func (s *start) openDataset(ctx context.Context) error {
+	spec := &s.plan.Spec
+	uri := spec.Dataset
+	if s.existing && s.config.Given("dataset") {
+		uri = s.config.Dataset
+	}
+	data, err := dataset.Open(ctx, uri, ddpm.Want(spec.Model))
+	if err != nil {
+		return err
+	}
+	found := *spec
+	found.Dataset, found.DatasetDigest, found.DatasetLen = data.URI(), data.Digest(), data.Len()
+	if s.existing {
+		if err := config.Conflict(s.plan.Run, found, *spec); err != nil {
+			return UsageError{err}
+		}
+	}
+	*spec = found
+	return nil
+}
+
+// lossAt reads the loss of a completed step from the run's metrics; 0 where they
+// don't have it.
+func lossAt(ctx context.Context, st storage.Store, run string, step uint64) (float64, error) {
+	r, _, err := st.Get(ctx, checkpoint.MetricsKey(run))
+	if errors.Is(err, storage.ErrNotFound) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	defer r.Close()
+	for d := json.NewDecoder(r); ; {
+		var line metricLine
+		if err := d.Decode(&line); errors.Is(err, io.EOF) {
+			return 0, nil
+		} else if err != nil {
+			return 0, fmt.Errorf("metrics of run %s: %w", run, err)
+		}
+		if line.Step == step {
+			return float64(line.Loss), nil
+		}
+	}
+}
+
+func (s *start) openEtcd(ctx context.Context) (*registry.Etcd, error) {
+	if len(s.config.Etcd) > 0 {
+		return registry.Dial(ctx, s.config.Etcd)
+	}
+	return registry.Embed(ctx, filepath.Join(s.config.DataDir, "etcd"))
+}
+
+// who names this process to another coordinator that wants the same run.
+func who(l net.Listener) string {
+	return fmt.Sprintf("the coordinator at %s on %s, pid %d", l.Addr(), hostname(), os.Getpid())
+}

@@ -1,0 +1,63 @@
+package coordinator
+
+import (
+	"context"
+	"sync"
+
+	"github.com/ddpm-cluster/ddpm-cluster/coordinator/core"
+	ddpmv1 "github.com/ddpm-cluster/ddpm-cluster/proto/ddpm/v1"
+)
+
+// publisher makes checkpoints of what the members saved, beside the loop: in the
+// order of their steps, one at a time.
+type publisher struct {
+	keeper *keeper
+	// outcomes holds the one that is there at most, so that nobody waits to tell.
+	outcomes chan outcome
+	// queue begins with the checkpoint that is under way.
+	queue []publication
+	work  sync.WaitGroup
+}
+
+// publication is a checkpoint with its parts by rank.
+type publication struct {
+	checkpoint core.Publish
+	parts      []*ddpmv1.PartSaved
+}
+
+// outcome is how publishing a checkpoint went.
+type outcome struct {
+	checkpoint core.Publish
+	err        error
+}
+
+func newPublisher(k *keeper) *publisher {
+	return &publisher{keeper: k, outcomes: make(chan outcome, 1)}
+}
+
+// add publishes a checkpoint when those before it are done. The end of ctx gives
+// it up.
+func (p *publisher) add(ctx context.Context, e core.Publish, parts []*ddpmv1.PartSaved) {
+	p.queue = append(p.queue, publication{e, parts})
+	if len(p.queue) == 1 {
+		p.start(ctx)
+	}
+}
+
+func (p *publisher) start(ctx context.Context) {
+	next := p.queue[0]
+	p.work.Go(func() {
+		p.outcomes <- outcome{next.checkpoint, p.keeper.publish(ctx, next.checkpoint, next.parts)}
+	})
+}
+
+// took goes on with the next checkpoint; whoever took an outcome calls it.
+func (p *publisher) took(ctx context.Context) {
+	p.queue = p.queue[1:]
+	if len(p.queue) > 0 {
+		p.start(ctx)
+	}
+}
+
+// busy says that an outcome is to come.
+func (p *publisher) busy() bool { return len(p.queue) > 0 }

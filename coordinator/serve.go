@@ -1,0 +1,203 @@
+package coordinator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/keepalive"
+
+	ddpmcluster "github.com/ddpm-cluster/ddpm-cluster"
+	"github.com/ddpm-cluster/ddpm-cluster/coordinator/core"
+	"github.com/ddpm-cluster/ddpm-cluster/coordinator/registry"
+	ddpmv1 "github.com/ddpm-cluster/ddpm-cluster/proto/ddpm/v1"
+	"github.com/ddpm-cluster/ddpm-cluster/storage"
+	"github.com/ddpm-cluster/ddpm-cluster/storage/checkpoint"
+)
+
+// lead serves the run under a leadership until it ends.
+func (s *start) lead(ctx context.Context, leader *registry.Leader, listener, web net.Listener) (end core.End, err error) {
+	var last core.Generation
+	if _, err := leader.Generation(ctx, &last); err != nil {
+		return end, err
+	}
+	runID, err := leader.RunID(ctx)
+	if err != nil {
+		return end, err
+	}
+	spec, err := s.plan.Spec.Encode()
+	if err != nil {
+		return end, err
+	}
+	if !s.existing {
+		err := checkpoint.CreateRun(ctx, s.store, s.plan.Run, spec)
+		if errors.Is(err, storage.ErrExists) {
+			return end, fmt.Errorf("run %s in %s: another coordinator has just made it; choose another --run", s.plan.Run, s.store)
+		}
+		if err != nil {
+			return end, err
+		}
+		s.existing = true
+	}
+	metrics, err := checkpoint.OpenMetrics(ctx, s.store, s.plan.Run, s.newest.Step+1)
+	if err != nil {
+		return end, err
+	}
+	keeper := &keeper{store: s.store, run: s.plan.Run, spec: s.plan.Spec, metrics: metrics}
+	l := s.newLoop(leader, last.Number, runID, spec, keeper)
+	return s.serve(ctx, l, listener, web)
+}
+
+func (s *start) newLoop(leader *registry.Leader, generation uint64, runID string, spec []byte, k *keeper) *loop {
+	var newest *CheckpointState
+	if s.resumes {
+		newest = &CheckpointState{s.newest.Step, s.newest.Digest}
+	}
+	return &loop{
+		machine: core.New(core.Config{
+			Workers: s.config.Workers, MinWorkers: s.config.MinWorkers, Patience: s.options.limits.patience,
+			Shards: s.plan.Spec.Shards(), StartStep: s.newest.Step, FromCheckpoint: s.resumes,
+			Generation: generation, Silence: s.options.limits.silence,
+			Version: ddpmcluster.Version(), Build: ddpmcluster.Fingerprint(),
+		}),
+		registry: leader,
+		plan: welcome{
+			run: s.plan.Run, runID: runID, storage: s.store.String(), spec: spec,
+			steps: s.plan.Steps, checkpointEvery: s.plan.CheckpointEvery, threads: s.config.Threads,
+		},
+		limits:    s.options.limits,
+		keeper:    k,
+		progress:  newProgress(s.console, s.log, s.newest.Step, s.plan.Steps),
+		log:       s.log,
+		sessions:  map[string]*session{},
+		leases:    newLeases(leader, s.log),
+		parts:     map[uint64]map[string]*ddpmv1.PartSaved{},
+		publisher: newPublisher(k),
+		newest:    newest,
+		view:      newView(s.plan.Run, s.newest.Step, s.plan.Steps, newest),
+	}
+}
+
+// serve takes workers' sessions and runs the loop, until the run ends and nothing
+// that belongs to it is left.
+func (s *start) serve(ctx context.Context, l *loop, listener, web net.Listener) (core.End, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	events, done := make(chan sessionEvent), make(chan struct{})
+	srv := &server{
+		events: events, done: done, helloLimit: s.options.limits.hello,
+		why: func(_ *ddpmv1.Hello, err error) error { return err },
+	}
+	address := joinAddress(listener)
+	s.announce(address)
+	if s.config.Local {
+		workers, err := startLocal(ctx, s.config.Workers, s.options.Worker, address, s.config.Threads, s.console, s.config.Verbose)
+		if err != nil {
+			return core.End{}, err
+		}
+		defer workers.end()
+		l.local, srv.why = workers.lost, workers.why
+	}
+	g := newServer(srv)
+	var serving errgroup.Group
+	serving.Go(func() error { return g.Serve(listener) })
+	if web != nil {
+		defer serveHTTP(web, l.view)()
+		s.log.Info("status", "at", fmt.Sprintf("http://%s/api/status", web.Addr()))
+	}
+	s.begun()
+	end, err := l.run(ctx, events, s.options.Interrupts)
+	if err != nil {
+		cancel() // children and uploads end at once
+	}
+	close(done)
+	s.settle(ctx, cancel, l)
+	stopServer(g, err == nil)
+	err = errors.Join(err, serving.Wait())
+	srv.readers.Wait()
+	if err != nil {
+		return end, fmt.Errorf("%w; %s", err, l.resume())
+	}
+	if !end.OK {
+		end.Reason += "; " + l.resume()
+	}
+	return end, nil
+}
+
+func newServer(srv *server) *grpc.Server {
+	g := grpc.NewServer(
+		grpc.MaxRecvMsgSize(maxMessage), grpc.MaxConcurrentStreams(16), grpc.WaitForHandlers(true),
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 10 * time.Second, Timeout: 10 * time.Second}),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: time.Second, PermitWithoutStream: true}),
+	)
+	ddpmv1.RegisterCoordinatorServer(g, srv)
+	return g
+}
+
+// settle lets the loop end what is under way, for a bounded time or until one more
+// interrupt, and keeps the metrics up to here.
+func (s *start) settle(ctx context.Context, cancel context.CancelFunc, l *loop) {
+	defer onInterrupt(s.options.Interrupts, cancel)()
+	defer time.AfterFunc(s.options.limits.settle, cancel).Stop()
+	l.settle(ctx)
+	if ctx.Err() != nil {
+		return
+	}
+	if err := l.keeper.metrics.Flush(ctx); err != nil {
+		s.log.Warn("the metrics since the newest checkpoint are not stored", "err", err)
+	}
+}
+
+// stopServer lets sessions send what they hold, for a short time.
+func stopServer(g *grpc.Server, patient bool) {
+	grace := exitGrace
+	if !patient {
+		grace = 200 * time.Millisecond
+	}
+	timer := time.AfterFunc(grace, g.Stop)
+	defer timer.Stop()
+	g.GracefulStop()
+}
+
+// announce says how workers join.
+func (s *start) announce(address string) {
+	s.log.Info("run", "run", s.plan.Run, "preset", s.plan.Spec.Preset, "parameters", s.plan.Spec.Model.ParamCount(),
+		"dataset", s.plan.Spec.Dataset, "examples", s.plan.Spec.DatasetLen, "from", s.newest.Step, "to", s.plan.Steps, "storage", s.store)
+	if s.config.Local {
+		return
+	}
+	if host, _, err := net.SplitHostPort(address); err == nil {
+		if ip := net.ParseIP(host); ip != nil && !ip.IsLoopback() {
+			s.log.Warn("this version has no TLS: whoever reaches the port can join; use it on a network that you trust", "listen", address)
+		}
+	}
+	workers := fmt.Sprintf("%d workers; start each", s.config.Workers)
+	if s.config.Workers == 1 {
+		workers = "1 worker; start it"
+	}
+	fmt.Fprintf(s.console, "waiting for %s with:\n\n    ddpm-worker --join %s\n\n", workers, address)
+}
+
+// joinAddress is the listener's address as another machine dials it.
+func joinAddress(l net.Listener) string {
+	address, ok := l.Addr().(*net.TCPAddr)
+	if !ok || !address.IP.IsUnspecified() {
+		return l.Addr().String()
+	}
+	host := "127.0.0.1"
+	addresses, err := net.InterfaceAddrs()
+	if err != nil {
+		addresses = nil
+	}
+	for _, a := range addresses {
+		if n, ok := a.(*net.IPNet); ok && n.IP.IsGlobalUnicast() && n.IP.To4() != nil {
+			host = n.IP.String()
+			break
+		}
+	}
+	return net.JoinHostPort(host, fmt.Sprint(address.Port))
+}
