@@ -3,12 +3,13 @@ package config
 import (
 	"fmt"
 	"io"
+	"strings"
 
 	"go.yaml.in/yaml/v3"
 )
 
-// Print writes the resolved configuration as YAML: the settings, of which a file
-// for --config can be made, and the run's config that they lead to.
+// Print writes the resolved configuration as YAML that --config takes: the
+// settings and, as a comment, the run's config that they lead to.
 func (c *Config) Print(w io.Writer, p Plan) error {
 	spec, err := p.Spec.Encode()
 	if err != nil {
@@ -51,7 +52,8 @@ func (c *Config) Print(w io.Writer, p Plan) error {
 	if err != nil {
 		return fmt.Errorf("print the configuration: %w", err)
 	}
-	_, err = fmt.Fprintf(w, "# Settings, as --config takes them.\n%s\n# What the weights of a step depend on.\n%s", settings, run)
+	comment := strings.ReplaceAll(strings.TrimSuffix(string(run), "\n"), "\n", "\n# ")
+	_, err = fmt.Fprintf(w, "# Settings, as --config takes them.\n%s\n# What the weights of a step depend on:\n#\n# %s\n", settings, comment)
 	return err
 }
 
