@@ -64,7 +64,7 @@ func document(text []byte) (*yaml.Node, error) {
 // set takes one setting of the file.
 func (c *Config) set(name string, value *yaml.Node, given, seen map[string]bool) error {
 	if notInFile[name] {
-		return fmt.Errorf("%s can only be given on the command line", name)
+		return fmt.Errorf("%q can only be given on the command line", name)
 	}
 	if c.flags.Lookup(name) == nil {
 		return fmt.Errorf("unknown setting %q; did you mean %q?", name, c.nearest(name))
@@ -73,7 +73,7 @@ func (c *Config) set(name string, value *yaml.Node, given, seen map[string]bool)
 		return fmt.Errorf("%s is set twice", name)
 	}
 	seen[name] = true
-	text, err := plain(value)
+	text, err := c.text(name, value)
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
@@ -104,22 +104,6 @@ func (c *Config) text(name string, value *yaml.Node) (string, error) {
 			return "", fmt.Errorf("item %d of the list must be one value", i+1)
 		}
 		items[i] = item.Value
-	}
-	return strings.Join(items, ","), nil
-}
-
-// plain is a value as a flag takes it: a list's items have commas between them.
-func plain(value *yaml.Node) (string, error) {
-	nodes := []*yaml.Node{value}
-	if value.Kind == yaml.SequenceNode {
-		nodes = value.Content
-	}
-	var items []string
-	for _, n := range nodes {
-		if n.Kind != yaml.ScalarNode || n.Tag == "!!null" {
-			return "", errors.New("must have one value, or a list of them; leave the setting out for its default")
-		}
-		items = append(items, n.Value)
 	}
 	return strings.Join(items, ","), nil
 }
