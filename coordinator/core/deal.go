@@ -20,13 +20,19 @@ type Generation struct {
 }
 
 // deal cuts the shards into contiguous ranges, one for each worker, that differ
-// by one at most. With more workers than shards the last ones get none, and
-// still stand in the ring.
+// by one at most, the larger ones first. With more workers than shards the last
+// ones get none, and still stand in the ring.
 func deal(shards int, workers []worker) []Member {
+	each, more := shards/len(workers), shards%len(workers)
 	members := make([]Member, len(workers))
+	first := 0
 	for i, w := range workers {
-		first, next := i*shards/len(workers), (i+1)*shards/len(workers)
-		members[i] = Member{Worker: w.id, Address: w.address, FirstShard: first, Shards: next - first}
+		n := each
+		if i < more {
+			n++
+		}
+		members[i] = Member{Worker: w.id, Address: w.address, FirstShard: first, Shards: n}
+		first += n
 	}
 	return members
 }

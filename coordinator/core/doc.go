@@ -20,5 +20,12 @@
 // checkpoint is published. The last one ends the run.
 //
 // A member that is lost ends the run too, with the reason: its next start resumes
-// from the newest checkpoint.
+// from the newest checkpoint. Only when all parts of the last checkpoint are stored
+// the members are needed no more.
+//
+// # What the caller owes
+//
+// Effects are done in the order given. Persist and Publish are answered by events.
+// Tick comes several times within Config.Silence: where it stays out longer, the
+// coordinator itself stood still, and nobody is blamed for that time.
 package core

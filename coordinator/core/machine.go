@@ -3,7 +3,6 @@ package core
 import (
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -47,15 +46,6 @@ type worker struct {
 	ready       bool
 }
 
-// saving is a checkpoint whose parts are coming in.
-type saving struct {
-	digests map[string]string // by worker
-	last    bool
-	loss    float64
-	// complete says that Publish was said: what comes later changes nothing.
-	complete bool
-}
-
 // Machine is the state of a run.
 type Machine struct {
 	config Config
@@ -69,11 +59,15 @@ type Machine struct {
 	saving     map[uint64]*saving
 	// published is the newest checkpoint of this machine, or the start.
 	published uint64
-	stopping  string
+	// last is the step that the members end after, 0 until one of them says it.
+	last     uint64
+	stopping string
 	// failure is the first Failed of a generation, and when: see failed.
 	failure   *Failed
 	failureAt time.Time
-	end       End
+	// ticked is the last Tick.
+	ticked time.Time
+	end    End
 }
 
 // causeLimit is how long a failure waits for its cause.
@@ -181,15 +175,12 @@ func (m *Machine) refusal(e Joined) string {
 	return ""
 }
 
-// short cuts a digest to what people compare.
-func short(digest string) string {
-	digest = strings.TrimPrefix(digest, "sha256:")
-	return digest[:min(12, len(digest))]
-}
-
 // form makes the next generation of the workers that are there.
 func (m *Machine) form(reason string) []Effect {
 	m.phase = forming
+	if idle := len(m.workers) - m.config.Shards; idle > 0 {
+		reason += fmt.Sprintf("; a step has %d shards, so %d of them compute nothing", m.config.Shards, idle)
+	}
 	m.generation = Generation{
 		Number:         m.generation.Number + 1,
 		Members:        deal(m.config.Shards, m.workers),
@@ -233,73 +224,8 @@ func (m *Machine) ready(e Ready) []Effect {
 	return effects
 }
 
-// saved takes a member's part; the last one of a step decides about it.
-func (m *Machine) saved(e Saved) []Effect {
-	if m.find(e.Worker) == nil || m.phase != training || e.Generation != m.generation.Number || e.Step <= m.published {
-		return nil
-	}
-	s := m.saving[e.Step]
-	if s == nil {
-		s = &saving{digests: map[string]string{}}
-		m.saving[e.Step] = s
-	}
-	if s.complete {
-		return nil
-	}
-	s.digests[e.Worker] = e.Digest
-	s.last = s.last || e.Last
-	s.loss = e.Loss
-	if len(s.digests) < len(m.workers) {
-		return nil
-	}
-	if odd := m.disagreement(s); odd != "" {
-		return m.fail(fmt.Sprintf("the workers hold different bits after step %d: %s; a machine computes wrong or runs another build, take it out", e.Step, odd))
-	}
-	s.complete = true
-	publish := Publish{Step: e.Step, Digest: e.Digest, Loss: s.loss}
-	for _, w := range m.workers {
-		publish.Members = append(publish.Members, w.id)
-	}
-	return []Effect{publish}
-}
-
-// disagreement names the workers that do not hold what most of them hold, or
-// everybody's digest where there is no majority.
-func (m *Machine) disagreement(s *saving) string {
-	count := map[string]int{}
-	for _, d := range s.digests {
-		count[d]++
-	}
-	if len(count) == 1 {
-		return ""
-	}
-	var odd []string
-	for _, w := range m.workers {
-		if d := s.digests[w.id]; 2*count[d] <= len(m.workers) {
-			odd = append(odd, fmt.Sprintf("%s has %s", w.id, short(d)))
-		}
-	}
-	return strings.Join(odd, ", ")
-}
-
-func (m *Machine) publishedStep(step uint64) []Effect {
-	s := m.saving[step]
-	if m.phase != training || s == nil || !s.complete {
-		return nil
-	}
-	delete(m.saving, step)
-	m.published = max(m.published, step)
-	if !s.last {
-		return nil
-	}
-	reason := fmt.Sprintf("step %d is complete and its checkpoint published", step)
-	if m.stopping != "" {
-		reason = fmt.Sprintf("stopped after step %d, whose checkpoint is published: %s", step, m.stopping)
-	}
-	return m.finish(End{OK: true, Reason: reason, Step: step, Digest: s.digests[m.workers[0].id], Loss: s.loss})
-}
-
-// lose ends the run, since this version does not go on without a member.
+// lose ends the run, since this version does not go on without a member. Where
+// all parts of the last checkpoint are stored nobody needs the members any more.
 func (m *Machine) lose(id, what string) []Effect {
 	if m.find(id) == nil {
 		return nil
@@ -307,7 +233,7 @@ func (m *Machine) lose(id, what string) []Effect {
 	if m.failure != nil && m.failure.Worker == id {
 		what = "failed: " + m.failure.Reason
 	}
-	if m.phase == waiting {
+	if m.phase == waiting || m.complete() {
 		m.workers = slices.DeleteFunc(m.workers, func(w worker) bool { return w.id == id })
 		return []Effect{Dismiss{id, false, "the worker " + what}}
 	}
@@ -368,6 +294,7 @@ func (m *Machine) askToStop() []Effect {
 
 // tick notices what happens by time alone.
 func (m *Machine) tick(now time.Time) []Effect {
+	m.excuse(now)
 	for _, w := range m.workers {
 		if silent := now.Sub(w.heard); silent > m.config.Silence {
 			return m.lose(w.id, fmt.Sprintf("was lost: it has been silent for %s", silent.Round(time.Second)))
@@ -382,4 +309,16 @@ func (m *Machine) tick(now time.Time) []Effect {
 			n, m.config.Workers, m.config.MinWorkers, m.config.Patience))
 	}
 	return nil
+}
+
+// excuse blames nobody for a time in which the coordinator itself stood still:
+// what the workers said meanwhile is still to be heard.
+func (m *Machine) excuse(now time.Time) {
+	if !m.ticked.IsZero() && now.Sub(m.ticked) > m.config.Silence/2 {
+		for i := range m.workers {
+			m.workers[i].heard = now
+		}
+		m.failureAt = now
+	}
+	m.ticked = now
 }
