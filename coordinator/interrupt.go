@@ -2,15 +2,20 @@ package coordinator
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"sync"
 )
 
+// ErrInterrupted says that the user ended the coordinator at once, or before there
+// was a run to stop.
+var ErrInterrupted = errors.New("interrupted")
+
 var (
 	// errInterruptedEarly ends a start.
-	errInterruptedEarly = errors.New("interrupted before the run began; nothing was trained")
+	errInterruptedEarly = fmt.Errorf("%w before the run began; nothing was trained", ErrInterrupted)
 	// errInterrupted ends a run at the second Ctrl-C.
-	errInterrupted = errors.New("interrupted twice: ended at once, without a checkpoint")
+	errInterrupted = fmt.Errorf("%w twice: ended at once, without a checkpoint", ErrInterrupted)
 )
 
 // onInterrupt calls do at the next interrupt, unless the returned function is

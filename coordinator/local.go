@@ -8,10 +8,10 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	ddpmv1 "github.com/ddpm-cluster/ddpm-cluster/proto/ddpm/v1"
@@ -59,6 +59,7 @@ func hostname() string {
 type child struct {
 	number int
 	cmd    *exec.Cmd
+	words  *childLog
 	ended  chan struct{}
 	how    string // after ended
 }
@@ -80,33 +81,43 @@ func startLocal(ctx context.Context, n int, command []string, address string, th
 func (w *localWorkers) start(ctx context.Context, number int, command []string, address string, threads int, log io.Writer, verbose bool) error {
 	args := append(append([]string(nil), command[1:]...), "--join", address, "--threads", strconv.Itoa(threads))
 	cmd := exec.CommandContext(ctx, command[0], args...)
-	// In a process group of its own the terminal's Ctrl-C does not reach the child.
-	// If this process dies the child ends too, since its session breaks.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.SysProcAttr = childAttributes()
 	cmd.WaitDelay = exitGrace
-	words := &childLog{prefix: fmt.Sprintf("[worker %d] ", number), w: log, verbose: verbose}
-	cmd.Stderr = words
-	if err := cmd.Start(); err != nil {
-		return err
+	c := &child{
+		number: number, cmd: cmd, ended: make(chan struct{}),
+		words: &childLog{prefix: fmt.Sprintf("[worker %d] ", number), w: log, verbose: verbose},
 	}
-	c := &child{number: number, cmd: cmd, ended: make(chan struct{})}
-	w.mu.Lock()
-	w.children[uint32(cmd.Process.Pid)] = c
-	w.mu.Unlock()
+	cmd.Stderr = c.words
+	started := make(chan error)
 	w.all.Go(func() {
-		err := cmd.Wait()
-		c.how = fmt.Sprintf("local worker %d (pid %d) ended: %s", number, cmd.Process.Pid, cmd.ProcessState)
-		if last := words.last(); last != "" {
-			c.how += ": " + last
+		// A child may end with the thread that started it: this one stays for as long.
+		runtime.LockOSThread()
+		if err := cmd.Start(); err != nil {
+			started <- err
+			return
 		}
-		close(c.ended)
 		w.mu.Lock()
-		defer w.mu.Unlock()
-		if !w.over && err != nil {
-			w.lost <- childEnd{hostname(), uint32(cmd.Process.Pid), c.how}
-		}
+		w.children[uint32(cmd.Process.Pid)] = c
+		w.mu.Unlock()
+		started <- nil
+		w.wait(c)
 	})
-	return nil
+	return <-started
+}
+
+// wait waits for a child's end and, if the run goes on, tells of it.
+func (w *localWorkers) wait(c *child) {
+	_ = c.cmd.Wait() // ProcessState says more
+	c.how = fmt.Sprintf("local worker %d (pid %d) ended: %s", c.number, c.cmd.Process.Pid, c.cmd.ProcessState)
+	if last := c.words.last(); last != "" {
+		c.how += ": " + last
+	}
+	close(c.ended)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.over {
+		w.lost <- childEnd{hostname(), uint32(c.cmd.Process.Pid), c.how} // which has room for all
+	}
 }
 
 // why explains a broken session by how the process behind it ended, if it is one

@@ -22,8 +22,9 @@ import (
 
 // Exit codes.
 const (
-	exitFailure = 1
-	exitUsage   = 2
+	exitFailure     = 1
+	exitUsage       = 2
+	exitInterrupted = 130 // as a shell has it for SIGINT
 )
 
 // workerArgument makes this program a worker: --local starts itself that way, so
@@ -34,9 +35,7 @@ func main() {
 	if len(os.Args) > 1 && os.Args[1] == workerArgument {
 		os.Exit(worker.Main(context.Background(), os.Args[2:], os.Stdout, os.Stderr))
 	}
-	interrupts := make(chan os.Signal, 2)
-	signal.Notify(interrupts, os.Interrupt, syscall.SIGTERM)
-	os.Exit(run(context.Background(), os.Args[1:], os.Stdout, os.Stderr, interrupts))
+	os.Exit(run(context.Background(), os.Args[1:], os.Stdout, os.Stderr, listen()))
 }
 
 // run executes the command line and returns the exit code.
@@ -51,10 +50,26 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer, interrupt
 		return 0
 	}
 	fmt.Fprintf(stderr, "ddpm-coordinator: %s\n", coordinator.OneLine(err))
-	if errors.As(err, new(coordinator.UsageError)) {
+	switch {
+	case errors.As(err, new(coordinator.UsageError)):
 		return exitUsage
+	case errors.Is(err, coordinator.ErrInterrupted):
+		return exitInterrupted
 	}
 	return exitFailure
+}
+
+// listen passes on two interrupts, which is what the coordinator understands; the
+// third one kills this process, as if nobody listened.
+func listen() <-chan os.Signal {
+	signals, interrupts := make(chan os.Signal, 1), make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		interrupts <- <-signals
+		interrupts <- <-signals
+		signal.Stop(signals)
+	}()
+	return interrupts
 }
 
 func command(stdout, stderr io.Writer, interrupts <-chan os.Signal) *cobra.Command {
