@@ -284,7 +284,10 @@ func (l *loop) childEnded(ctx context.Context, e childEnd) {
 			return
 		}
 	}
-	l.step(ctx, core.Broken{Reason: e.how})
+	// While the run trains, the machine has heard of the session's end.
+	if l.machine.Phase() != "training" {
+		l.step(ctx, core.Broken{Reason: e.how})
+	}
 }
 
 // settle ends what the run has under way beside the loop: checkpoints whose parts

@@ -167,13 +167,13 @@ func stopServer(g *grpc.Server, patient bool) {
 func (s *start) announce(address string) {
 	s.log.Info("run", "run", s.plan.Run, "preset", s.plan.Spec.Preset, "parameters", s.plan.Spec.Model.ParamCount(),
 		"dataset", s.plan.Spec.Dataset, "examples", s.plan.Spec.DatasetLen, "from", s.newest.Step, "to", s.plan.Steps, "storage", s.store)
-	if s.config.Local {
-		return
-	}
 	if host, _, err := net.SplitHostPort(address); err == nil {
 		if ip := net.ParseIP(host); ip != nil && !ip.IsLoopback() {
 			s.log.Warn("this version has no TLS: whoever reaches the port can join; use it on a network that you trust", "listen", address)
 		}
+	}
+	if s.config.Local {
+		return
 	}
 	workers := fmt.Sprintf("%d workers; start each", s.config.Workers)
 	if s.config.Workers == 1 {

@@ -18,10 +18,12 @@ import (
 // ErrDeposed says that another coordinator leads the run now.
 var ErrDeposed = errors.New("another coordinator leads the run")
 
-// leaderTTL is how long, in seconds, a leader that vanished keeps others out.
-const leaderTTL = 10
-
 const (
+	// leaderTTL is how long, in seconds, a leader that vanished keeps others out.
+	leaderTTL = 10
+	// lockedTTL takes its place, in seconds, where the lock of the embedded etcd keeps
+	// others out: a leader that was halted for a while goes on as if nothing had been.
+	lockedTTL = 24 * 60 * 60
 	// requestLimit bounds each request, so that nothing waits for a lost etcd.
 	requestLimit = 5 * time.Second
 	// closeLimit bounds giving up the leadership: if etcd does not hear of it, the
@@ -50,7 +52,11 @@ func Lead(ctx context.Context, e *Etcd, run, who string) (*Leader, error) {
 // lead waits for the leadership as long as patience lasts.
 func lead(ctx context.Context, e *Etcd, run, who string, patience time.Duration) (*Leader, error) {
 	prefix := "/ddpm/runs/" + run + "/"
-	session, err := newSession(ctx, e.client)
+	ttl := int64(leaderTTL)
+	if e.lock != nil {
+		ttl = lockedTTL
+	}
+	session, err := newSession(ctx, e.client, ttl)
 	if err != nil {
 		return nil, fmt.Errorf("lead run %s: %w", run, err)
 	}
@@ -71,12 +77,12 @@ func lead(ctx context.Context, e *Etcd, run, who string, patience time.Duration)
 	return l, nil
 }
 
-// newSession makes a lease that is kept until it is left, whatever becomes of ctx
-// after this call.
-func newSession(ctx context.Context, client *clientv3.Client) (*concurrency.Session, error) {
+// newSession makes a lease of ttl seconds that is kept until it is left, whatever
+// becomes of ctx after this call.
+func newSession(ctx context.Context, client *clientv3.Client, ttl int64) (*concurrency.Session, error) {
 	request, cancel := context.WithTimeout(ctx, requestLimit)
 	defer cancel()
-	lease, err := client.Grant(request, leaderTTL)
+	lease, err := client.Grant(request, ttl)
 	if err != nil {
 		return nil, err
 	}

@@ -152,6 +152,16 @@ func TestRestartAfterACrash(t *testing.T) {
 	}
 }
 
+// A leader with the embedded etcd is not deposed by having been halted.
+func TestEmbeddedLeadershipIsPatient(t *testing.T) {
+	t.Parallel()
+	l := leading(t, embedded(t, t.TempDir()), "r")
+	r, err := l.client.TimeToLive(t.Context(), l.session.Lease())
+	if err != nil || r.TTL < 60*60 {
+		t.Errorf("the leadership lasts %d s without a sign of life: %v", r.TTL, err)
+	}
+}
+
 // Whoever loses its lease notices, and can write no more.
 func TestLostLeadership(t *testing.T) {
 	t.Parallel()

@@ -1,0 +1,416 @@
+package coordinator
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"image/png"
+	"math"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	ddpmv1 "github.com/ddpm-cluster/ddpm-cluster/proto/ddpm/v1"
+	"github.com/ddpm-cluster/ddpm-cluster/storage/checkpoint"
+)
+
+// A run from its first worker to its closing line, and what it leaves.
+func TestFullLife(t *testing.T) {
+	t.Parallel()
+	c := launch(t, t.TempDir(), nil, "--workers", "2", "--steps", "20", "--checkpoint-every", "10")
+	peers := c.team(2)
+	c.checkAssignments(peers, 0, ddpmv1.StateSource_STATE_SOURCE_INITIAL)
+	for step := uint64(1); step <= 20; step++ {
+		peers[0].trained(step, 1/float64(step))
+		if step == 10 {
+			peers[1].save(10, digest("a"), false)
+			peers[0].save(10, digest("a"), false)
+		}
+	}
+	peers[0].save(20, digest("b"), true)
+	peers[1].save(20, digest("b"), true)
+	for _, p := range peers {
+		if d := p.dismissed(); !d.GetOk() {
+			t.Errorf("%s is dismissed with %q", p.id, d.GetReason())
+		}
+	}
+	if err := c.end(); err != nil {
+		t.Fatal(err)
+	}
+	if want := "run tiny: step 20 loss 0.250000 digest " + digest("b") + "\n"; c.stdout.String() != want {
+		t.Errorf("the last line is %q, want %q", c.stdout, want)
+	}
+	for step, d := range map[uint64]string{10: digest("a"), 20: digest("b")} {
+		m, err := checkpoint.At(t.Context(), c.store(), "tiny", step)
+		if err != nil || m.Digest != d || m.Parts != 2 {
+			t.Fatalf("step %d: %+v, %v", step, m, err)
+		}
+		if err := checkpoint.Verify(t.Context(), c.store(), m); err != nil {
+			t.Error(err)
+		}
+	}
+	c.checkPicture(20)
+	c.checkMetrics(20)
+}
+
+// checkAssignments holds what the members were told against each other.
+func (c *cluster) checkAssignments(peers []*peer, start uint64, source ddpmv1.StateSource) {
+	c.t.Helper()
+	next := uint32(0)
+	for rank, p := range peers {
+		g := p.given.GetGeneration()
+		if int(p.given.GetRank()) != rank || g.GetStartStep() != start || g.GetSource() != source || g.GetReason() == "" || len(g.GetMembers()) != len(peers) {
+			c.t.Errorf("%s is assigned %v", p.id, p.given)
+		}
+		m := g.GetMembers()[rank]
+		if m.GetWorkerId() != p.id || m.GetRingAddress() != fmt.Sprintf("host%d:1", rank) || m.GetFirstShard() != next {
+			c.t.Errorf("rank %d is %v", rank, m)
+		}
+		next += m.GetShards()
+	}
+	if int(next) != peers[0].spec.Shards() {
+		c.t.Errorf("the members have %d shards, a step has %d", next, peers[0].spec.Shards())
+	}
+}
+
+// checkPicture: the four previews, each of one shade, are in the order of their
+// numbers.
+func (c *cluster) checkPicture(step int) {
+	c.t.Helper()
+	text, err := os.ReadFile(filepath.Join(filepath.Dir(manifestOf(c.dir, step)), "samples.png"))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	picture, err := png.Decode(bytes.NewReader(text))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	b := picture.Bounds()
+	for i := range 4 {
+		shade, _, _, _ := picture.At(b.Dx()/4+i%2*b.Dx()/2, b.Dy()/4+i/2*b.Dy()/2).RGBA()
+		if shade>>8 != uint32(i) {
+			c.t.Errorf("image %d has the shade %d", i, shade>>8)
+		}
+	}
+}
+
+// checkMetrics: each step has one line.
+func (c *cluster) checkMetrics(steps int) {
+	c.t.Helper()
+	text, err := os.ReadFile(filepath.Join(c.dir, "runs", "tiny", "metrics.jsonl"))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
+	if len(lines) != steps {
+		c.t.Fatalf("%d lines of metrics, want %d", len(lines), steps)
+	}
+	for i, line := range lines {
+		var m metricLine
+		if err := json.Unmarshal([]byte(line), &m); err != nil || m.Step != uint64(i+1) || float64(m.Loss) != 1/float64(i+1) || m.Images == 0 {
+			c.t.Errorf("line %d is %s: %v", i, line, err)
+		}
+	}
+}
+
+// A lost member ends the run with its name; the next start resumes from the newest
+// checkpoint, in a later generation, and asks nobody to do its steps again.
+func TestLostWorkerAndResume(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	c := launch(t, dir, nil, "--workers", "2", "--steps", "20", "--checkpoint-every", "10")
+	peers := c.team(2)
+	generation, runID := peers[0].generation(), peers[0].run.GetRunId()
+	for step := uint64(1); step <= 12; step++ {
+		peers[0].trained(step, 1/float64(step))
+	}
+	peers[0].save(10, digest("a"), false)
+	peers[1].save(10, digest("a"), false)
+	c.await(func() bool { _, err := os.Stat(manifestOf(dir, 10)); return err == nil })
+	peers[1].cancel()
+	if d := peers[0].dismissed(); d.GetOk() || !strings.Contains(d.GetReason(), peers[1].id) {
+		t.Errorf("the other one is told %v", d)
+	}
+	c.failed("worker "+peers[1].id+" was lost", "step 10")
+
+	c = launch(t, dir, nil, "--workers", "1", "--steps", "20")
+	p := c.team(1)[0]
+	c.checkAssignments([]*peer{p}, 10, ddpmv1.StateSource_STATE_SOURCE_CHECKPOINT)
+	if p.generation() <= generation || p.run.GetRunId() != runID {
+		t.Errorf("generation %d after %d, run id %q, before %q", p.generation(), generation, p.run.GetRunId(), runID)
+	}
+	for step := uint64(11); step <= 20; step++ {
+		p.trained(step, 1/float64(step))
+	}
+	p.save(20, digest("c"), true)
+	p.dismissed()
+	if err := c.end(); err != nil {
+		t.Fatal(err)
+	}
+	c.checkMetrics(20)
+
+	c.stdout.Reset()
+	again := Options{Config: settings(t, "--preset", "tiny", "--data-dir", dir, "--workers", "1", "--steps", "20", "--listen", "127.0.0.1:0"), Stdout: c.stdout, Stderr: c.log}
+	if err := Run(t.Context(), again); err != nil || c.stdout.String() != fmt.Sprintf("run tiny: step 20 loss 0.050000 digest %s\n", digest("c")) {
+		t.Errorf("a run that is complete: %q, %v", c.stdout, err)
+	}
+}
+
+// await waits until a condition holds that nobody tells of.
+func (c *cluster) await(ok func() bool) {
+	c.t.Helper()
+	for end := time.Now().Add(wait); !ok(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			c.t.Fatal("it does not happen")
+		}
+	}
+}
+
+// Whoever would not compute the same bits, or is no worker, is sent away with the
+// reason; the run waits on.
+func TestRefusals(t *testing.T) {
+	t.Parallel()
+	c := launch(t, t.TempDir(), func(o *Options) { o.limits.hello = 100 * time.Millisecond }, "--workers", "1", "--steps", "1")
+	for _, v := range []struct {
+		name string
+		say  *ddpmv1.WorkerMessage
+		want string
+	}{
+		{"another build", helloWith(func(h *ddpmv1.Hello) { h.Build = "sha256:beef" }), "build"},
+		{"another version", helloWith(func(h *ddpmv1.Hello) { h.Version = "v0" }), "version v0"},
+		{"no ring", helloWith(func(h *ddpmv1.Hello) { h.RingAddress = "" }), "ring address"},
+		{"no port", helloWith(func(h *ddpmv1.Hello) { h.RingAddress = "host" }), "ring address"},
+		{"no Hello", &ddpmv1.WorkerMessage{Body: &ddpmv1.WorkerMessage_Ready{Ready: &ddpmv1.Ready{Generation: 1}}}, "Hello"},
+		{"an empty message", &ddpmv1.WorkerMessage{}, "Hello"},
+		{"not a word", nil, "no Hello for 100ms"},
+	} {
+		t.Run(v.name, func(t *testing.T) {
+			p := c.open()
+			p.t = t
+			if v.say != nil {
+				p.say(v.say)
+			}
+			if reason := p.refused(); !strings.Contains(reason, v.want) {
+				t.Errorf("it is told %q, want %q", reason, v.want)
+			}
+		})
+	}
+	p := c.team(1)[0]
+	late := c.open()
+	late.say(&ddpmv1.WorkerMessage{Body: &ddpmv1.WorkerMessage_Hello{Hello: hello("late")}})
+	if reason := late.refused(); !strings.Contains(reason, "--workers 2") {
+		t.Errorf("one too many is told %q", reason)
+	}
+	p.save(1, digest("a"), true)
+	p.dismissed()
+	if err := c.end(); err != nil {
+		t.Error(err)
+	}
+}
+
+func helloWith(bend func(*ddpmv1.Hello)) *ddpmv1.WorkerMessage {
+	h := hello("odd")
+	bend(h)
+	return &ddpmv1.WorkerMessage{Body: &ddpmv1.WorkerMessage_Hello{Hello: h}}
+}
+
+// The first interrupt asks the members to end, and the run ends well.
+func TestStop(t *testing.T) {
+	t.Parallel()
+	c := launch(t, t.TempDir(), nil, "--workers", "2", "--steps", "1000")
+	peers := c.team(2)
+	peers[0].trained(1, 1)
+	c.interrupts <- syscall.SIGINT
+	for _, p := range peers {
+		if s := p.hear().GetStop(); s.GetReason() != "interrupted" {
+			t.Fatalf("%s is not asked to stop", p.id)
+		}
+	}
+	for _, p := range peers {
+		p.save(2, digest("a"), true)
+	}
+	for _, p := range peers {
+		if d := p.dismissed(); !d.GetOk() {
+			t.Errorf("%s is dismissed with %q", p.id, d.GetReason())
+		}
+	}
+	if err := c.end(); err != nil || !strings.Contains(c.stdout.String(), "run tiny: step 2 ") {
+		t.Errorf("%v, %q", err, c.stdout)
+	}
+}
+
+// The second interrupt ends at once: members hear it, nothing is published.
+func TestInterruptedTwice(t *testing.T) {
+	t.Parallel()
+	c := launch(t, t.TempDir(), nil, "--workers", "2", "--steps", "1000")
+	peers := c.team(2)
+	peers[0].save(50, digest("a"), false)
+	c.interrupts <- syscall.SIGINT
+	c.interrupts <- syscall.SIGINT
+	c.failed("interrupted twice", "begins again from step 0")
+	if _, err := os.Stat(manifestOf(c.dir, 50)); err == nil {
+		t.Error("half a checkpoint is published")
+	}
+	for _, p := range peers {
+		p.hear() // the request to stop
+		if reason := p.refused(); !strings.Contains(reason, "the coordinator ends") {
+			t.Errorf("%s is told %q", p.id, reason)
+		}
+	}
+}
+
+// Members that hold different bits: no checkpoint, and the odd one is named.
+func TestDifferentBits(t *testing.T) {
+	t.Parallel()
+	c := launch(t, t.TempDir(), nil, "--workers", "3", "--steps", "100")
+	peers := c.team(3)
+	peers[0].save(50, digest("a"), false)
+	peers[1].save(50, digest("b"), false)
+	peers[2].save(50, digest("a"), false)
+	c.failed("different bits after step 50", peers[1].id+" has bbbbbbbbbbbb")
+	if _, err := os.Stat(manifestOf(c.dir, 50)); err == nil {
+		t.Error("the checkpoint is published")
+	}
+}
+
+// A worker whose machine is gone says nothing, and is noticed by that.
+func TestSilentWorker(t *testing.T) {
+	t.Parallel()
+	c := launch(t, t.TempDir(), func(o *Options) { o.limits.silence = 2 * time.Second }, "--workers", "2", "--steps", "100")
+	peers := c.team(2)
+	ended := make(chan struct{})
+	beating := make(chan struct{})
+	go func() {
+		defer close(beating)
+		for {
+			select {
+			case <-ended:
+				return
+			case <-time.After(20 * time.Millisecond):
+				peers[0].beat(0)
+			}
+		}
+	}()
+	err := c.end()
+	close(ended)
+	<-beating
+	if err == nil || !strings.Contains(err.Error(), peers[1].id+" was lost: it has been silent") {
+		t.Errorf("the run ended with %v", err)
+	}
+}
+
+// One that says more than it should neither stops the run nor changes it.
+func TestFlood(t *testing.T) {
+	t.Parallel()
+	c := launch(t, t.TempDir(), nil, "--workers", "2", "--steps", "3", "--checkpoint-every", "2")
+	peers := c.team(2)
+	for i := range uint64(2000) {
+		peers[1].beat(i)
+		peers[1].trained(i, math.NaN()) // not rank 0
+	}
+	peers[0].trained(1, math.NaN()) // an overflow
+	peers[0].trained(1, 3)
+	peers[0].trained(2, 0.5)
+	for range 50 {
+		peers[1].save(2, digest("a"), false)
+	}
+	peers[0].save(2, digest("a"), false)
+	for range 50 {
+		peers[1].save(2, digest("b"), false) // too late
+	}
+	peers[0].trained(3, 1)
+	peers[0].trained(4, 1) // there is no such step
+	peers[1].save(3, digest("c"), true)
+	peers[0].save(3, digest("c"), true)
+	for _, p := range peers {
+		p.dismissed()
+	}
+	if err := c.end(); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(filepath.Join(c.dir, "runs", "tiny", "metrics.jsonl"))
+	if err != nil || strings.Count(string(text), "\n") != 3 || !strings.Contains(string(text), `{"step":1,"loss":null,`) {
+		t.Errorf("metrics, %v:\n%s", err, text)
+	}
+}
+
+// Fewer workers than asked for begin when nobody else comes.
+func TestMinWorkers(t *testing.T) {
+	t.Parallel()
+	c := launch(t, t.TempDir(), func(o *Options) { o.limits.patience = time.Millisecond }, "--workers", "5", "--min-workers", "1", "--steps", "1")
+	p := c.team(1)[0]
+	if reason := p.given.GetGeneration().GetReason(); !strings.Contains(reason, "1 of 5 workers") {
+		t.Errorf("the reason is %q", reason)
+	}
+	p.save(1, digest("a"), true)
+	p.dismissed()
+	if err := c.end(); err != nil {
+		t.Error(err)
+	}
+}
+
+var statusLine = regexp.MustCompile(`at=(http://\S+)`)
+
+func TestStatus(t *testing.T) {
+	t.Parallel()
+	c := launch(t, t.TempDir(), nil, "--workers", "1", "--steps", "9", "--http", "127.0.0.1:0")
+	p := c.team(1)[0]
+	p.trained(4, math.Inf(1))
+	p.beat(4)
+	var s Status
+	c.await(func() bool {
+		m := statusLine.FindStringSubmatch(c.log.String())
+		if m == nil {
+			return false
+		}
+		r, err := http.Get(m[1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.Body.Close()
+		if err := json.NewDecoder(r.Body).Decode(&s); err != nil {
+			t.Fatal(err)
+		}
+		return s.Step == 4 && len(s.Workers) == 1 && s.Workers[0].Step == 4
+	})
+	if s.Run != "tiny" || s.Phase != "training" || s.Steps != 9 || s.Generation != 1 || s.Workers[0].Hostname != "host0" || s.Checkpoint != nil {
+		t.Errorf("status %+v", s)
+	}
+	c.interrupts <- syscall.SIGTERM
+	c.interrupts <- syscall.SIGTERM
+	c.failed("interrupted twice")
+	http.DefaultClient.CloseIdleConnections()
+}
+
+// A start that fails leaves nothing, whatever it fails of.
+func TestFailedStartLeavesNothing(t *testing.T) {
+	t.Parallel()
+	for _, v := range []struct {
+		name string
+		args []string
+		want string
+	}{
+		{"no such dataset", []string{"--dataset", "/no/such/data"}, "/no/such/data"},
+		{"no etcd", []string{"--etcd", "127.0.0.1:1"}, "--etcd"},
+	} {
+		t.Run(v.name, func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), "a", "b")
+			o := Options{
+				Config: settings(t, append([]string{"--preset", "tiny", "--workers", "2", "--data-dir", dir, "--listen", "127.0.0.1:0"}, v.args...)...),
+				Worker: []string{"/no/such/program"}, Stdout: new(bytes.Buffer), Stderr: new(bytes.Buffer),
+			}
+			if err := Run(t.Context(), o); err == nil || !strings.Contains(err.Error(), v.want) {
+				t.Fatalf("%v, want %q", err, v.want)
+			}
+			left, err := filepath.Glob(filepath.Join(filepath.Dir(dir), "*"))
+			if err != nil || len(left) > 0 {
+				t.Errorf("left: %v, %v", left, err)
+			}
+		})
+	}
+}

@@ -1,0 +1,111 @@
+package coordinator
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"testing"
+
+	"github.com/ddpm-cluster/ddpm-cluster/coordinator/core"
+	"github.com/ddpm-cluster/ddpm-cluster/ddpm"
+	ddpmv1 "github.com/ddpm-cluster/ddpm-cluster/proto/ddpm/v1"
+	"github.com/ddpm-cluster/ddpm-cluster/storage"
+	"github.com/ddpm-cluster/ddpm-cluster/storage/checkpoint"
+)
+
+// slowStore stores what is create-only, which manifests are, when it is let.
+type slowStore struct {
+	storage.Store
+	at  chan string
+	let chan struct{}
+}
+
+func (s *slowStore) PutIfAbsent(ctx context.Context, key string, r io.Reader, size int64, kind string) (storage.Info, error) {
+	s.at <- key
+	select {
+	case <-s.let:
+		return s.Store.PutIfAbsent(ctx, key, r, size, kind)
+	case <-ctx.Done():
+		return storage.Info{}, ctx.Err()
+	}
+}
+
+// publishing is a loop that has ended while two checkpoints were under way.
+func publishing(t *testing.T) (*loop, *slowStore) {
+	t.Helper()
+	local, err := storage.Open(t.Context(), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	preset, err := ddpm.FindPreset("tiny")
+	if err != nil {
+		t.Fatal(err)
+	}
+	store := &slowStore{Store: local, at: make(chan string, 9), let: make(chan struct{})}
+	metrics, err := checkpoint.OpenMetrics(t.Context(), store, "r", 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	k := &keeper{store: store, run: "r", spec: preset.Spec, metrics: metrics}
+	log := slog.New(slog.DiscardHandler)
+	l := &loop{
+		machine: core.New(core.Config{Workers: 1, MinWorkers: 1}), keeper: k, publisher: newPublisher(k), log: log,
+		leases: newLeases(nil, log), view: newView("r", 0, 9, nil), sessions: map[string]*session{}, end: &core.End{Reason: "a worker was lost"},
+	}
+	return l, store
+}
+
+func (l *loop) addCheckpoint(t *testing.T, ctx context.Context, step uint64) {
+	t.Helper()
+	n := int(l.keeper.spec.Model.ParamCount())
+	values := make([]float32, n)
+	o, err := checkpoint.WritePart(ctx, l.keeper.store, "r", step, 0, 1, checkpoint.Part{Total: int64(n), Weights: values, M: values, V: values, EMA: values})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.publisher.add(ctx, core.Publish{Step: step, Digest: digest("a"), Members: []string{"w1"}}, []*ddpmv1.PartSaved{
+		{Objects: []*ddpmv1.Object{{Key: o.Key, Size: o.Size, Sha256: o.SHA256}}},
+	})
+}
+
+// A run that ends, for whatever reason, ends the checkpoints that are complete.
+func TestSettlePublishesWhatIsComplete(t *testing.T) {
+	t.Parallel()
+	l, store := publishing(t)
+	if got := l.resume(); got != "the next start begins again from step 0" {
+		t.Error(got)
+	}
+	l.addCheckpoint(t, t.Context(), 3)
+	l.addCheckpoint(t, t.Context(), 6)
+	first := <-store.at
+	select {
+	case second := <-store.at:
+		t.Errorf("%s and %s are published at once", first, second)
+	default:
+	}
+	close(store.let)
+	within(t, func() { l.settle(t.Context()) })
+	for _, step := range []uint64{3, 6} {
+		if _, err := checkpoint.At(t.Context(), l.keeper.store, "r", step); err != nil {
+			t.Error(err)
+		}
+	}
+	if got := l.resume(); got != "the next start resumes from the checkpoint of step 6" {
+		t.Error(got)
+	}
+}
+
+// A Store that hangs holds the end up no longer than its context.
+func TestSettleGivesUp(t *testing.T) {
+	t.Parallel()
+	l, store := publishing(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	l.addCheckpoint(t, ctx, 3)
+	l.addCheckpoint(t, ctx, 6)
+	<-store.at
+	cancel()
+	within(t, func() { l.settle(ctx) })
+	if l.newest != nil {
+		t.Errorf("step %d counts as published", l.newest.Step)
+	}
+}
