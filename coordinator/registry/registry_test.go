@@ -165,7 +165,7 @@ func TestEmbeddedLeadershipIsPatient(t *testing.T) {
 // Whoever loses its lease notices, and can write no more.
 func TestLostLeadership(t *testing.T) {
 	t.Parallel()
-	l := leading(t, embedded(t, t.TempDir()), "r")
+	l := leading(t, dialled(t, external(t)), "r")
 	if err := revoke(t.Context(), l.client, l.session.Lease()); err != nil {
 		t.Fatal(err)
 	}
