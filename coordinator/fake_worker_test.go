@@ -3,6 +3,7 @@ package coordinator
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -213,7 +214,7 @@ func (c *cluster) join(name string) *peer {
 
 func (p *peer) say(m *ddpmv1.WorkerMessage) {
 	p.t.Helper()
-	if err := p.stream.Send(m); err != nil && err != io.EOF {
+	if err := p.stream.Send(m); err != nil && !errors.Is(err, io.EOF) {
 		p.t.Fatalf("%s can't speak: %v", p.id, err)
 	}
 }
@@ -311,7 +312,7 @@ func (p *peer) dismissed() *ddpmv1.Dismiss {
 	if d == nil {
 		p.t.Fatalf("%s is not dismissed", p.id)
 	}
-	if _, err := p.stream.Recv(); err != io.EOF {
+	if _, err := p.stream.Recv(); !errors.Is(err, io.EOF) {
 		p.t.Errorf("after its dismissal %s hears %v", p.id, err)
 	}
 	return d

@@ -55,9 +55,9 @@ func publishing(t *testing.T) (*loop, *slowStore) {
 	return l, store
 }
 
-func (l *loop) addCheckpoint(t *testing.T, ctx context.Context, step uint64) {
+func (l *loop) addCheckpoint(ctx context.Context, t *testing.T, step uint64) {
 	t.Helper()
-	n := int(l.keeper.spec.Model.ParamCount())
+	n := l.keeper.spec.Model.ParamCount()
 	values := make([]float32, n)
 	o, err := checkpoint.WritePart(ctx, l.keeper.store, "r", step, 0, 1, checkpoint.Part{Total: int64(n), Weights: values, M: values, V: values, EMA: values})
 	if err != nil {
@@ -75,8 +75,8 @@ func TestSettlePublishesWhatIsComplete(t *testing.T) {
 	if got := l.resume(); got != "the next start begins again from step 0" {
 		t.Error(got)
 	}
-	l.addCheckpoint(t, t.Context(), 3)
-	l.addCheckpoint(t, t.Context(), 6)
+	l.addCheckpoint(t.Context(), t, 3)
+	l.addCheckpoint(t.Context(), t, 6)
 	first := <-store.at
 	select {
 	case second := <-store.at:
@@ -100,8 +100,8 @@ func TestSettleGivesUp(t *testing.T) {
 	t.Parallel()
 	l, store := publishing(t)
 	ctx, cancel := context.WithCancel(t.Context())
-	l.addCheckpoint(t, ctx, 3)
-	l.addCheckpoint(t, ctx, 6)
+	l.addCheckpoint(ctx, t, 3)
+	l.addCheckpoint(ctx, t, 6)
 	<-store.at
 	cancel()
 	within(t, func() { l.settle(ctx) })
