@@ -72,7 +72,8 @@ func (l *memoryLink) broken(cause error) error {
 func (l *memoryLink) Close(cause error) error {
 	reason := fmt.Errorf("rank %d closed the link", l.rank)
 	if cause != nil {
-		reason = fmt.Errorf("rank %d broke the link: %v", l.rank, cause)
+		// As over gRPC, the other side learns the text, not the error.
+		reason = fmt.Errorf("rank %d broke the link: %s", l.rank, cause.Error())
 	}
 	l.in.close(reason)
 	l.out.close(reason)

@@ -2,6 +2,7 @@ package worker
 
 import (
 	"context"
+	"errors"
 	"math"
 	"strings"
 	"sync/atomic"
@@ -212,7 +213,7 @@ func TestInterruptionBeforeTraining(t *testing.T) {
 		return true
 	}
 	f, errs := c.run(ctx, t)
-	if errs[0] != errInterrupted {
+	if !errors.Is(errs[0], errInterrupted) {
 		t.Errorf("got %v", errs[0])
 	}
 	if len(f.failures) != 1 || !strings.Contains(f.failures[0].GetReason(), "interrupted") {

@@ -65,7 +65,7 @@ func (g *glyphs) Digest() string {
 
 func (g *glyphs) Label(i int) int {
 	if i < 0 || i >= g.Len() {
-		panic(fmt.Sprintf("dataset: %v", indexError(g.URI(), i, g.Len())))
+		panic(fmt.Sprintf("dataset: label of example %d of %d", i, g.Len()))
 	}
 	d := drawExample(g.params.seed, i)
 	return d.class()
