@@ -1,12 +1,12 @@
 package e2e
 
 import (
-	"bufio"
 	"image/png"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 )
@@ -55,33 +55,16 @@ func TestSameBitsOnEveryCPULevel(t *testing.T) {
 func TestInterruptAndResume(t *testing.T) {
 	_, want := train(t, t.TempDir(), "--steps", "150", "--workers", "1").lastLine(t)
 	dir := t.TempDir()
-	cmd, stdout, _ := start(t, nil, "ddpm-coordinator",
-		"--local", "--preset", "tiny", "--data-dir", dir, "--steps", "150", "--checkpoint-every", "20", "--workers", "2", "-v")
-	cmd.Stderr = nil
-	log, err := cmd.StderrPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	var kept strings.Builder
 	interrupted := false
-	for lines := bufio.NewScanner(log); lines.Scan(); {
-		kept.WriteString(lines.Text() + "\n")
-		if !interrupted && strings.Contains(lines.Text(), "checkpoint") && strings.Contains(lines.Text(), "step=20") {
-			interrupted = true
-			if err := cmd.Process.Signal(os.Interrupt); err != nil {
-				t.Fatal(err)
-			}
+	step, digest := follow(t, once(func(pid int, _ string) {
+		interrupted = true
+		if err := syscall.Kill(pid, syscall.SIGINT); err != nil {
+			t.Fatal(err)
 		}
-	}
-	err = cmd.Wait()
-	r := finish(t, cmd, err, stdout, stdout)
-	r.stderr = kept.String()
-	step, digest := r.lastLine(t)
+	}, "checkpoint", "step=20"),
+		"--local", "--preset", "tiny", "--data-dir", dir, "--steps", "150", "--checkpoint-every", "20", "--workers", "2", "-v").lastLine(t)
 	if !interrupted || step == "150" && digest != want {
-		t.Fatalf("interrupted: %v; ended at step %s\n%s", interrupted, step, kept.String())
+		t.Fatalf("interrupted: %v; ended at step %s with digest %s", interrupted, step, digest)
 	}
 	t.Logf("stopped at step %s", step)
 	if _, got := train(t, dir, "--steps", "150", "--workers", "3").lastLine(t); got != want {
@@ -89,43 +72,28 @@ func TestInterruptAndResume(t *testing.T) {
 	}
 }
 
+// joinLine is how the coordinator says where workers join.
+var joinLine = regexp.MustCompile(`ddpm-worker --join (127\.0\.0\.1:\d+)`)
+
 // Workers that are started by hand join by the line that the coordinator prints.
 func TestWorkersJoinByHand(t *testing.T) {
 	_, want := train(t, t.TempDir(), "--steps", "5", "--workers", "1").lastLine(t)
-	cmd, stdout, _ := start(t, nil, "ddpm-coordinator",
-		"--preset", "tiny", "--data-dir", t.TempDir(), "--steps", "5", "--workers", "2", "--listen", "127.0.0.1:0")
-	cmd.Stderr = nil
-	log, err := cmd.StderrPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	join := regexp.MustCompile(`ddpm-worker --join (127\.0\.0\.1:\d+)`)
-	workers := make(chan result, 2)
-	started := false
-	var kept strings.Builder
-	for lines := bufio.NewScanner(log); lines.Scan(); {
-		kept.WriteString(lines.Text() + "\n")
-		if m := join.FindStringSubmatch(lines.Text()); m != nil && !started {
-			started = true
-			for range 2 {
-				go func() { workers <- run(t, nil, "ddpm-worker", "--join", m[1], "--threads", "1") }()
-			}
+	var workers [2]result
+	r := follow(t, once(func(_ int, line string) {
+		var group sync.WaitGroup
+		for i := range workers {
+			group.Go(func() {
+				workers[i] = run(t, nil, "ddpm-worker", "--join", joinLine.FindStringSubmatch(line)[1], "--threads", "1")
+			})
 		}
-	}
-	err = cmd.Wait()
-	r := finish(t, cmd, err, stdout, stdout)
-	r.stderr = kept.String()
-	if !started {
-		t.Fatalf("no line says how to join:\n%s", kept.String())
-	}
+		group.Wait()
+	}, "ddpm-worker --join"),
+		"--preset", "tiny", "--data-dir", t.TempDir(), "--steps", "5", "--workers", "2", "--listen", "127.0.0.1:0")
 	if _, got := r.lastLine(t); got != want {
 		t.Errorf("digest %s, a quiet run has %s", got, want)
 	}
-	for range 2 {
-		if w := <-workers; w.code != 0 {
+	for _, w := range workers {
+		if w.code != 0 || w.stderr == "" {
 			t.Errorf("a worker ended with %d:\n%s", w.code, w.stderr)
 		}
 	}
@@ -136,31 +104,14 @@ func TestWorkersJoinByHand(t *testing.T) {
 func TestLostWorkerLeavesAUsableCheckpoint(t *testing.T) {
 	_, want := train(t, t.TempDir(), "--steps", "120", "--workers", "1").lastLine(t)
 	dir := t.TempDir()
-	cmd, stdout, _ := start(t, nil, "ddpm-coordinator",
-		"--local", "--preset", "tiny", "--data-dir", dir, "--steps", "100000", "--checkpoint-every", "20", "--workers", "3", "-v")
-	cmd.Stderr = nil
-	log, err := cmd.StderrPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	var kept strings.Builder
-	killed := false
-	for lines := bufio.NewScanner(log); lines.Scan(); {
-		kept.WriteString(lines.Text() + "\n")
-		if !killed && strings.Contains(lines.Text(), "checkpoint") && strings.Contains(lines.Text(), "step=20") {
-			killed = true
-			if err := syscall.Kill(aChild(t, cmd.Process.Pid), syscall.SIGKILL); err != nil {
-				t.Fatal(err)
-			}
+	r := follow(t, once(func(pid int, _ string) {
+		if err := syscall.Kill(aChild(t, pid), syscall.SIGKILL); err != nil {
+			t.Fatal(err)
 		}
-	}
-	err = cmd.Wait()
-	r := finish(t, cmd, err, stdout, stdout)
-	if r.code != 1 || !strings.Contains(kept.String(), "lost") {
-		t.Fatalf("exit code %d after a worker was killed (%v):\n%s", r.code, killed, kept.String())
+	}, "checkpoint", "step=20"),
+		"--local", "--preset", "tiny", "--data-dir", dir, "--steps", "100000", "--checkpoint-every", "20", "--workers", "3", "-v")
+	if r.code != 1 || !strings.Contains(r.complaint(), "lost") {
+		t.Fatalf("exit code %d after a worker was killed:\n%s", r.code, r.stderr)
 	}
 	if _, got := train(t, dir, "--steps", "120", "--workers", "2").lastLine(t); got != want {
 		t.Errorf("resumed: digest %s, a quiet run has %s", got, want)

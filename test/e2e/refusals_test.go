@@ -1,6 +1,8 @@
 package e2e
 
 import (
+	"encoding/json"
+	"errors"
 	"net"
 	"os"
 	"path/filepath"
@@ -109,4 +111,62 @@ func TestDryRun(t *testing.T) {
 	if r.code != 2 || !strings.Contains(r.stderr, "sede") || !strings.Contains(r.stderr, "seed") {
 		t.Errorf("an unknown key: exit code %d: %s", r.code, r.stderr)
 	}
+}
+
+// A worker of another version or of another build is told so in one line; the
+// coordinator goes on waiting for one that fits.
+func TestOtherWorkersAreRefused(t *testing.T) {
+	for _, v := range []struct {
+		name  string
+		flags []string // of go build
+		want  string
+	}{
+		{"another version", []string{"-ldflags", "-X github.com/ddpm-cluster/ddpm-cluster.version=v0.0.1"}, "version v0.0.1"},
+		{"other sources", []string{"-overlay", editedSources(t)}, "would not compute the same bits"},
+	} {
+		t.Run(v.name, func(t *testing.T) {
+			dir := t.TempDir()
+			if err := build(dir, "./cmd/ddpm-worker", v.flags...); err != nil {
+				t.Fatal(err)
+			}
+			var other, fits result
+			follow(t, once(func(_ int, line string) {
+				address := joinLine.FindStringSubmatch(line)[1]
+				other = run(t, nil, filepath.Join(dir, "ddpm-worker"), "--join", address)
+				fits = run(t, nil, "ddpm-worker", "--join", address, "--threads", "1")
+			}, "ddpm-worker --join"),
+				"--preset", "tiny", "--data-dir", t.TempDir(), "--steps", "2", "--workers", "1", "--listen", "127.0.0.1:0").lastLine(t)
+			line := other.complaint()
+			if other.code != 1 || !strings.HasPrefix(line, "ddpm-worker: ") || !strings.Contains(line, v.want) || !strings.Contains(line, "install the same on both") {
+				t.Errorf("exit code %d, standard error:\n%s", other.code, other.stderr)
+			}
+			if fits.code != 0 {
+				t.Errorf("the worker that fits ended with %d:\n%s", fits.code, fits.stderr)
+			}
+		})
+	}
+}
+
+// editedSources writes an overlay for go build in which a source that decides the
+// bits has one comment more.
+func editedSources(t *testing.T) string {
+	t.Helper()
+	source, err := filepath.Abs(filepath.Join(root, "ddpm", "update.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(source)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	edited, overlay := filepath.Join(dir, "update.go"), filepath.Join(dir, "overlay.json")
+	replace, err := json.Marshal(map[string]any{"Replace": map[string]string{source: edited}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(os.WriteFile(edited, append(text, "\n// edited\n"...), 0o644), os.WriteFile(overlay, replace, 0o644)); err != nil {
+		t.Fatal(err)
+	}
+	return overlay
 }
