@@ -162,19 +162,26 @@ func (c *console) show(step uint64, text string) {
 	_ = c.bar.Set64(int64(step))
 }
 
-// logger writes to the console: short times for people who watch, whole ones for
-// a log that is kept.
+// logger writes to the console: for people who watch, short times and a level only
+// where it says something; for a log that is kept, all of both.
 func (c *console) logger(level slog.Level) *slog.Logger {
 	o := &slog.HandlerOptions{Level: level}
 	if c.tty {
-		o.ReplaceAttr = func(groups []string, a slog.Attr) slog.Attr {
-			if a.Key == slog.TimeKey && len(groups) == 0 {
-				return slog.String(slog.TimeKey, a.Value.Time().Format(time.TimeOnly))
-			}
-			return a
-		}
+		o.ReplaceAttr = forPeople
 	}
 	return slog.New(slog.NewTextHandler(c, o))
+}
+
+// forPeople is slog's ReplaceAttr for a terminal.
+func forPeople(groups []string, a slog.Attr) slog.Attr {
+	switch {
+	case len(groups) > 0:
+	case a.Key == slog.TimeKey:
+		return slog.String(slog.TimeKey, a.Value.Time().Format(time.TimeOnly))
+	case a.Key == slog.LevelKey && a.Value.Any() == slog.LevelInfo:
+		return slog.Attr{}
+	}
+	return a
 }
 
 // end takes the bar away.

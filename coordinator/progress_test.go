@@ -28,12 +28,20 @@ func TestBar(t *testing.T) {
 	}
 	out.Reset()
 	p.log.Info("a line")
-	clear, bar, ok := strings.Cut(out.String(), "level=INFO msg=\"a line\"\n")
+	clear, bar, ok := strings.Cut(out.String(), " msg=\"a line\"\n")
 	if !ok || !strings.HasPrefix(clear, "\r") || !strings.Contains(bar, "step   3/200") {
 		t.Errorf("a line, and the bar: %q", out.String())
 	}
 	if now := time.Now().Format(time.TimeOnly)[:2]; !strings.Contains(clear, "time="+now) && !strings.Contains(clear, "time=00") {
 		t.Errorf("the time is not short: %q", clear)
+	}
+	if strings.Contains(clear, "level") {
+		t.Errorf("a level that says nothing: %q", clear)
+	}
+	out.Reset()
+	p.log.Warn("a warning")
+	if !strings.Contains(out.String(), "level=WARN msg=\"a warning\"") {
+		t.Errorf("a warning: %q", out.String())
 	}
 	c.end()
 	out.Reset()
