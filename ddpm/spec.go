@@ -70,6 +70,9 @@ const (
 	TimestepsStratified = "stratified"
 )
 
+// maxBatch bounds the examples of a step.
+const maxBatch = 1 << 20
+
 // Shards counts the shards of a step.
 func (s Spec) Shards() int { return s.Batch / s.ShardSize }
 
@@ -83,15 +86,25 @@ func (s Spec) Validate() error {
 	}
 	check(s.Format == SpecFormat, "format %d: this build reads format %d", s.Format, SpecFormat)
 	check(s.Kind == KindCPU, "kind %q: this build knows %q", s.Kind, KindCPU)
-	check(s.Batch > 0 && s.Batch <= 1<<20, "batch %d: must be in 1 … %d", s.Batch, 1<<20)
-	check(s.ShardSize > 0, "shard-size %d: must be positive", s.ShardSize)
-	check(s.ShardSize <= 0 || s.Batch%s.ShardSize == 0,
-		"shard-size %d does not divide batch %d; divisors near it: %v", s.ShardSize, s.Batch, divisorsNear(s.Batch, s.ShardSize))
+	errs = append(errs, s.checkBatch())
 	check(s.Timesteps == TimestepsUniform || s.Timesteps == TimestepsStratified,
 		"timesteps %q: must be %q or %q", s.Timesteps, TimestepsUniform, TimestepsStratified)
 	check(s.FractionBits >= 24 && s.FractionBits <= 48, "fraction_bits %d: must be in 24 … 48", s.FractionBits)
 	errs = append(errs, s.Model.Validate(), s.Diffusion.Validate(), s.Optimizer.Validate())
 	return errors.Join(errs...)
+}
+
+// checkBatch says what is wrong with the batch or with its shards.
+func (s Spec) checkBatch() error {
+	switch {
+	case s.Batch < 1 || s.Batch > maxBatch:
+		return fmt.Errorf("batch %d: must be in 1 … %d", s.Batch, maxBatch)
+	case s.ShardSize < 1 || s.ShardSize > s.Batch:
+		return fmt.Errorf("shard-size %d: must be in 1 … %d, the batch", s.ShardSize, s.Batch)
+	case s.Batch%s.ShardSize != 0:
+		return fmt.Errorf("shard-size %d does not divide batch %d; divisors near it: %v", s.ShardSize, s.Batch, divisorsNear(s.Batch, s.ShardSize))
+	}
+	return nil
 }
 
 // Validate reports what is wrong with the optimizer's settings.
@@ -113,22 +126,17 @@ func (o Optimizer) Validate() error {
 	return nil
 }
 
-// divisorsNear lists the divisors of batch next below and above size.
+// divisorsNear lists the divisors of batch next below and above size, which is in
+// 1 … batch and no divisor itself.
 func divisorsNear(batch, size int) []int {
-	var near []int
-	for d := size - 1; d >= 1; d-- {
-		if batch%d == 0 {
-			near = append(near, d)
-			break
-		}
+	below, above := size, size
+	for batch%below != 0 {
+		below--
 	}
-	for d := size + 1; d <= batch; d++ {
-		if batch%d == 0 {
-			near = append(near, d)
-			break
-		}
+	for batch%above != 0 {
+		above++
 	}
-	return near
+	return []int{below, above}
 }
 
 // Encode writes the config as indented JSON, the content of a run's run.json.

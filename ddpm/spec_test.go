@@ -1,6 +1,7 @@
 package ddpm
 
 import (
+	"math"
 	"strings"
 	"testing"
 )
@@ -56,12 +57,24 @@ func TestDecodeSpecRefuses(t *testing.T) {
 	}
 }
 
-func TestShardSizeErrorHelps(t *testing.T) {
-	s := tiny().Spec
-	s.Batch, s.ShardSize = 64, 7
-	err := s.Validate()
-	if err == nil || !strings.Contains(err.Error(), "shard-size 7 does not divide batch 64; divisors near it: [4 8]") {
-		t.Errorf("got %v", err)
+func TestBatchErrorsHelp(t *testing.T) {
+	for _, v := range []struct {
+		batch, shard int
+		want         string
+	}{
+		{64, 7, "shard-size 7 does not divide batch 64; divisors near it: [4 8]"},
+		{63, 62, "divisors near it: [21 63]"},
+		{64, 0, "shard-size 0: must be in 1 … 64"},
+		{64, 65, "shard-size 65: must be in 1 … 64"},
+		{64, math.MaxInt, "must be in 1 … 64"},
+		{0, 1, "batch 0: must be in 1 … 1048576"},
+		{math.MaxInt, 1, "must be in 1 … 1048576"},
+	} {
+		s := tiny().Spec
+		s.Batch, s.ShardSize = v.batch, v.shard
+		if err := s.Validate(); err == nil || !strings.Contains(err.Error(), v.want) {
+			t.Errorf("batch %d, shard-size %d: got %v, want %q", v.batch, v.shard, err, v.want)
+		}
 	}
 }
 
