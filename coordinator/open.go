@@ -60,6 +60,9 @@ func (s *start) openStore(ctx context.Context) error {
 // findCheckpoint finds the newest checkpoint whose every object is whole.
 func (s *start) findCheckpoint(ctx context.Context) error {
 	m, skipped, err := checkpoint.NewestLoadable(ctx, s.store, s.plan.Run, func(m checkpoint.Manifest) error {
+		if err := m.Fits(s.plan.Spec.Model.ParamCount()); err != nil {
+			return err
+		}
 		return checkpoint.Verify(ctx, s.store, m)
 	})
 	for _, k := range skipped {
@@ -100,7 +103,7 @@ func (s *start) openDataset(ctx context.Context) error {
 }
 
 // lossAt reads the loss of a completed step from the run's metrics; 0 where they
-// don't have it.
+// don't have it, or are damaged before it.
 func lossAt(ctx context.Context, st storage.Store, run string, step uint64) (float64, error) {
 	r, _, err := st.Get(ctx, checkpoint.MetricsKey(run))
 	if errors.Is(err, storage.ErrNotFound) {
@@ -112,7 +115,7 @@ func lossAt(ctx context.Context, st storage.Store, run string, step uint64) (flo
 	defer r.Close()
 	for d := json.NewDecoder(r); ; {
 		var line metricLine
-		if err := d.Decode(&line); errors.Is(err, io.EOF) {
+		if err := d.Decode(&line); damaged(err) {
 			return 0, nil
 		} else if err != nil {
 			return 0, fmt.Errorf("metrics of run %s: %w", run, err)
@@ -121,6 +124,12 @@ func lossAt(ctx context.Context, st storage.Store, run string, step uint64) (flo
 			return float64(line.Loss), nil
 		}
 	}
+}
+
+// damaged says that JSON ended or was none, where a failure to read is neither.
+func damaged(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
+		errors.As(err, new(*json.SyntaxError)) || errors.As(err, new(*json.UnmarshalTypeError))
 }
 
 func (s *start) openEtcd(ctx context.Context) (*registry.Etcd, error) {

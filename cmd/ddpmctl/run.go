@@ -51,7 +51,7 @@ func (t *target) open(ctx context.Context, c *cobra.Command) (storage.Store, ddp
 	if err != nil {
 		return fail(fmt.Errorf("run %s in %s: %w", t.run, st, err))
 	}
-	m, err := t.checkpoint(ctx, c, st)
+	m, err := t.checkpoint(ctx, c, st, spec)
 	if err != nil {
 		return fail(err)
 	}
@@ -86,15 +86,19 @@ func (t *target) chooseRun(ctx context.Context, st storage.Store) error {
 	return usageError{fmt.Errorf("%s holds %d runs; choose one by --run: %s", st, len(runs), strings.Join(runs, ", "))}
 }
 
-func (t *target) checkpoint(ctx context.Context, c *cobra.Command, st storage.Store) (checkpoint.Manifest, error) {
+func (t *target) checkpoint(ctx context.Context, c *cobra.Command, st storage.Store, spec ddpm.Spec) (checkpoint.Manifest, error) {
+	fits := func(m checkpoint.Manifest) error { return m.Fits(spec.Model.ParamCount()) }
 	if !t.newest {
 		m, err := checkpoint.At(ctx, st, t.run, t.step)
 		if errors.Is(err, storage.ErrNotFound) {
 			return m, fmt.Errorf("run %s has no checkpoint of step %d; leave --step out for the newest", t.run, t.step)
 		}
+		if err == nil {
+			err = fits(m)
+		}
 		return m, err
 	}
-	m, skipped, err := checkpoint.Newest(ctx, st, t.run)
+	m, skipped, err := checkpoint.NewestLoadable(ctx, st, t.run, fits)
 	for _, s := range skipped {
 		fmt.Fprintf(c.ErrOrStderr(), "skipping the checkpoint of step %d: %s\n", s.Step, s.Reason)
 	}

@@ -61,16 +61,25 @@ func (f folders) manifest(ctx context.Context, st storage.Store, run string, ste
 	if m.Run != run || m.Step != step {
 		return Manifest{}, fmt.Errorf("%w: its manifest is that of step %d of run %s", ErrCorrupt, m.Step, m.Run)
 	}
-	for _, o := range m.Objects {
-		size, ok := f[step][o.Key]
-		if !ok {
-			return Manifest{}, fmt.Errorf("%w: %s is missing", ErrCorrupt, o.Key)
-		}
-		if size != o.Size {
-			return Manifest{}, fmt.Errorf("%w: %s has %d bytes, not %d", ErrCorrupt, o.Key, size, o.Size)
-		}
+	if err := f.lack(m); err != nil {
+		return Manifest{}, fmt.Errorf("%w: %w", ErrCorrupt, err)
 	}
 	return m, nil
+}
+
+// lack says which of a manifest's objects is not in its folder, if any, going by
+// presence and size.
+func (f folders) lack(m Manifest) error {
+	for _, o := range m.Objects {
+		size, ok := f[m.Step][o.Key]
+		if !ok {
+			return fmt.Errorf("%s is missing", o.Key)
+		}
+		if size != o.Size {
+			return fmt.Errorf("%s has %d bytes, not %d", o.Key, size, o.Size)
+		}
+	}
+	return nil
 }
 
 // List returns a run's checkpoints that are complete, by the presence and the

@@ -46,6 +46,15 @@ func (m Manifest) Object(key string) (Object, bool) {
 	return m.Objects[i], true
 }
 
+// Fits says whether the checkpoint is of a model with so many parameters;
+// ErrCorrupt if not.
+func (m Manifest) Fits(params int) error {
+	if m.Params != int64(params) {
+		return fmt.Errorf("checkpoint %s: %w: it has %d parameters, the run's model %d", StepPrefix(m.Run, m.Step), ErrCorrupt, m.Params, params)
+	}
+	return nil
+}
+
 // maxManifest bounds, in bytes, what is read as a manifest: some 100,000 objects.
 const maxManifest = 16 << 20
 
@@ -105,7 +114,8 @@ func parseManifest(data []byte) (Manifest, error) {
 }
 
 // Publish writes the manifest, which makes the checkpoint exist. It sorts m's
-// objects. All of them must be in the Store before.
+// objects, and makes sure that they are there: whoever wrote one may have written
+// it to another place.
 //
 // Of several publishers of one step the first wins. When the step is published
 // already, Publish succeeds if that is the same state, by its Digest: the step was
@@ -119,6 +129,14 @@ func Publish(ctx context.Context, st storage.Store, m Manifest) error {
 	slices.SortFunc(m.Objects, func(a, b Object) int { return strings.Compare(a.Key, b.Key) })
 	if err := m.check(); err != nil {
 		return fmt.Errorf("checkpoint: publish step %d of run %s: %w", m.Step, m.Run, err)
+	}
+	found, err := listFolders(ctx, st, m.Run, StepPrefix(m.Run, m.Step))
+	if err != nil {
+		return err
+	}
+	if err := found.lack(m); err != nil {
+		return fmt.Errorf("checkpoint: publish step %d of run %s: in %s %w, so a machine writes to another place of that name; give all machines one folder, or an s3:// URI",
+			m.Step, m.Run, st, err)
 	}
 	data, err := json.MarshalIndent(m, "", "  ")
 	if err != nil {

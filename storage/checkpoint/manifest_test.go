@@ -63,6 +63,38 @@ func TestPublishReplacesWhatIsNoManifest(t *testing.T) {
 	loadNewest(t, st, 10, 9)
 }
 
+// A worker's object that lies elsewhere makes no checkpoint.
+func TestPublishWithoutAnObject(t *testing.T) {
+	for what, change := range map[string]func(path string) error{
+		"is missing":       os.Remove,
+		"has 3 bytes, not": func(path string) error { return os.WriteFile(path, []byte("abc"), 0o666) },
+	} {
+		st, dir := newStore(t)
+		m := save(t, st, 10, newState(9, 10), 3)
+		if err := change(filepath.Join(dir, StepPrefix(testRun, 10), PartKey(1, 3))); err != nil {
+			t.Fatal(err)
+		}
+		err := Publish(t.Context(), st, m)
+		if err == nil || !strings.Contains(err.Error(), PartKey(1, 3)+" "+what) || !strings.Contains(err.Error(), "s3://") {
+			t.Errorf("got %v, want %s", err, what)
+		}
+		if _, err := At(t.Context(), st, testRun, 10); !errors.Is(err, ErrCorrupt) {
+			t.Errorf("published nevertheless: %v", err)
+		}
+	}
+}
+
+func TestFits(t *testing.T) {
+	st, _ := newStore(t)
+	m := save(t, st, 10, newState(9, 10), 1)
+	if err := m.Fits(9); err != nil {
+		t.Error(err)
+	}
+	if err := m.Fits(10); !errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), "9 parameters") {
+		t.Errorf("another model: %v", err)
+	}
+}
+
 // Two coordinators that both believe in themselves publish one step.
 func TestPublishRace(t *testing.T) {
 	for _, same := range []bool{true, false} {

@@ -21,13 +21,16 @@ type MetricsLog struct {
 	st  storage.Store
 	key string
 
-	flushing sync.Mutex // held over a whole Flush
-	kept     int64      // bytes of the stored object that stay; guarded by flushing
+	flushing sync.Mutex // held over a whole Flush; guards the two below
+	kept     int64      // bytes of the stored object that stay
+	size     int64      // bytes that it has: unknown after a Put that failed
 
 	mu      sync.Mutex
 	pending []byte // lines that are not stored
 	next    uint64 // the least step that Append takes
 }
+
+const unknown = -1
 
 // OpenMetrics continues a run's log, or begins it. Of the lines there, those of
 // resume and later steps are dropped, at the first Flush: the steps are done again.
@@ -36,13 +39,14 @@ func OpenMetrics(ctx context.Context, st storage.Store, run string, resume uint6
 		return nil, err
 	}
 	l := &MetricsLog{st: st, key: MetricsKey(run)}
-	body, _, err := st.Get(ctx, l.key)
+	body, info, err := st.Get(ctx, l.key)
 	if errors.Is(err, storage.ErrNotFound) {
 		return l, nil
 	}
 	if err != nil {
 		return nil, err
 	}
+	l.size = info.Size
 	// Steps ascend, so that what stays is the beginning. A line that can't be read
 	// ends it too.
 	lines := bufio.NewReader(body)
@@ -81,7 +85,7 @@ func (l *MetricsLog) Append(step uint64, line []byte) error {
 }
 
 // Flush stores the lines since the last one. Those that a failed Flush did not
-// store stay for the next.
+// store stay for the next. It fails where somebody else has written the object.
 func (l *MetricsLog) Flush(ctx context.Context) error {
 	l.flushing.Lock()
 	defer l.flushing.Unlock()
@@ -102,24 +106,42 @@ func (l *MetricsLog) Flush(ctx context.Context) error {
 
 // store writes the object anew: what stays of it, and the pending lines.
 func (l *MetricsLog) store(ctx context.Context, pending []byte) error {
+	if err := l.own(ctx); err != nil {
+		return err
+	}
 	var content io.Reader = bytes.NewReader(pending)
 	if l.kept > 0 {
 		old, err := l.st.GetRange(ctx, l.key, 0, l.kept)
-		switch {
-		case errors.Is(err, storage.ErrNotFound):
-			l.kept = 0 // someone deleted it; what comes is kept nevertheless
-		case err != nil:
+		if err != nil {
 			return err
-		default:
-			content = io.MultiReader(old, content)
-			defer func() { _ = old.Close() }() // it was only read
 		}
+		content = io.MultiReader(old, content)
+		defer func() { _ = old.Close() }() // it was only read
 	}
 	size := l.kept + int64(len(pending))
+	l.size = unknown
 	if _, err := l.st.Put(ctx, l.key, content, size, "application/jsonl"); err != nil {
 		return err
 	}
-	l.kept = size
+	l.kept, l.size = size, size
+	return nil
+}
+
+// own makes sure that the stored object is the one that this log knows. Where it
+// was deleted, what comes is kept nevertheless.
+func (l *MetricsLog) own(ctx context.Context) error {
+	infos, err := l.st.List(ctx, l.key)
+	if err != nil {
+		return err
+	}
+	if len(infos) == 0 || infos[0].Key != l.key {
+		l.kept = 0
+		return nil
+	}
+	if size := infos[0].Size; l.size != unknown && size != l.size {
+		return fmt.Errorf("%s in %s: it has %d bytes, not the %d that it was left with: another coordinator writes this run; stop one of them, or choose another --run",
+			l.key, l.st, size, l.size)
+	}
 	return nil
 }
 

@@ -109,6 +109,25 @@ func TestMetricsDamaged(t *testing.T) {
 	}
 }
 
+// Two coordinators that both believe in themselves: neither cuts the other's lines.
+func TestMetricsOfTwoWriters(t *testing.T) {
+	st, _ := newStore(t)
+	first, second := openMetrics(t, st, 0), openMetrics(t, st, 0)
+	log(t, first, 1, 2)
+	for range 2 {
+		if err := second.Append(1, []byte(`{"step":1,"loss":0.5}`)); err != nil {
+			t.Fatal(err)
+		}
+		if err := second.Flush(t.Context()); err == nil || !strings.Contains(err.Error(), "another coordinator") {
+			t.Errorf("the second writer: %v", err)
+		}
+	}
+	log(t, first, 3)
+	if got := logged(t, st); got != "1 2 3 " {
+		t.Errorf("got %s", got)
+	}
+}
+
 func TestMetricsRefuses(t *testing.T) {
 	st, _ := newStore(t)
 	l := openMetrics(t, st, 0)
