@@ -189,7 +189,7 @@ func TestCloseEndsAStepThatRuns(t *testing.T) {
 			vs[0].Finish = func([]float32, []int64) {}
 			go func() {
 				<-started
-				_ = rings[0].Close()
+				_ = rings[0].Close(nil)
 			}()
 			rings[0].link = &faultyLink{Link: rings[0].link, fault: func(int, *Segment) error {
 				close(started)

@@ -193,20 +193,19 @@ func (r *Ring) end(err error) error {
 }
 
 // Close gives up the link. An all-reduce that is running fails at once. A rank
-// closes its ring when all of its ranks have completed what they need it for.
-func (r *Ring) Close() error {
+// closes its ring without a cause when all of its ranks have completed what they
+// need it for; with one, that is what the neighbours fail of.
+func (r *Ring) Close(cause error) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.link == nil {
-		r.broken = ErrClosed
-		return nil
-	}
-	var cause error
-	if r.busy {
+	if r.busy && cause == nil {
 		cause = ErrClosed
 	}
 	if r.broken == nil {
 		r.broken = ErrClosed
+	}
+	if r.link == nil {
+		return nil
 	}
 	return r.link.Close(cause)
 }

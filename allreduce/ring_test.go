@@ -139,7 +139,7 @@ func newRings(t testing.TB, cfg Config, links []Link) []*Ring {
 	}
 	t.Cleanup(func() {
 		each(len(rings), func(rank int) {
-			if err := rings[rank].Close(); err != nil {
+			if err := rings[rank].Close(nil); err != nil {
 				t.Error(err)
 			}
 		})

@@ -186,6 +186,7 @@ func TestRefusals(t *testing.T) {
 		{"no ring", helloWith(func(h *ddpmv1.Hello) { h.RingAddress = "" }), "ring address"},
 		{"no port", helloWith(func(h *ddpmv1.Hello) { h.RingAddress = "host" }), "ring address"},
 		{"no Hello", &ddpmv1.WorkerMessage{Body: &ddpmv1.WorkerMessage_Ready{Ready: &ddpmv1.Ready{Generation: 1}}}, "Hello"},
+		{"a long story", helloWith(func(h *ddpmv1.Hello) { h.Hostname = strings.Repeat("x", maxHello) }), "a Hello of"},
 		{"an empty message", &ddpmv1.WorkerMessage{}, "Hello"},
 		{"not a word", nil, "no Hello for 100ms"},
 	} {
@@ -217,6 +218,53 @@ func helloWith(bend func(*ddpmv1.Hello)) *ddpmv1.WorkerMessage {
 	h := hello("odd")
 	bend(h)
 	return &ddpmv1.WorkerMessage{Body: &ddpmv1.WorkerMessage_Hello{Hello: h}}
+}
+
+// A member that saves what nobody asked for is sent away before that fills memory.
+func TestPartsThatAreNotDue(t *testing.T) {
+	t.Parallel()
+	c := launch(t, t.TempDir(), nil, "--workers", "2", "--steps", "100", "--checkpoint-every", "10")
+	peers := c.team(2)
+	peers[1].save(10, digest("a"), false)
+	peers[1].save(11, digest("a"), false)
+	c.failed("worker "+peers[1].id+" was lost", "step 11, at which no checkpoint is due")
+}
+
+// One that is lost while others are awaited is named, and another one may come.
+func TestLostWhileWaiting(t *testing.T) {
+	t.Parallel()
+	c := launch(t, t.TempDir(), nil, "--workers", "2", "--steps", "1")
+	first := c.join("first")
+	first.say(&ddpmv1.WorkerMessage{Body: &ddpmv1.WorkerMessage_Failure{Failure: &ddpmv1.Failure{Reason: "it has no such dataset"}}})
+	first.dismissed()
+	c.await(func() bool {
+		return strings.Contains(c.log.String(), "a worker left") && strings.Contains(c.log.String(), "it has no such dataset")
+	})
+	peers := c.team(2)
+	for _, p := range peers {
+		p.save(1, digest("a"), true)
+	}
+	for _, p := range peers {
+		p.dismissed()
+	}
+	if err := c.end(); err != nil {
+		t.Error(err)
+	}
+}
+
+// A member whose part is not in the Store makes no checkpoint.
+func TestPartElsewhere(t *testing.T) {
+	t.Parallel()
+	c := launch(t, t.TempDir(), nil, "--workers", "2", "--steps", "1")
+	peers := c.team(2)
+	elsewhere := t.TempDir()
+	peers[1].run.Storage = elsewhere
+	peers[1].save(1, digest("a"), true)
+	peers[0].save(1, digest("a"), true)
+	c.failed("part-00001-of-00002.safetensors is missing", "s3://")
+	if _, err := os.Stat(manifestOf(c.dir, 1)); err == nil {
+		t.Error("it is published")
+	}
 }
 
 // The first interrupt asks the members to end, and the run ends well.

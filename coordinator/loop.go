@@ -123,7 +123,10 @@ func (l *loop) hear(ctx context.Context, e sessionEvent) {
 	case *ddpmv1.WorkerMessage_PartSaved:
 		l.saved(ctx, id, body.PartSaved)
 	case *ddpmv1.WorkerMessage_Failure:
-		l.step(ctx, core.Failed{Worker: id, Reason: fmt.Sprintf("after step %d: %s", body.Failure.GetStep(), body.Failure.GetReason())})
+		l.step(ctx, core.Failed{
+			Worker: id, Consequence: body.Failure.GetConsequence(),
+			Reason: fmt.Sprintf("after step %d: %s", body.Failure.GetStep(), body.Failure.GetReason()),
+		})
 	}
 }
 
@@ -140,14 +143,24 @@ func (l *loop) progressed(ctx context.Context, id string, p *ddpmv1.Progress) {
 	}
 }
 
+// openSteps bounds how many steps have some of their parts at once. A member begins
+// a checkpoint when its share of the one before is stored, and none is more than a
+// step ahead: that makes two, and twice as many where streams overtake each other.
+const openSteps = 4
+
 // saved keeps a part until its step is published.
 func (l *loop) saved(ctx context.Context, id string, p *ddpmv1.PartSaved) {
 	step := p.GetStep()
 	g, _ := l.machine.Generation()
-	if p.GetGeneration() != g.Number || step > l.plan.steps || l.newest != nil && step <= l.newest.Step {
+	if p.GetGeneration() != g.Number || l.machine.Phase() != "training" || l.newest != nil && step <= l.newest.Step {
 		return
 	}
 	if l.parts[step] == nil {
+		if !l.due(p) || len(l.parts) == openSteps {
+			l.drop(id, status.Error(codes.InvalidArgument, "no checkpoint is due at that step"))
+			l.step(ctx, core.Left{Worker: id, Reason: fmt.Sprintf("it saved step %d, at which no checkpoint is due", step)})
+			return
+		}
 		l.parts[step] = map[string]*ddpmv1.PartSaved{}
 	}
 	l.parts[step][id] = p
@@ -155,6 +168,12 @@ func (l *loop) saved(ctx context.Context, id string, p *ddpmv1.PartSaved) {
 		Worker: id, Generation: p.GetGeneration(), Step: step,
 		Digest: p.GetDigest(), Last: p.GetLast(), Loss: p.GetLoss(),
 	})
+}
+
+// due says that a checkpoint can be made at a part's step.
+func (l *loop) due(p *ddpmv1.PartSaved) bool {
+	every := l.plan.checkpointEvery
+	return p.GetStep() <= l.plan.steps && (p.GetLast() || every > 0 && p.GetStep()%every == 0)
 }
 
 // step gives an event to the machine and does what it says. An effect may lead to
@@ -191,6 +210,9 @@ func (l *loop) do(ctx context.Context, effect core.Effect) {
 	case core.Publish:
 		l.publish(ctx, e)
 	case core.Dismiss:
+		if !e.OK && l.machine.Phase() != "ended" {
+			l.log.Warn("a worker left", "worker", e.Worker, "reason", e.Reason, "workers", len(l.sessions))
+		}
 		l.send(ctx, e.Worker, &ddpmv1.CoordinatorMessage{Body: &ddpmv1.CoordinatorMessage_Dismiss{Dismiss: &ddpmv1.Dismiss{Ok: e.OK, Reason: e.Reason}}})
 		l.drop(e.Worker, nil)
 	case core.End:

@@ -60,7 +60,7 @@ func (s *start) newLoop(leader *registry.Leader, generation uint64, runID string
 	return &loop{
 		machine: core.New(core.Config{
 			Workers: s.config.Workers, MinWorkers: s.config.MinWorkers, Patience: s.options.limits.patience,
-			Shards: s.plan.Spec.Shards(), StartStep: s.newest.Step, FromCheckpoint: s.resumes,
+			Shards: s.plan.Spec.Shards(), Steps: s.plan.Steps, StartStep: s.newest.Step, FromCheckpoint: s.resumes,
 			Generation: generation, Silence: s.options.limits.silence,
 			Version: ddpmcluster.Version(), Build: ddpmcluster.Fingerprint(),
 		}),
@@ -144,8 +144,12 @@ func (s *start) settle(ctx context.Context, cancel context.CancelFunc, l *loop) 
 	defer onInterrupt(s.options.Interrupts, cancel)()
 	defer time.AfterFunc(s.options.limits.settle, cancel).Stop()
 	l.settle(ctx)
-	if ctx.Err() != nil {
+	select {
+	case <-l.registry.Lost():
+		return // the metrics are another coordinator's now
+	case <-ctx.Done():
 		return
+	default:
 	}
 	if err := l.keeper.metrics.Flush(ctx); err != nil {
 		s.log.Warn("the metrics since the newest checkpoint are not stored", "err", err)
@@ -167,10 +171,8 @@ func stopServer(g *grpc.Server, patient bool) {
 func (s *start) announce(address string) {
 	s.log.Info("run", "run", s.plan.Run, "preset", s.plan.Spec.Preset, "parameters", s.plan.Spec.Model.ParamCount(),
 		"dataset", s.plan.Spec.Dataset, "examples", s.plan.Spec.DatasetLen, "from", s.newest.Step, "to", s.plan.Steps, "storage", s.store)
-	if host, _, err := net.SplitHostPort(address); err == nil {
-		if ip := net.ParseIP(host); ip != nil && !ip.IsLoopback() {
-			s.log.Warn("this version has no TLS: whoever reaches the port can join; use it on a network that you trust", "listen", address)
-		}
+	if !loopback(address) {
+		s.log.Warn("this version has no TLS: whoever reaches the port can join; use it on a network that you trust", "listen", address)
 	}
 	if s.config.Local {
 		return
@@ -180,6 +182,15 @@ func (s *start) announce(address string) {
 		workers = "1 worker; start it"
 	}
 	fmt.Fprintf(s.console, "waiting for %s with:\n\n    ddpm-worker --join %s\n\n", workers, address)
+	if loopback(address) {
+		fmt.Fprint(s.console, "That is for this machine. For others, start with --listen HOST:PORT, an address that they reach.\n\n")
+	}
+}
+
+// loopback says that only this machine reaches the address.
+func loopback(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	return err == nil && (host == "localhost" || net.ParseIP(host).IsLoopback())
 }
 
 // joinAddress is the listener's address as another machine dials it.

@@ -12,6 +12,7 @@ import (
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 
 	ddpmv1 "github.com/ddpm-cluster/ddpm-cluster/proto/ddpm/v1"
 )
@@ -20,6 +21,8 @@ const (
 	// maxMessage bounds what a worker says at once: a part's previews are the
 	// largest, 16 images of 256x256x3 over one worker.
 	maxMessage = 16 << 20
+	// maxHello bounds what is kept of a worker, in etcd too.
+	maxHello = 4 << 10
 	// outbox is how many directives may wait for a worker that does not read.
 	outbox = 16
 )
@@ -106,6 +109,9 @@ func (s *server) hello(stream ddpmv1.Coordinator_SessionServer) (*ddpmv1.Hello, 
 			return nil, f.err
 		}
 		hello := f.m.GetHello()
+		if size := proto.Size(hello); size > maxHello {
+			return nil, status.Errorf(codes.InvalidArgument, "a Hello of %d bytes; %d are enough", size, maxHello)
+		}
 		if _, _, err := net.SplitHostPort(hello.GetRingAddress()); err != nil {
 			return nil, status.Error(codes.InvalidArgument, "a session begins with a Hello whose ring address is HOST:PORT")
 		}

@@ -68,8 +68,29 @@ func (d *dialer) dial(ctx context.Context, address string) (net.Conn, error) {
 	return c, err
 }
 
+// starting is how many times longer than its patience a worker waits where its
+// connection is taken: a coordinator takes connections when it starts, and answers
+// when it has read the newest checkpoint.
+const starting = 8
+
 // await waits until the connection stands.
 func (d *dialer) await(ctx context.Context, conn *grpc.ClientConn, address string, patience time.Duration, log *slog.Logger) error {
+	err := d.awaitFor(ctx, conn, address, patience, log)
+	if errors.Is(err, errNoAnswer) && d.taken() {
+		log.Info("the connection is taken; waiting for the coordinator to answer", "address", address, "for", (starting-1)*patience)
+		patience *= starting
+		err = d.awaitFor(ctx, conn, address, patience-patience/starting, log)
+	}
+	if errors.Is(err, errNoAnswer) {
+		return fmt.Errorf("no coordinator answers at %s for %v (%s); check the address and that the coordinator runs, then start this worker again", address, patience, d.reason())
+	}
+	return err
+}
+
+var errNoAnswer = errors.New("no answer")
+
+// awaitFor waits so long, and then gives errNoAnswer.
+func (d *dialer) awaitFor(ctx context.Context, conn *grpc.ClientConn, address string, patience time.Duration, log *slog.Logger) error {
 	limited, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	told := false
@@ -92,16 +113,23 @@ func (d *dialer) await(ctx context.Context, conn *grpc.ClientConn, address strin
 		if ctx.Err() != nil {
 			return errInterrupted
 		}
-		return fmt.Errorf("no coordinator answers at %s for %v%s; check the address and that the coordinator runs, then start this worker again", address, patience, d.reason())
+		return errNoAnswer
 	}
 }
 
-// reason is why the last attempt failed, in parentheses.
+// taken says that the last attempt made a connection.
+func (d *dialer) taken() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.lastErr == nil && d.local != ""
+}
+
+// reason is how the last attempt went.
 func (d *dialer) reason() string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.lastErr == nil {
-		return " (something else listens there)"
+		return "the connection is taken, but nobody speaks: the coordinator is still starting, or something else listens there"
 	}
-	return fmt.Sprintf(" (%v)", d.lastErr)
+	return d.lastErr.Error()
 }

@@ -2,6 +2,7 @@ package worker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 
@@ -26,9 +27,15 @@ type generation struct {
 	begin  chan struct{} // closed by start
 	begun  bool
 	result chan error // of the goroutine, when it has not been ended
-	cancel context.CancelFunc
+	cancel func()
 	group  sync.WaitGroup
+	// failure is what the coordinator was told that the generation failed of, if
+	// it did. Invariant: written by the goroutine, read after end.
+	failure error
 }
+
+// errLeaves is what the neighbours of a generation that is given up hear.
+var errLeaves = errors.New("the worker leaves")
 
 // newGeneration checks an assignment: that it is this worker's, and complete.
 func newGeneration(l *life, a *ddpmv1.Assignment) (*generation, error) {
@@ -47,7 +54,8 @@ func newGeneration(l *life, a *ddpmv1.Assignment) (*generation, error) {
 
 // run starts the goroutine. It is ended by end.
 func (g *generation) run(ctx context.Context) {
-	ctx, g.cancel = context.WithCancel(ctx)
+	ctx, cancel := context.WithCancelCause(ctx)
+	g.cancel = func() { cancel(errLeaves) }
 	g.group.Go(func() { g.result <- g.live(ctx) })
 }
 
@@ -81,12 +89,24 @@ func (g *generation) end() {
 // live is the generation from its state and its links to its last checkpoint.
 func (g *generation) live(ctx context.Context) error {
 	ring, err := g.prepare(ctx)
-	if err != nil {
-		return err
+	if err == nil {
+		err = g.train(ctx, ring)
 	}
-	// When all is well every member has what it needs of the others by now: the
-	// last all-reduce is behind them.
-	defer func() { _ = ring.Close() }()
+	if err != nil && ctx.Err() == nil {
+		// Before the neighbours can fail by it, so that they are not blamed.
+		g.failure = err
+		g.life.tell(err)
+	}
+	if ring != nil {
+		// When all is well every member has what it needs of the others by now: the
+		// last all-reduce is behind them.
+		_ = ring.Close(err)
+	}
+	return err
+}
+
+// train waits for the others and trains to the last checkpoint.
+func (g *generation) train(ctx context.Context, ring *allreduce.Ring) error {
 	l := g.life
 	l.position.set(g.number, l.run.state.Step)
 	if err := l.session.send(&ddpmv1.WorkerMessage{Body: &ddpmv1.WorkerMessage_Ready{Ready: &ddpmv1.Ready{Generation: g.number}}}); err != nil {
@@ -99,7 +119,7 @@ func (g *generation) live(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	t := g.trainer(ring)
-	err = t.train(ctx)
+	err := t.train(ctx)
 	// What is left of an upload must not outlive a failed training.
 	cancel()
 	_ = t.saver.wait() // what it failed of is in err

@@ -158,7 +158,7 @@ func (l *life) serve(ctx context.Context, failed <-chan error) error {
 			case err == nil:
 				l.log.Info("trained to the end; waiting to be dismissed")
 			case !errors.Is(err, errStream): // of which the inbox knows more
-				return l.fail(err)
+				return l.leave(err)
 			}
 		case <-interrupted:
 			interrupted = nil
@@ -188,6 +188,10 @@ func (l *life) obey(ctx context.Context, m *ddpmv1.CoordinatorMessage) (end bool
 		l.stop.Store(true)
 	case *ddpmv1.CoordinatorMessage_Dismiss:
 		if !body.Dismiss.GetOk() {
+			if err := l.failure(); err != nil {
+				l.log.Info("dismissed", "reason", body.Dismiss.GetReason())
+				return true, err
+			}
 			return true, fmt.Errorf("the coordinator ended the run: %s", body.Dismiss.GetReason())
 		}
 		l.log.Info("dismissed", "reason", body.Dismiss.GetReason())
@@ -223,14 +227,48 @@ func (l *life) endGeneration() {
 	}
 }
 
-// fail tells the coordinator why the worker can't go on, waits a bounded time for
-// its answer, and returns err, with the loss of the coordinator if it is gone too.
+// failure gives the generation up and returns what it has failed of by itself,
+// nil if it has not.
+func (l *life) failure() error {
+	l.endGeneration()
+	if l.generation == nil || l.generation.failure == nil {
+		return nil
+	}
+	return advised(l.generation.failure)
+}
+
+// advised adds what to do about a broken ring, which says nothing of it.
+func advised(err error) error {
+	if errors.As(err, new(ringError)) {
+		return fmt.Errorf("%w; start the coordinator again: the run resumes from its newest checkpoint", err)
+	}
+	return err
+}
+
+// fail ends the worker for a reason that the coordinator has not been told.
 func (l *life) fail(err error) error {
 	l.endGeneration()
+	l.tell(err)
+	return l.leave(err)
+}
+
+// tell tells the coordinator why the worker can't go on. It may be called beside
+// the serving goroutine.
+func (l *life) tell(err error) {
 	at := l.position.heartbeat()
-	failure := &ddpmv1.Failure{Generation: at.GetGeneration(), Step: at.GetStep(), Reason: err.Error()}
+	failure := &ddpmv1.Failure{
+		Generation: at.GetGeneration(), Step: at.GetStep(), Reason: err.Error(),
+		Consequence: errors.As(err, new(ringError)),
+	}
 	// When it can't be sent, the inbox ends too.
 	_ = l.session.send(&ddpmv1.WorkerMessage{Body: &ddpmv1.WorkerMessage_Failure{Failure: failure}})
+}
+
+// leave waits a bounded time for the coordinator's answer to what it was told, and
+// returns err, with the loss of the coordinator if it is gone too.
+func (l *life) leave(err error) error {
+	l.endGeneration()
+	err = advised(err)
 	reason, lost := l.session.dismissed(l.patience)
 	if lost != nil {
 		return fmt.Errorf("%w; also, %w", err, lost)

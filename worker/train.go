@@ -147,6 +147,12 @@ func (t *trainer) accumulate() bool {
 	return !overflowed.Load()
 }
 
+// ringError is an all-reduce that failed: another member may be to blame.
+type ringError struct{ error }
+
+// Unwrap gives what the all-reduce failed of.
+func (e ringError) Unwrap() error { return e.error }
+
 // reduce sums over all members. Every one of them gets the same grad and tail.
 func (t *trainer) reduce(ctx context.Context, step uint64) error {
 	shards := t.run.spec.Shards()
@@ -154,7 +160,7 @@ func (t *trainer) reduce(ctx context.Context, step uint64) error {
 		Sum: t.sum, Tail: t.tail[:], Out: t.grad, Finish: t.fixed().Means(shards),
 	})
 	if err != nil {
-		return fmt.Errorf("%w; start the coordinator again: the run resumes from its newest checkpoint", err)
+		return ringError{err}
 	}
 	if got := t.tail[laneShards]; got != int64(shards) {
 		return fmt.Errorf("step %d: the members of generation %d computed %d shards, not %d; use the same version everywhere", step, t.generation, got, shards)

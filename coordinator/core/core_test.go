@@ -80,7 +80,7 @@ func play(t *testing.T, text string) string {
 
 // parseConfig reads key=value words.
 func parseConfig(t *testing.T, words []string) Config {
-	c := Config{Workers: 2, Shards: 8, Patience: 30 * time.Second, Silence: 15 * time.Second, Version: "v1", Build: "sha256:aaaa"}
+	c := Config{Workers: 2, Shards: 8, Steps: 60, Patience: 30 * time.Second, Silence: 15 * time.Second, Version: "v1", Build: "sha256:aaaa"}
 	for _, w := range words {
 		key, value, _ := strings.Cut(w, "=")
 		n, err := strconv.Atoi(value)
@@ -94,6 +94,8 @@ func parseConfig(t *testing.T, words []string) Config {
 			c.MinWorkers = n
 		case "shards":
 			c.Shards = n
+		case "steps":
+			c.Steps = uint64(n)
 		case "resume":
 			c.StartStep, c.FromCheckpoint = uint64(n), true
 		case "generation":
@@ -138,7 +140,9 @@ func parseEvent(t *testing.T, f []string) Event {
 	case "left":
 		return Left{f[1], strings.Join(f[2:], " ")}
 	case "failed":
-		return Failed{f[1], strings.Join(f[2:], " ")}
+		return Failed{Worker: f[1], Reason: strings.Join(f[2:], " ")}
+	case "ring-failed":
+		return Failed{Worker: f[1], Reason: strings.Join(f[2:], " "), Consequence: true}
 	case "persisted":
 		return Persisted{number(1)}
 	case "ready":

@@ -43,6 +43,8 @@ type Saved struct {
 // Failed says that a worker can't go on.
 type Failed struct {
 	Worker, Reason string
+	// Consequence says that its ring failed, for which another may be to blame.
+	Consequence bool
 }
 
 // Published says that a checkpoint has its manifest.

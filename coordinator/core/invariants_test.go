@@ -148,7 +148,7 @@ func (l *law) event() Event {
 	case n < 988:
 		return Left{someone(), "left"}
 	case n < 991:
-		return Failed{someone(), "failed"}
+		return Failed{Worker: someone(), Reason: "failed", Consequence: r.IntN(2) == 0}
 	case n < 992:
 		return Broken{"broken"}
 	case n < 996:

@@ -14,6 +14,8 @@ type Config struct {
 	Patience            time.Duration
 	// Shards counts the shards of a step.
 	Shards int
+	// Steps is how many the run is to have.
+	Steps uint64
 	// StartStep counts the steps that are complete, FromCheckpoint says that their
 	// state is in the Store.
 	StartStep      uint64
@@ -62,7 +64,8 @@ type Machine struct {
 	// last is the step that the members end after, 0 until one of them says it.
 	last     uint64
 	stopping string
-	// failure is the first Failed of a generation, and when: see failed.
+	// failure is the first Failed of a generation that is but a consequence, and
+	// when: see failed.
 	failure   *Failed
 	failureAt time.Time
 	// ticked is the last Tick.
@@ -231,7 +234,7 @@ func (m *Machine) lose(id, what string) []Effect {
 		return nil
 	}
 	if m.failure != nil && m.failure.Worker == id {
-		what = "failed: " + m.failure.Reason
+		what = failedOf(*m.failure)
 	}
 	if m.phase == waiting || m.complete() {
 		m.workers = slices.DeleteFunc(m.workers, func(w worker) bool { return w.id == id })
@@ -240,18 +243,23 @@ func (m *Machine) lose(id, what string) []Effect {
 	return m.fail(fmt.Sprintf("worker %s %s", id, what))
 }
 
-// failed notes that a member can't go on. Neighbours of a member that died fail
-// too, and may say so before its session is seen to break: the run waits a moment
-// for the one that is to blame.
+// failed takes it that a member can't go on. Neighbours of a member that died fail
+// too, and may say so before its session is seen to break: after such a
+// consequence the run waits a moment for the one that is to blame.
 func (m *Machine) failed(now time.Time, e Failed) []Effect {
-	if m.phase == waiting {
-		return m.lose(e.Worker, "failed: "+e.Reason)
+	if m.find(e.Worker) == nil {
+		return nil
 	}
-	if m.find(e.Worker) != nil && m.failure == nil {
+	if m.phase == waiting || !e.Consequence {
+		return m.lose(e.Worker, failedOf(e))
+	}
+	if m.failure == nil {
 		m.failure, m.failureAt = &e, now
 	}
 	return nil
 }
+
+func failedOf(e Failed) string { return "failed: " + e.Reason }
 
 // fail ends the run without its last step.
 func (m *Machine) fail(reason string) []Effect {

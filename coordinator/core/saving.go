@@ -103,9 +103,17 @@ func (m *Machine) publishedStep(step uint64) []Effect {
 	if step != m.last {
 		return nil
 	}
-	reason := fmt.Sprintf("step %d is complete and its checkpoint published", step)
-	if m.stopping != "" {
-		reason = fmt.Sprintf("stopped after step %d, whose checkpoint is published: %s", step, m.stopping)
+	return m.finish(End{OK: true, Reason: m.whyEnd(step), Step: step, Digest: s.publish.Digest, Loss: s.publish.Loss})
+}
+
+// whyEnd says why the run ends well after a step.
+func (m *Machine) whyEnd(step uint64) string {
+	why := m.stopping
+	switch {
+	case why == "" && step >= m.config.Steps:
+		return fmt.Sprintf("step %d is complete and its checkpoint published", step)
+	case why == "":
+		why = "a worker was interrupted"
 	}
-	return m.finish(End{OK: true, Reason: reason, Step: step, Digest: s.publish.Digest, Loss: s.publish.Loss})
+	return fmt.Sprintf("stopped after step %d of %d, whose checkpoint is published: %s", step, m.config.Steps, why)
 }

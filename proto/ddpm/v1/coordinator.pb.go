@@ -1267,10 +1267,12 @@ func (x *PartSaved) GetLoss() float64 {
 
 // Failure says why the worker can't go on. It leaves after it.
 type Failure struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Generation    uint64                 `protobuf:"varint,1,opt,name=generation,proto3" json:"generation,omitempty"`
-	Step          uint64                 `protobuf:"varint,2,opt,name=step,proto3" json:"step,omitempty"`
-	Reason        string                 `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Generation uint64                 `protobuf:"varint,1,opt,name=generation,proto3" json:"generation,omitempty"`
+	Step       uint64                 `protobuf:"varint,2,opt,name=step,proto3" json:"step,omitempty"`
+	Reason     string                 `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	// The ring failed: another member may be to blame.
+	Consequence   bool `protobuf:"varint,4,opt,name=consequence,proto3" json:"consequence,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1324,6 +1326,13 @@ func (x *Failure) GetReason() string {
 		return x.Reason
 	}
 	return ""
+}
+
+func (x *Failure) GetConsequence() bool {
+	if x != nil {
+		return x.Consequence
+	}
+	return false
 }
 
 // Stop asks for a checkpoint at the next step boundary that all members agree
@@ -1532,13 +1541,14 @@ const file_ddpm_v1_coordinator_proto_rawDesc = "" +
 	"\aobjects\x18\x04 \x03(\v2\x0f.ddpm.v1.ObjectR\aobjects\x12,\n" +
 	"\bpreviews\x18\x05 \x03(\v2\x10.ddpm.v1.PreviewR\bpreviews\x12\x12\n" +
 	"\x04last\x18\x06 \x01(\bR\x04last\x12\x12\n" +
-	"\x04loss\x18\a \x01(\x01R\x04loss\"U\n" +
+	"\x04loss\x18\a \x01(\x01R\x04loss\"w\n" +
 	"\aFailure\x12\x1e\n" +
 	"\n" +
 	"generation\x18\x01 \x01(\x04R\n" +
 	"generation\x12\x12\n" +
 	"\x04step\x18\x02 \x01(\x04R\x04step\x12\x16\n" +
-	"\x06reason\x18\x03 \x01(\tR\x06reason\"\x1e\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\x12 \n" +
+	"\vconsequence\x18\x04 \x01(\bR\vconsequence\"\x1e\n" +
 	"\x04Stop\x12\x16\n" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\"1\n" +
 	"\aDismiss\x12\x0e\n" +
