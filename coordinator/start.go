@@ -72,7 +72,7 @@ func Run(ctx context.Context, o Options) error {
 		return UsageError{err}
 	}
 	if c.DryRun {
-		return c.Print(o.Stdout, plan)
+		return dryRun(ctx, c, plan, o.Stdout)
 	}
 	console := newConsole(o.Stderr)
 	level := slog.LevelInfo

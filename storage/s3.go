@@ -34,10 +34,15 @@ func openS3(loc location) (Store, error) {
 	if endpoint == "" {
 		endpoint = awsEndpoint
 	}
+	transport, err := newTransport(!loc.insecure, stallLimit)
+	if err != nil {
+		return nil, fmt.Errorf("storage %s: %w", loc, err)
+	}
 	client, err := minio.NewCore(endpoint, &minio.Options{
-		Creds:  credentialChain(loc),
-		Secure: !loc.insecure,
-		Region: loc.region,
+		Creds:     credentialChain(loc),
+		Secure:    !loc.insecure,
+		Transport: transport,
+		Region:    loc.region,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("storage %s: %w", loc, err)

@@ -49,7 +49,11 @@ func embedIn(ctx context.Context, dir string) (*Etcd, error) {
 		return nil, err // who has the lock has the folder
 	}
 	e := &Etcd{lock: lock, made: made}
-	if err := e.serve(ctx, dir); err != nil {
+	err = checkRoom(dir)
+	if err == nil {
+		err = e.serve(ctx, dir)
+	}
+	if err != nil {
 		return nil, errors.Join(err, e.Discard())
 	}
 	return e, nil

@@ -415,3 +415,15 @@ func TestDialNobody(t *testing.T) {
 		t.Errorf("nobody listens: %v", err)
 	}
 }
+
+func TestRoom(t *testing.T) {
+	if err := enough(walRoom); err != nil {
+		t.Error(err)
+	}
+	if err := enough(10 << 20); err == nil || !strings.Contains(err.Error(), "10 MB free, and 80 are needed") {
+		t.Errorf("10 MB: %v", err)
+	}
+	if err := checkRoom(filepath.Join(t.TempDir(), "none")); err == nil {
+		t.Error("a folder that is not there has room")
+	}
+}
