@@ -30,7 +30,7 @@
 // The end is one of these. Dismissed as it should be: no error. Interrupted while
 // it trains: the worker votes to stop, and all members end with a checkpoint after
 // the same step. Anything else is an error that says what to do: the coordinator
-// is gone, a neighbour is gone, the state doesn't load, an upload fails. The worker
+// is gone, its ring broke, the state doesn't load, an upload fails. The worker
 // tells the coordinator the reason where it can, waits a bounded time to be
 // dismissed, and ends.
 //

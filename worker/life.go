@@ -139,14 +139,18 @@ func (l *life) hello() *ddpmv1.Hello {
 // be opened.
 func (l *life) serve(ctx context.Context, failed <-chan error) error {
 	interrupted := ctx.Done()
+	var unanswered <-chan time.Time
 	for {
 		select {
 		case m, ok := <-l.session.inbox:
 			if !ok {
-				return l.session.lost()
+				return l.lost()
 			}
 			if end, err := l.obey(ctx, m); end {
 				return err
+			}
+			if m.GetAssignment() != nil {
+				unanswered = nil
 			}
 		case err := <-failed:
 			if ctx.Err() != nil {
@@ -157,9 +161,15 @@ func (l *life) serve(ctx context.Context, failed <-chan error) error {
 			switch {
 			case err == nil:
 				l.log.Info("trained to the end; waiting to be dismissed")
+			case errors.As(err, new(ringError)):
+				// The coordinator decides: the end, or a generation without whoever is lost.
+				l.log.Warn("the ring broke; waiting for the coordinator", "reason", err.Error())
+				unanswered = time.After(l.patience)
 			case !errors.Is(err, errStream): // of which the inbox knows more
 				return l.leave(err)
 			}
+		case <-unanswered:
+			return l.failure()
 		case <-interrupted:
 			interrupted = nil
 			if !l.generation.training() {
@@ -245,6 +255,15 @@ func advised(err error) error {
 	return err
 }
 
+// lost says that the coordinator is gone, and what had failed before.
+func (l *life) lost() error {
+	lost := l.session.lost()
+	if err := l.failure(); err != nil && !errors.Is(err, errStream) {
+		return fmt.Errorf("%w; also, %w", err, lost)
+	}
+	return lost
+}
+
 // fail ends the worker for a reason that the coordinator has not been told.
 func (l *life) fail(err error) error {
 	l.endGeneration()
@@ -268,7 +287,6 @@ func (l *life) tell(err error) {
 // returns err, with the loss of the coordinator if it is gone too.
 func (l *life) leave(err error) error {
 	l.endGeneration()
-	err = advised(err)
 	reason, lost := l.session.dismissed(l.patience)
 	if lost != nil {
 		return fmt.Errorf("%w; also, %w", err, lost)

@@ -53,7 +53,7 @@ func (d *Dropout) apply(x Tensor) {
 	imageLen := len(xs) / len(d.masks.Keys)
 	const block = 4
 	blocks := (imageLen + block - 1) / block
-	d.e.pool.For(len(d.masks.Keys)*blocks, grain/block, func(lo, hi int) {
+	d.e.split(len(d.masks.Keys)*blocks, block, func(lo, hi int) {
 		for j := lo; j < hi; j++ {
 			image, b := j/blocks, j%blocks
 			key := d.masks.Keys[image]

@@ -2,27 +2,24 @@ package nn
 
 import "github.com/ddpm-cluster/ddpm-cluster/ddpm/kernel"
 
-// grain is the least number of elements that is worth another thread.
-const grain = 1 << 14
-
 // Plus returns a + b, element by element; the shapes agree.
 func (e *Engine) Plus(a, b Tensor) Tensor {
 	y := e.New(a.Shape()...)
 	ys, as, bs := y.Float32s(), a.Float32s(), b.Float32s()
-	e.pool.For(len(ys), grain, func(lo, hi int) { kernel.Add(ys[lo:hi], as[lo:hi], bs[lo:hi]) })
+	e.split(len(ys), 1, func(lo, hi int) { kernel.Add(ys[lo:hi], as[lo:hi], bs[lo:hi]) })
 	return y
 }
 
 // AddTo adds b to a in place.
 func (e *Engine) AddTo(a, b Tensor) {
 	as, bs := a.Float32s(), b.Float32s()
-	e.pool.For(len(as), grain, func(lo, hi int) { kernel.AddTo(as[lo:hi], bs[lo:hi]) })
+	e.split(len(as), 1, func(lo, hi int) { kernel.AddTo(as[lo:hi], bs[lo:hi]) })
 }
 
 // addRow adds row to each of the rows of x.
 func (e *Engine) addRow(x, row []float32, rows int) {
 	n := len(row)
-	e.pool.For(rows, max(1, grain/n), func(lo, hi int) { kernel.AddRow(x[lo*n:hi*n], row, hi-lo, n) })
+	e.split(rows, n, func(lo, hi int) { kernel.AddRow(x[lo*n:hi*n], row, hi-lo, n) })
 }
 
 // SiLU is x·sigmoid(x).
@@ -39,7 +36,7 @@ func (s *SiLU) Forward(x Tensor) Tensor {
 	s.x = x
 	y := s.e.New(x.Shape()...)
 	ys, xs := y.Float32s(), x.Float32s()
-	s.e.pool.For(len(ys), grain, func(lo, hi int) { kernel.SiLU(ys[lo:hi], xs[lo:hi]) })
+	s.e.split(len(ys), 1, func(lo, hi int) { kernel.SiLU(ys[lo:hi], xs[lo:hi]) })
 	return y
 }
 
@@ -47,7 +44,7 @@ func (s *SiLU) Forward(x Tensor) Tensor {
 func (s *SiLU) Backward(dy Tensor) Tensor {
 	dx := s.e.New(s.x.Shape()...)
 	ds, gs, xs := dx.Float32s(), dy.Float32s(), s.x.Float32s()
-	s.e.pool.For(len(ds), grain, func(lo, hi int) { kernel.SiLUGrad(ds[lo:hi], gs[lo:hi], xs[lo:hi]) })
+	s.e.split(len(ds), 1, func(lo, hi int) { kernel.SiLUGrad(ds[lo:hi], gs[lo:hi], xs[lo:hi]) })
 	return dx
 }
 
@@ -56,7 +53,7 @@ func (e *Engine) JoinChannels(a, b Tensor) Tensor {
 	ca, cb := a.Shape()[3], b.Shape()[3]
 	y := e.New(withLast(a.Shape(), ca+cb)...)
 	ys, as, bs := y.Float32s(), a.Float32s(), b.Float32s()
-	e.pool.For(len(as)/ca, max(1, grain/(ca+cb)), func(lo, hi int) {
+	e.split(len(as)/ca, ca+cb, func(lo, hi int) {
 		for p := lo; p < hi; p++ {
 			row := ys[p*(ca+cb) : (p+1)*(ca+cb)]
 			copy(row, as[p*ca:(p+1)*ca])
@@ -71,7 +68,7 @@ func (e *Engine) SplitChannels(y Tensor, ca int) (a, b Tensor) {
 	cb := y.Shape()[3] - ca
 	a, b = e.New(withLast(y.Shape(), ca)...), e.New(withLast(y.Shape(), cb)...)
 	ys, as, bs := y.Float32s(), a.Float32s(), b.Float32s()
-	e.pool.For(len(as)/ca, max(1, grain/(ca+cb)), func(lo, hi int) {
+	e.split(len(as)/ca, ca+cb, func(lo, hi int) {
 		for p := lo; p < hi; p++ {
 			row := ys[p*(ca+cb) : (p+1)*(ca+cb)]
 			copy(as[p*ca:(p+1)*ca], row)

@@ -18,6 +18,8 @@ type Engine struct {
 	tensor.StdEng
 	pool  *kernel.Pool
 	arena arena
+	// grain is the least number of elements that is worth another thread.
+	grain int
 }
 
 // The engine multiplies matrices and adds tensors by itself.
@@ -27,10 +29,16 @@ var (
 )
 
 // NewEngine returns an engine that splits its work over the pool.
-func NewEngine(pool *kernel.Pool) *Engine { return &Engine{pool: pool} }
+func NewEngine(pool *kernel.Pool) *Engine { return &Engine{pool: pool, grain: 1 << 14} }
 
 // Pool is what the engine splits its work over.
 func (e *Engine) Pool() *kernel.Pool { return e.pool }
+
+// split runs body on ranges that cover [0, n), where an item has so many elements.
+// How it cuts them must not show in what body computes.
+func (e *Engine) split(n, elems int, body func(lo, hi int)) {
+	e.pool.For(n, max(1, e.grain/elems), body)
+}
 
 // Reset takes back every tensor that New gave out.
 func (e *Engine) Reset() { e.arena.reset() }

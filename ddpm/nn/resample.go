@@ -7,7 +7,7 @@ func (e *Engine) Upsample(x Tensor) Tensor {
 	n, h, w, c := dims(x)
 	y := e.New(n, 2*h, 2*w, c)
 	xs, ys := x.Float32s(), y.Float32s()
-	e.pool.For(n*h, max(1, grain/(4*w*c)), func(lo, hi int) {
+	e.split(n*h, 4*w*c, func(lo, hi int) {
 		for r := lo; r < hi; r++ {
 			top := ys[2*r*2*w*c : (2*r+1)*2*w*c]
 			for p := range w {
@@ -28,7 +28,7 @@ func (e *Engine) UpsampleGrad(dy Tensor) Tensor {
 	h, w := h2/2, w2/2
 	dx := e.New(n, h, w, c)
 	ds, gs := dx.Float32s(), dy.Float32s()
-	e.pool.For(n*h, max(1, grain/(4*w*c)), func(lo, hi int) {
+	e.split(n*h, 4*w*c, func(lo, hi int) {
 		bottom := make([]float32, c)
 		for r := lo; r < hi; r++ {
 			for p := range w {

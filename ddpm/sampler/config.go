@@ -13,7 +13,8 @@ type Config struct {
 	// Method is Ancestral or DDIM.
 	Method string
 	// Steps is how many times the network is evaluated for an image. Fewer than
-	// the process has are spaced evenly, t = 0 included.
+	// the process has, T, are spaced by T/Steps rounded down, from t = 0 on, so that
+	// a number that does not divide T leaves out the noisiest timesteps.
 	Steps int
 	// Eta scales the noise that DDIM adds: 0 adds none, 1 is an ancestral sampler
 	// with the posterior's variance.
@@ -23,7 +24,21 @@ type Config struct {
 	Batch int
 }
 
-const defaultBatch = 16
+// A batch has maxBatch images at most, and fewer where they are larger than those
+// of the paper's small models: a pass keeps its activations, some 2 GiB for an
+// image of 256x256.
+const (
+	maxBatch   = 16
+	batchElems = maxBatch * 32 * 32 * 3
+)
+
+// batch is how many images of a length go through the network at once.
+func (c Config) batch(imageLen int) int {
+	if c.Batch > 0 {
+		return c.Batch
+	}
+	return min(max(batchElems/imageLen, 1), maxBatch)
+}
 
 // Validate reports what is wrong for a process of T timesteps.
 func (c Config) Validate(T int) error {

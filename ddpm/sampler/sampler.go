@@ -22,10 +22,7 @@ func Draw(ctx context.Context, p Predictor, tables *diffusion.Tables, c Config, 
 	if err := c.Validate(tables.Config.Steps); err != nil {
 		return nil, err
 	}
-	batch := c.Batch
-	if batch == 0 {
-		batch = defaultBatch
-	}
+	batch := c.batch(imageLen)
 	d := drawing{p: p, tables: tables, c: c, imageLen: imageLen, onStep: onStep}
 	d.of = c.Steps * ((len(images) + batch - 1) / batch)
 	out := make([][]float32, 0, len(images))
