@@ -3,6 +3,8 @@ package checkpoint
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -35,6 +37,26 @@ type Manifest struct {
 	Parts  int    `json:"parts"`
 	// Objects are all but the manifest itself, sorted by key.
 	Objects []Object `json:"objects"`
+	// SHA256 is that of the manifest as it is written, but with "" in this place.
+	// Publish sets it.
+	SHA256 string `json:"sha256"`
+}
+
+// encode writes the manifest as it is stored, with its hash.
+func (m Manifest) encode() ([]byte, error) {
+	m.SHA256 = ""
+	data, err := m.text()
+	if err != nil {
+		return nil, err
+	}
+	sum := sha256.Sum256(data)
+	m.SHA256 = hex.EncodeToString(sum[:])
+	return m.text()
+}
+
+func (m Manifest) text() ([]byte, error) {
+	data, err := json.MarshalIndent(m, "", "  ")
+	return append(data, '\n'), err
 }
 
 // Object returns the object of a relative key. Objects must be sorted.
@@ -96,8 +118,21 @@ func (m Manifest) check() error {
 	return nil
 }
 
-// parseManifest parses and checks a manifest's bytes.
+// parseManifest parses a manifest's bytes, which must be what encode wrote, to the
+// last bit.
 func parseManifest(data []byte) (Manifest, error) {
+	m, err := decodeManifest(data)
+	if err != nil {
+		return Manifest{}, err
+	}
+	if written, err := m.encode(); err != nil || !bytes.Equal(written, data) {
+		return Manifest{}, errors.Join(errors.New("manifest is not as it was written: its SHA-256 differs"), err)
+	}
+	return m, nil
+}
+
+// decodeManifest parses and checks a manifest, its hash aside.
+func decodeManifest(data []byte) (Manifest, error) {
 	dec := json.NewDecoder(bytes.NewReader(data))
 	dec.DisallowUnknownFields()
 	var m Manifest
@@ -138,11 +173,10 @@ func Publish(ctx context.Context, st storage.Store, m Manifest) error {
 		return fmt.Errorf("checkpoint: publish step %d of run %s: in %s %w, so a machine writes to another place of that name; give all machines one folder, or an s3:// URI",
 			m.Step, m.Run, st, err)
 	}
-	data, err := json.MarshalIndent(m, "", "  ")
+	data, err := m.encode()
 	if err != nil {
 		return fmt.Errorf("checkpoint: publish step %d of run %s: %w", m.Step, m.Run, err)
 	}
-	data = append(data, '\n')
 	key := StepPrefix(m.Run, m.Step) + ManifestKey
 	_, err = st.PutIfAbsent(ctx, key, bytes.NewReader(data), int64(len(data)), "application/json")
 	if !errors.Is(err, storage.ErrExists) {
