@@ -46,7 +46,8 @@ func probe(ctx context.Context, st Store) error {
 		_, err := st.PutIfAbsent(ctx, key, bytes.NewReader(body), int64(len(body)), "text/plain")
 		return err
 	}
-	if err := put(); err != nil {
+	// ErrExists here is a lost answer: nobody else knows the key.
+	if err := put(); err != nil && !errors.Is(err, ErrExists) {
 		return fmt.Errorf("can't write: %w", plain(err))
 	}
 	check := func() error {

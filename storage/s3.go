@@ -129,14 +129,42 @@ func (s *s3) Put(ctx context.Context, key string, r io.Reader, size int64, conte
 	return info, nil
 }
 
+// conflicts is how often a create-only write is repeated where the server says that
+// another one is under way: AWS does, and answers the repetition for good.
+const conflicts = 8
+
+// conflict is that answer's code.
+const conflict = "ConditionalRequestConflict"
+
 func (s *s3) PutIfAbsent(ctx context.Context, key string, r io.Reader, size int64, contentType string) (Info, error) {
 	opts := minio.PutObjectOptions{ContentType: contentType, DisableMultipart: true}
 	opts.SetMatchETagExcept("*") // sent as If-None-Match
-	info, err := s.put(ctx, key, r, size, opts)
+	body := make([]byte, size)
+	_, err := io.ReadFull(&sized{ctx: ctx, r: r, size: size, left: size}, body)
+	var info Info
+	for n := 1; err == nil; n++ {
+		info, err = s.put(ctx, key, bytes.NewReader(body), size, opts)
+		if n == conflicts || minio.ToErrorResponse(err).Code != conflict {
+			break
+		}
+		err = pause(ctx, time.Duration(n)*50*time.Millisecond)
+	}
 	if err != nil {
 		return Info{}, s.fail("put if absent", key, err)
 	}
 	return info, nil
+}
+
+// pause waits, and fails where ctx ends before.
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 func (s *s3) put(ctx context.Context, key string, r io.Reader, size int64, opts minio.PutObjectOptions) (Info, error) {

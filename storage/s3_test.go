@@ -67,6 +67,54 @@ func TestS3Retries(t *testing.T) {
 	}
 }
 
+// AWS answers a create-only write that meets another one with a conflict, and
+// wants it repeated.
+func TestS3CreateOnlyConflicts(t *testing.T) {
+	fake := startFakeS3(t)
+	st := open(t, "s3://bucket?insecure=true&region=us-east-1&endpoint="+fake.address)
+	fake.objects["taken"] = []byte("theirs")
+	for key, want := range map[string]error{"free": nil, "taken": ErrExists} {
+		failures := 2
+		fake.answer = func(w http.ResponseWriter, _ *http.Request) bool {
+			if failures == 0 {
+				return false
+			}
+			failures--
+			s3Error(w, http.StatusConflict, conflict)
+			return true
+		}
+		if _, err := st.PutIfAbsent(t.Context(), key, strings.NewReader("ours"), 4, "text/plain"); !errors.Is(err, want) || failures != 0 {
+			t.Errorf("%s: %v, with %d conflicts to come", key, err, failures)
+		}
+	}
+	if string(fake.objects["free"]) != "ours" || string(fake.objects["taken"]) != "theirs" {
+		t.Errorf("got %q", fake.objects)
+	}
+}
+
+// Where the answer to a create-only write is lost, its repetition finds the object
+// there: at start that is no reason to end.
+func TestS3LostAnswerAtStart(t *testing.T) {
+	fake := startFakeS3(t)
+	st := open(t, "s3://bucket?insecure=true&region=us-east-1&endpoint="+fake.address)
+	lost := false
+	fake.answer = func(w http.ResponseWriter, r *http.Request) bool {
+		if lost || r.Method != http.MethodPut {
+			return false
+		}
+		lost = true
+		body, err := payload(r)
+		if err != nil {
+			t.Error(err)
+		}
+		fake.objects[strings.TrimPrefix(r.URL.Path, "/bucket/")] = body
+		panic(http.ErrAbortHandler) // which cuts the connection
+	}
+	if err := Probe(t.Context(), st); err != nil || !lost {
+		t.Errorf("lost: %v, got %v", lost, err)
+	}
+}
+
 // A missing bucket is not a missing object.
 func TestS3NoBucket(t *testing.T) {
 	fake := startFakeS3(t)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 
@@ -20,24 +21,28 @@ func digestCommand(stdout io.Writer) *cobra.Command {
 		Example: "  ddpmctl digest --storage ddpm-data --run digits\n  ddpmctl digest --storage ddpm-data --run digits --step 500",
 		Args:    noArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
-			ctx := c.Context()
-			st, _, m, err := t.open(ctx, c)
+			f, err := t.find(c.Context(), c, func(f found) error { return checkDigest(c.Context(), f) })
 			if err != nil {
 				return err
 			}
-			s := ddpm.EmptyState(int(m.Params))
-			s.Step = m.Step
-			if err := checkpoint.Load(ctx, st, m, checkpoint.State{Weights: s.Weights, M: s.M, V: s.V, EMA: s.EMA}); err != nil {
-				return err
-			}
-			digest := s.Digest()
-			if digest != m.Digest {
-				return fmt.Errorf("run %s, step %d: the state has digest %s, but its manifest says %s; use another checkpoint by --step", t.run, m.Step, digest, m.Digest)
-			}
-			fmt.Fprintf(stdout, "run %s: step %d digest %s\n", t.run, m.Step, digest)
+			fmt.Fprintf(stdout, "run %s: step %d digest %s\n", t.run, f.manifest.Step, f.manifest.Digest)
 			return nil
 		},
 	}
 	t.flags(c)
 	return c
+}
+
+// checkDigest loads the whole state and holds it against the manifest's digest.
+func checkDigest(ctx context.Context, f found) error {
+	m := f.manifest
+	s := ddpm.EmptyState(int(m.Params))
+	s.Step = m.Step
+	if err := checkpoint.Load(ctx, f.store, m, checkpoint.State{Weights: s.Weights, M: s.M, V: s.V, EMA: s.EMA}); err != nil {
+		return err
+	}
+	if digest := s.Digest(); digest != m.Digest {
+		return fmt.Errorf("%w: the state has digest %s, but its manifest says %s", checkpoint.ErrCorrupt, digest, m.Digest)
+	}
+	return nil
 }

@@ -27,35 +27,43 @@ func (t *target) flags(c *cobra.Command) {
 	c.Flags().Uint64Var(&t.step, "step", 0, "the checkpoint's step (default: the newest)")
 }
 
-// open finds the run's config and the checkpoint.
-func (t *target) open(ctx context.Context, c *cobra.Command) (storage.Store, ddpm.Spec, checkpoint.Manifest, error) {
+// found is a checkpoint, with the config of its run.
+type found struct {
+	store    storage.Store
+	spec     ddpm.Spec
+	manifest checkpoint.Manifest
+}
+
+// find finds the run and loads the checkpoint that was asked for, or else the
+// newest that load can load.
+func (t *target) find(ctx context.Context, c *cobra.Command, load func(found) error) (f found, err error) {
 	t.newest = !c.Flags().Changed("step")
-	fail := func(err error) (storage.Store, ddpm.Spec, checkpoint.Manifest, error) {
-		return nil, ddpm.Spec{}, checkpoint.Manifest{}, err
+	if _, err := storage.Canonical(t.storage); err != nil {
+		return f, usageError{fmt.Errorf("--storage: %w", err)}
 	}
-	st, err := storage.Open(ctx, t.storage)
-	if err != nil {
-		return fail(err)
+	if f.store, err = storage.Open(ctx, t.storage); err != nil {
+		return f, err
 	}
-	if err := t.chooseRun(ctx, st); err != nil {
-		return fail(err)
+	if err := t.chooseRun(ctx, f.store); err != nil {
+		return f, err
 	}
-	text, err := checkpoint.ReadRun(ctx, st, t.run)
+	text, err := checkpoint.ReadRun(ctx, f.store, t.run)
 	if errors.Is(err, storage.ErrNotFound) {
-		return fail(fmt.Errorf("run %q: there is no such run in %s; give its name by --run and its place by --storage", t.run, st))
+		return f, fmt.Errorf("run %q: there is no such run in %s; give its name by --run and its place by --storage", t.run, f.store)
 	}
 	if err != nil {
-		return fail(err)
+		return f, err
 	}
-	spec, err := ddpm.DecodeSpec(text)
-	if err != nil {
-		return fail(fmt.Errorf("run %s in %s: %w", t.run, st, err))
+	if f.spec, err = ddpm.DecodeSpec(text); err != nil {
+		return f, fmt.Errorf("run %s in %s: %w", t.run, f.store, err)
 	}
-	m, err := t.checkpoint(ctx, c, st, spec)
-	if err != nil {
-		return fail(err)
-	}
-	return st, spec, m, nil
+	f.manifest, err = t.checkpoint(ctx, c, f.store, func(m checkpoint.Manifest) error {
+		if err := m.Fits(f.spec.Model.ParamCount()); err != nil {
+			return err
+		}
+		return load(found{f.store, f.spec, m})
+	})
+	return f, err
 }
 
 // chooseRun takes the only run of the Store when none was named.
@@ -86,24 +94,26 @@ func (t *target) chooseRun(ctx context.Context, st storage.Store) error {
 	return usageError{fmt.Errorf("%s holds %d runs; choose one by --run: %s", st, len(runs), strings.Join(runs, ", "))}
 }
 
-func (t *target) checkpoint(ctx context.Context, c *cobra.Command, st storage.Store, spec ddpm.Spec) (checkpoint.Manifest, error) {
-	fits := func(m checkpoint.Manifest) error { return m.Fits(spec.Model.ParamCount()) }
+func (t *target) checkpoint(ctx context.Context, c *cobra.Command, st storage.Store, load func(checkpoint.Manifest) error) (checkpoint.Manifest, error) {
 	if !t.newest {
 		m, err := checkpoint.At(ctx, st, t.run, t.step)
-		if errors.Is(err, storage.ErrNotFound) {
-			return m, fmt.Errorf("run %s has no checkpoint of step %d; leave --step out for the newest", t.run, t.step)
-		}
 		if err == nil {
-			err = fits(m)
+			err = load(m)
+		}
+		switch {
+		case errors.Is(err, storage.ErrNotFound):
+			err = fmt.Errorf("run %s has no checkpoint of step %d; leave --step out for the newest", t.run, t.step)
+		case errors.Is(err, checkpoint.ErrCorrupt):
+			err = fmt.Errorf("%w; leave --step out for the newest that is whole", err)
 		}
 		return m, err
 	}
-	m, skipped, err := checkpoint.NewestLoadable(ctx, st, t.run, fits)
+	m, skipped, err := checkpoint.NewestLoadable(ctx, st, t.run, load)
 	for _, s := range skipped {
 		fmt.Fprintf(c.ErrOrStderr(), "skipping the checkpoint of step %d: %s\n", s.Step, s.Reason)
 	}
 	if errors.Is(err, checkpoint.ErrNone) {
-		return m, fmt.Errorf("run %s has no checkpoint yet", t.run)
+		return m, fmt.Errorf("run %s has no checkpoint that can be used", t.run)
 	}
 	return m, err
 }

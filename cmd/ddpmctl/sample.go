@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"os"
@@ -17,7 +18,6 @@ import (
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm/sampler"
 	"github.com/ddpm-cluster/ddpm-cluster/internal/picture"
 	"github.com/ddpm-cluster/ddpm-cluster/storage/checkpoint"
-	"github.com/ddpm-cluster/ddpm-cluster/storage/safetensors"
 )
 
 // maxImages bounds one picture.
@@ -59,21 +59,18 @@ func (f *sampleFlags) run(c *cobra.Command, stdout, stderr io.Writer) error {
 		return usageError{err}
 	}
 	ctx := c.Context()
-	st, spec, m, err := f.target.open(ctx, c)
+	var weights []float32
+	at, err := f.target.find(ctx, c, func(at found) (err error) {
+		weights, err = loadWeights(ctx, at)
+		return err
+	})
 	if err != nil {
 		return err
 	}
+	spec := at.spec
 	f.defaultSteps(spec)
 	if err := f.config.Validate(spec.Diffusion.Steps); err != nil {
 		return usageError{err}
-	}
-	tensors, err := checkpoint.LoadEMA(ctx, st, m)
-	if err != nil {
-		return err
-	}
-	weights, err := flatten(spec, tensors)
-	if err != nil {
-		return fmt.Errorf("run %s, step %d: %w", f.target.run, m.Step, err)
 	}
 	pool := kernel.NewPool(f.threads)
 	defer pool.Close()
@@ -89,7 +86,7 @@ func (f *sampleFlags) run(c *cobra.Command, stdout, stderr io.Writer) error {
 	if err := f.write(spec, xs); err != nil {
 		return err
 	}
-	fmt.Fprintf(stdout, "%s: %d images of run %s, step %d, seed %d\n", f.out, f.n, f.target.run, m.Step, f.config.Seed)
+	fmt.Fprintf(stdout, "%s: %d images of run %s, step %d, seed %d\n", f.out, f.n, f.target.run, at.manifest.Step, f.config.Seed)
 	return nil
 }
 
@@ -120,13 +117,19 @@ func (f *sampleFlags) defaultSteps(spec ddpm.Spec) {
 	}
 }
 
-// flatten puts a checkpoint's tensors in the order of the flat parameter vector.
-func flatten(spec ddpm.Spec, tensors map[string]safetensors.Tensor) ([]float32, error) {
-	weights := make([]float32, spec.Model.ParamCount())
-	for _, p := range spec.Model.Params() {
+// loadWeights reads a checkpoint's averaged weights in the order of the flat
+// parameter vector.
+func loadWeights(ctx context.Context, at found) ([]float32, error) {
+	tensors, err := checkpoint.LoadEMA(ctx, at.store, at.manifest)
+	if err != nil {
+		return nil, err
+	}
+	weights := make([]float32, at.spec.Model.ParamCount())
+	for _, p := range at.spec.Model.Params() {
 		t, ok := tensors[p.Name]
 		if !ok || len(t.Data) != p.Len() {
-			return nil, fmt.Errorf("the checkpoint's model has %d elements of %s, the run's config wants %d", len(t.Data), p.Name, p.Len())
+			return nil, fmt.Errorf("%w: the checkpoint's model has %d elements of %s, the run's config wants %d",
+				checkpoint.ErrCorrupt, len(t.Data), p.Name, p.Len())
 		}
 		copy(weights[p.Offset:], t.Data)
 	}

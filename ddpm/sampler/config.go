@@ -49,6 +49,8 @@ func (c Config) Validate(T int) error {
 		return fmt.Errorf("sampling steps %d: must be in 1 … %d, the timesteps of the model", c.Steps, T)
 	case !(c.Eta >= 0 && c.Eta <= 1):
 		return fmt.Errorf("eta %g: must be in [0, 1]", c.Eta)
+	case c.Eta != 0 && c.Method != DDIM:
+		return fmt.Errorf("eta %g: only the sampler %q has one", c.Eta, DDIM)
 	case c.Batch < 0:
 		return fmt.Errorf("batch %d: must not be negative", c.Batch)
 	}

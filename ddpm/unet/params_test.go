@@ -49,6 +49,32 @@ func TestParamsEqualDiffusers(t *testing.T) {
 	}
 }
 
+// Ho's code starts the last layer of every residual branch, and the network's, at
+// almost zero; biases at zero, norms at one.
+func TestInitialisationByName(t *testing.T) {
+	count := map[Init]int{}
+	for _, p := range cifar10().Params() {
+		want := InitFanAvg
+		norm := strings.Contains(p.Name, "norm")
+		switch {
+		case strings.HasSuffix(p.Name, ".bias"):
+			want = InitZero
+		case norm:
+			want = InitOne
+		case strings.HasSuffix(p.Name, ".conv2.weight"), strings.HasSuffix(p.Name, ".to_out.0.weight"), p.Name == "conv_out.weight":
+			want = InitFanAvgTiny
+		}
+		if p.Init != want {
+			t.Errorf("%s starts as %d, want %d", p.Name, p.Init, want)
+		}
+		count[p.Init]++
+	}
+	// 22 residual blocks, 6 attentions, conv_out.
+	if count[InitFanAvgTiny] != 22+6+1 {
+		t.Errorf("%d tensors start at almost zero, want 29", count[InitFanAvgTiny])
+	}
+}
+
 func TestParamsTileTheVector(t *testing.T) {
 	next := 0
 	for _, p := range cifar10().Params() {

@@ -59,6 +59,9 @@ func TestRun(t *testing.T) {
 	if err := CreateRun(t.Context(), st, testRun, []byte("[]\n")); !errors.Is(err, storage.ErrExists) {
 		t.Errorf("again: %v", err)
 	}
+	if err := CreateRun(t.Context(), st, testRun, []byte("{}\n")); err != nil {
+		t.Errorf("the same again: %v", err)
+	}
 	if data, err := ReadRun(t.Context(), st, testRun); err != nil || string(data) != "{}\n" {
 		t.Errorf("got %q, %v", data, err)
 	}

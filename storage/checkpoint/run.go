@@ -3,6 +3,7 @@ package checkpoint
 import (
 	"bytes"
 	"context"
+	"errors"
 
 	"github.com/ddpm-cluster/ddpm-cluster/storage"
 )
@@ -10,12 +11,18 @@ import (
 // maxRun bounds, in bytes, what is read as a run's config.
 const maxRun = 1 << 20
 
-// CreateRun writes run.json, once: storage.ErrExists where the run has one.
+// CreateRun writes run.json, once: storage.ErrExists where the run has another one.
 func CreateRun(ctx context.Context, st storage.Store, run string, data []byte) error {
 	if err := ValidRunName(run); err != nil {
 		return err
 	}
 	_, err := st.PutIfAbsent(ctx, RunKey(run), bytes.NewReader(data), int64(len(data)), "application/json")
+	if errors.Is(err, storage.ErrExists) {
+		// It is this call's own where the answer to a first attempt was lost.
+		if there, rerr := ReadRun(ctx, st, run); rerr == nil && bytes.Equal(there, data) {
+			return nil
+		}
+	}
 	return err
 }
 

@@ -163,6 +163,42 @@ func TestCheckpointIsComplete(t *testing.T) {
 	}
 }
 
+// A checkpoint with a flipped bit is named and skipped, by whoever reads it.
+func TestDamagedCheckpointIsSkipped(t *testing.T) {
+	dir := t.TempDir()
+	_, want := train(t, dir, "--steps", "2", "--workers", "1").lastLine(t)
+	train(t, dir, "--steps", "4", "--workers", "1").lastLine(t)
+	folder := filepath.Join(dir, "runs", "tiny", "checkpoints", "step-00000004")
+	for _, rel := range []string{"unet/diffusion_pytorch_model.safetensors", "state/part-00000-of-00001.safetensors"} {
+		name := filepath.Join(folder, filepath.FromSlash(rel))
+		data, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		data[len(data)/2] ^= 4
+		if err := os.WriteFile(name, data, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	out := filepath.Join(t.TempDir(), "out.png")
+	sample := []string{"sample", "--storage", dir, "--n", "1", "--sampler", "ddim", "--steps", "2", "--out", out}
+	if r := run(t, nil, "ddpmctl", sample...); r.code != 0 || !strings.Contains(r.stderr, "skipping the checkpoint of step 4") || !strings.Contains(r.stdout, "step 2") {
+		t.Errorf("sample: exit code %d, %s%s", r.code, r.stdout, r.stderr)
+	}
+	if r := run(t, nil, "ddpmctl", append(sample, "--step", "4")...); r.code != 1 || !strings.Contains(r.stderr, "SHA-256") || !strings.Contains(r.stderr, "leave --step out") {
+		t.Errorf("sample --step 4: exit code %d, %s", r.code, r.stderr)
+	}
+	if r := run(t, nil, "ddpmctl", append(sample, "--sampler", "ancestral", "--eta", "0.5")...); r.code != 2 || !strings.Contains(r.stderr, "ddim") {
+		t.Errorf("--eta without ddim: exit code %d, %s", r.code, r.stderr)
+	}
+	if r := run(t, nil, "ddpmctl", "digest", "--storage", dir); r.code != 0 || r.stdout != "run tiny: step 2 digest "+want+"\n" {
+		t.Errorf("digest: exit code %d, %s%s", r.code, r.stdout, r.stderr)
+	}
+	if r := train(t, dir, "--steps", "2", "--workers", "1"); !strings.Contains(r.stderr, "skipped a checkpoint") {
+		t.Errorf("the next start: %s", r.stderr)
+	}
+}
+
 func checkPNG(t *testing.T, path string) {
 	t.Helper()
 	f, err := os.Open(path)

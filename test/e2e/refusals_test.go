@@ -82,6 +82,7 @@ func TestDdpmctlRefusals(t *testing.T) {
 		{[]string{"sample", "--storage", empty, "--run", "x", "--out", filepath.Join(empty, "x.png")}, 1, "no such run"},
 		{[]string{"digest", "--storage", empty}, 1, "no run"},
 		{[]string{"digset"}, 2, "digset"},
+		{[]string{"digest", "--storage", "ftp://x"}, 2, "ftp"},
 	} {
 		r := run(t, nil, "ddpmctl", v.args...)
 		if r.code != v.code || !strings.Contains(r.stderr, v.want) || strings.Count(r.stderr, "\n") != 1 {
