@@ -66,10 +66,10 @@ func digits() Preset {
 	s := paperSpec("digits", unet.Config{
 		Size: 24, InChannels: 1, Channels: []int{32, 64, 64}, ResBlocks: 1, Attention: []int{12}, Groups: 8,
 	})
-	s.Optimizer.LearningRate, s.Optimizer.WarmupSteps, s.Optimizer.EMADecay = 1e-3, 100, 0.997
-	s.Batch, s.ShardSize = 32, 4
+	s.Optimizer.LearningRate, s.Optimizer.WarmupSteps, s.Optimizer.EMADecay = 1e-3, 100, 0.999
+	s.Batch, s.ShardSize = 16, 4
 	s.Timesteps = TimestepsStratified
-	return Preset{Spec: s, About: "drawn digits, 24x24: the quick start, minutes on two cores", Steps: 1800, CheckpointEvery: 300}
+	return Preset{Spec: s, About: "drawn digits, 24x24: the quick start, minutes on two cores", Steps: 3500, CheckpointEvery: 500}
 }
 
 func mnist() Preset {

@@ -31,8 +31,9 @@
 // it trains: the worker votes to stop, and all members end with a checkpoint after
 // the same step. Anything else is an error that says what to do: the coordinator
 // is gone, its ring broke, the state doesn't load, an upload fails. The worker
-// tells the coordinator the reason where it can, waits a bounded time to be
-// dismissed, and ends.
+// tells the coordinator the reason where it can (before it breaks the ring, so that
+// its neighbours are not blamed), waits a bounded time to be dismissed, or after a
+// broken ring to be assigned a newer generation, and ends.
 //
 // Duties of the caller: a worker's goroutines all end before Run returns.
 // Directives with a lower leader term than one seen before are ignored, and so is
