@@ -22,7 +22,7 @@ func checkRoom(dir string) error {
 	if err := unix.Statfs(dir, &fs); err != nil {
 		return &os.PathError{Op: "statfs", Path: dir, Err: err}
 	}
-	return enough(uint64(fs.Bavail) * uint64(fs.Bsize))
+	return enough(uint64(fs.Bavail) * uint64(fs.Bsize)) //nolint:unconvert // other systems have other types
 }
 
 // enough says how many bytes are missing, if any.
