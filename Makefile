@@ -24,7 +24,7 @@ concurrent := ./allreduce/... ./storage/... ./coordinator/... ./worker/...
 .PHONY: help
 help: ## Say what there is (the default).
 	@awk -F ':.*## ' '/^##@/ { printf "\n%s\n", substr($$0, 5) } \
-		/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+		/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: ## Build the three commands into bin/.
@@ -48,6 +48,10 @@ kernel: ## Generate the kernels' assembly.
 .PHONY: clean
 clean: ## Remove bin/.
 	rm -rf bin
+
+.PHONY: arm64
+arm64: ## Test the mathematics on an emulated arm64 (needs qemu-user).
+	GOARCH=arm64 go test -exec qemu-aarch64-static -short ./ddpm/... ./allreduce
 
 ##@ What CI runs
 
@@ -81,8 +85,8 @@ fused: ## Go fuses no multiply-add where bits count, seen on arm64.
 	go run ./internal/lint/fused $(bits)
 
 .PHONY: purego
-purego: ## Tests of the kernels without assembly.
-	go test -tags purego ./ddpm/kernel/...
+purego: ## Tests of the mathematics without assembly.
+	go test -tags purego -short ./ddpm/...
 
 .PHONY: race
 race: ## Tests of concurrent packages under the race detector.

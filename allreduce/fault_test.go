@@ -23,8 +23,7 @@ type faultyLink struct {
 
 func (l *faultyLink) Send(ctx context.Context, s *Segment) error {
 	if err := l.fault(int(l.sent.Add(1)-1), s); err != nil {
-		_ = l.Close(err)
-		return err
+		return err // of which the ring closes the link
 	}
 	return l.Link.Send(ctx, s)
 }

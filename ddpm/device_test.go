@@ -125,6 +125,9 @@ func TestFlipMirrors(t *testing.T) {
 
 // A few steps of plain training lower the loss on a fixed plan.
 func TestTrainingLearns(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it takes long without vector code")
+	}
 	s := planSpec()
 	s.DatasetLen = 4
 	s.Optimizer.LearningRate, s.Optimizer.WarmupSteps = 2e-3, 0

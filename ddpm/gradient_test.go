@@ -122,6 +122,9 @@ func relative(got, want []float32) float64 {
 
 // A network that is large enough for every loop of it to be cut.
 func TestLargeGradientIsThreadIndependent(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it takes long without vector code")
+	}
 	s := digits().Spec
 	s.DatasetLen, s.Model.Dropout, s.Flip = 100, 0.1, true
 	shard, st := PlanStep(s, 5).Shard(2), wideState(s)
