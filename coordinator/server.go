@@ -19,7 +19,7 @@ import (
 
 const (
 	// maxMessage bounds what a worker says at once: a part's previews are the
-	// largest, 16 images of 256x256x3 over one worker.
+	// largest, 4 images of 256x256x3 from one worker.
 	maxMessage = 16 << 20
 	// maxHello bounds what is kept of a worker, in etcd too.
 	maxHello = 4 << 10

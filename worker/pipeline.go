@@ -11,8 +11,14 @@ import (
 	"github.com/ddpm-cluster/ddpm-cluster/storage/safetensors"
 )
 
-// previews is how many images a checkpoint's samples.png shows.
-const previews = 16
+// previews is how many images of a size a checkpoint's samples.png shows. One of
+// 256x256 takes a CPU minutes.
+func previews(size int) int {
+	if size > 64 {
+		return 4
+	}
+	return 16
+}
 
 // writePipeline stores what makes the checkpoint's folder a DDPMPipeline: the
 // averaged weights under diffusers' names, and three descriptions.
@@ -57,7 +63,7 @@ func writePipeline(ctx context.Context, r *run, step uint64, ema []float32) ([]c
 // loop's serves the training loop.
 func (s *saver) draw(ctx context.Context) ([]*ddpmv1.Preview, error) {
 	var images []uint32
-	for i := s.rank; i < previews; i += s.size {
+	for i := s.rank; i < previews(s.run.spec.Model.Size); i += s.size {
 		images = append(images, uint32(i))
 	}
 	if len(images) == 0 {

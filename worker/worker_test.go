@@ -105,6 +105,7 @@ func TestCheckpointHoldsEverything(t *testing.T) {
 			images[preview.GetIndex()] += len(preview.GetPixels())
 		}
 	}
+	const previews = 16 // of small images
 	for i := range uint32(previews) {
 		if images[i] != c.spec.Model.ImageLen() {
 			t.Errorf("preview %d has %d bytes, want %d", i, images[i], c.spec.Model.ImageLen())
