@@ -10,7 +10,6 @@ import (
 	"github.com/ddpm-cluster/ddpm-cluster/coordinator/config"
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm"
 	"github.com/ddpm-cluster/ddpm-cluster/storage"
-	"github.com/ddpm-cluster/ddpm-cluster/storage/checkpoint"
 )
 
 // dryRun prints what a start with these settings would do. It writes nowhere else.
@@ -36,7 +35,8 @@ func dryRun(ctx context.Context, c *config.Config, plan config.Plan, w io.Writer
 // lookLimit bounds how long a dry run looks for the run in the Store.
 const lookLimit = 10 * time.Second
 
-// existingSpec reads the config of a run; storage.ErrNotFound where there is none.
+// existingSpec opens the Store for a look at a run; storage.ErrNotFound where there
+// is none.
 func existingSpec(ctx context.Context, uri, run string) (ddpm.Spec, error) {
 	ctx, cancel := context.WithTimeout(ctx, lookLimit)
 	defer cancel()
@@ -44,9 +44,5 @@ func existingSpec(ctx context.Context, uri, run string) (ddpm.Spec, error) {
 	if err != nil {
 		return ddpm.Spec{}, err
 	}
-	text, err := checkpoint.ReadRun(ctx, st, run)
-	if err != nil {
-		return ddpm.Spec{}, err
-	}
-	return ddpm.DecodeSpec(text)
+	return readSpec(ctx, st, run)
 }

@@ -54,6 +54,9 @@ func TestDryRunOfAnExistingRun(t *testing.T) {
 	if _, err := run("--batch", "8"); !errors.As(err, new(UsageError)) || !strings.Contains(err.Error(), "batch: 8, not 4") {
 		t.Errorf("another config: %v", err)
 	}
+	if _, err := run("--storage", "ftp://x"); !errors.As(err, new(UsageError)) || !strings.Contains(err.Error(), "--storage") {
+		t.Errorf("a Store that can't be: %v", err)
+	}
 	if text, err := run("--storage", "s3://bucket?endpoint=127.0.0.1:1"); err != nil || !strings.Contains(text, "is not known") {
 		t.Errorf("a Store that nobody reaches: %v\n%s", err, text)
 	}

@@ -387,6 +387,28 @@ func TestFlood(t *testing.T) {
 	}
 }
 
+// A part that comes once more, while its step is being published, is kept by nobody.
+func TestPartsThatComeTwice(t *testing.T) {
+	t.Parallel()
+	const steps = 3 * openSteps
+	c := launch(t, t.TempDir(), nil, "--workers", "2", "--steps", fmt.Sprint(steps), "--checkpoint-every", "1")
+	peers := c.team(2)
+	for step := uint64(1); step <= steps; step++ {
+		for range 2 {
+			for _, p := range peers {
+				p.save(step, digest("a"), step == steps)
+			}
+		}
+		c.await(func() bool { _, err := os.Stat(manifestOf(c.dir, int(step))); return err == nil })
+	}
+	for _, p := range peers {
+		p.dismissed()
+	}
+	if err := c.end(); err != nil {
+		t.Error(err)
+	}
+}
+
 // Fewer workers than asked for begin when nobody else comes.
 func TestMinWorkers(t *testing.T) {
 	t.Parallel()

@@ -195,6 +195,7 @@ func (l *loop) step(ctx context.Context, e core.Event) {
 func (l *loop) published(ctx context.Context, o outcome) {
 	l.publisher.took(ctx)
 	e := o.checkpoint
+	delete(l.parts, e.Step) // what came once more
 	if o.err != nil {
 		if l.end != nil { // which has its reason already
 			l.log.Warn("a checkpoint could not be published", "step", e.Step, "err", o.err)

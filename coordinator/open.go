@@ -29,32 +29,38 @@ func listen(flag, address string) (net.Listener, error) {
 // openStore makes sure that the Store can be written, and finds out what it
 // knows about the run.
 func (s *start) openStore(ctx context.Context) error {
-	uri, err := storage.Canonical(s.config.Storage)
-	if err != nil {
-		return UsageError{fmt.Errorf("--storage: %w", err)}
-	}
-	if s.store, err = storage.Open(ctx, uri); err != nil {
+	var err error
+	if s.store, err = storage.Open(ctx, s.config.Storage); err != nil {
 		return err
 	}
 	if err := storage.Probe(ctx, s.store); err != nil {
 		return err
 	}
-	text, err := checkpoint.ReadRun(ctx, s.store, s.plan.Run)
+	spec, err := readSpec(ctx, s.store, s.plan.Run)
 	if errors.Is(err, storage.ErrNotFound) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	spec, err := ddpm.DecodeSpec(text)
-	if err != nil {
-		return fmt.Errorf("run %s in %s: %w; choose another --run", s.plan.Run, s.store, err)
-	}
 	s.existing = true
 	if s.plan, err = s.config.Continue(spec); err != nil {
 		return UsageError{err}
 	}
 	return s.findCheckpoint(ctx)
+}
+
+// readSpec reads the config of a run; storage.ErrNotFound where there is none.
+func readSpec(ctx context.Context, st storage.Store, run string) (ddpm.Spec, error) {
+	text, err := checkpoint.ReadRun(ctx, st, run)
+	if err != nil {
+		return ddpm.Spec{}, err
+	}
+	spec, err := ddpm.DecodeSpec(text)
+	if err != nil {
+		return ddpm.Spec{}, fmt.Errorf("run %s in %s: %w; choose another --run", run, st, err)
+	}
+	return spec, nil
 }
 
 // findCheckpoint finds the newest checkpoint whose every object is whole.

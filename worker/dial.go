@@ -77,9 +77,10 @@ const starting = 8
 func (d *dialer) await(ctx context.Context, conn *grpc.ClientConn, address string, patience time.Duration, log *slog.Logger) error {
 	err := d.awaitFor(ctx, conn, address, patience, log)
 	if errors.Is(err, errNoAnswer) && d.taken() {
-		log.Info("the connection is taken; waiting for the coordinator to answer", "address", address, "for", (starting-1)*patience)
-		patience *= starting
-		err = d.awaitFor(ctx, conn, address, patience-patience/starting, log)
+		more := (starting - 1) * patience
+		log.Info("the connection is taken; waiting for the coordinator to answer", "address", address, "for", more)
+		err = d.awaitFor(ctx, conn, address, more, log)
+		patience += more
 	}
 	if errors.Is(err, errNoAnswer) {
 		return fmt.Errorf("no coordinator answers at %s for %v (%s); check the address and that the coordinator runs, then start this worker again", address, patience, d.reason())

@@ -142,6 +142,32 @@ func TestNewerGenerationReplacesTheCurrent(t *testing.T) {
 	}
 }
 
+// A generation that is not newer does not make a worker with a broken ring wait for
+// ever.
+func TestStaleGenerationAfterABrokenRing(t *testing.T) {
+	c := newCluster(t, 2)
+	c.steps, c.patience = 1_000_000, 100*time.Millisecond
+	c.onMessage = func(f *fake, p *peer, m *ddpmv1.WorkerMessage) bool {
+		if m.GetProgress().GetStep() == 3 {
+			f.peers[1].dismiss(false, "a test")
+		}
+		if m.GetFailure() == nil {
+			return false
+		}
+		stale := f.assignment(p)
+		stale.Generation.Number = fakeGeneration - 1
+		p.assign(stale)
+		return true
+	}
+	_, errs := c.run(t.Context(), t)
+	for _, err := range errs { // in no order
+		if err != nil && strings.Contains(err.Error(), "all-reduce") && strings.Contains(err.Error(), "newest checkpoint") {
+			return
+		}
+	}
+	t.Errorf("nobody ends by the ring: %v", errs)
+}
+
 func TestShardsThatAreNotDealtOut(t *testing.T) {
 	c := newCluster(t, 2)
 	c.onAssign = func(a *ddpmv1.Assignment) { a.Generation.Members[1].Shards-- }

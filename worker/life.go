@@ -146,10 +146,11 @@ func (l *life) serve(ctx context.Context, failed <-chan error) error {
 			if !ok {
 				return l.lost()
 			}
+			before := l.generation
 			if end, err := l.obey(ctx, m); end {
 				return err
 			}
-			if m.GetAssignment() != nil {
+			if l.generation != before {
 				unanswered = nil
 			}
 		case err := <-failed:

@@ -42,7 +42,7 @@ func checkDigest(ctx context.Context, f found) error {
 		return err
 	}
 	if digest := s.Digest(); digest != m.Digest {
-		return fmt.Errorf("%w: the state has digest %s, but its manifest says %s", checkpoint.ErrCorrupt, digest, m.Digest)
+		return fmt.Errorf("%sstate: %w: it has digest %s, but the manifest says %s", checkpoint.StepPrefix(m.Run, m.Step), checkpoint.ErrCorrupt, digest, m.Digest)
 	}
 	return nil
 }

@@ -48,7 +48,7 @@ func sampleCommand(stdout, stderr io.Writer) *cobra.Command {
 	c.Flags().Uint64Var(&f.config.Seed, "seed", 0, "seed of the images")
 	c.Flags().StringVar(&f.out, "out", "", "the PNG to write (needed)")
 	c.Flags().StringVar(&f.config.Method, "sampler", sampler.Ancestral, "ancestral (the paper's) or ddim")
-	c.Flags().IntVar(&f.config.Steps, "steps", 0, "network evaluations an image (default: all timesteps for ancestral, 50 for ddim)")
+	c.Flags().IntVar(&f.config.Steps, "steps", 0, "network evaluations an image, best a divisor of the timesteps (default: all of them for ancestral, 50 for ddim)")
 	c.Flags().Float64Var(&f.config.Eta, "eta", 0, "noise that ddim adds, 0 to 1")
 	c.Flags().IntVar(&f.threads, "threads", runtime.NumCPU(), "threads")
 	return c
@@ -128,8 +128,8 @@ func loadWeights(ctx context.Context, at found) ([]float32, error) {
 	for _, p := range at.spec.Model.Params() {
 		t, ok := tensors[p.Name]
 		if !ok || len(t.Data) != p.Len() {
-			return nil, fmt.Errorf("%w: the checkpoint's model has %d elements of %s, the run's config wants %d",
-				checkpoint.ErrCorrupt, len(t.Data), p.Name, p.Len())
+			return nil, fmt.Errorf("%s%s: %w: it has %d elements of %s, the run's config wants %d",
+				checkpoint.StepPrefix(at.manifest.Run, at.manifest.Step), checkpoint.UNetWeightsKey, checkpoint.ErrCorrupt, len(t.Data), p.Name, p.Len())
 		}
 		copy(weights[p.Offset:], t.Data)
 	}

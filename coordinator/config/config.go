@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm"
+	"github.com/ddpm-cluster/ddpm-cluster/storage"
 	"github.com/ddpm-cluster/ddpm-cluster/storage/checkpoint"
 )
 
@@ -115,6 +116,9 @@ func (c *Config) Validate() error {
 	check(c.HTTP == "" || address(c.HTTP), "--http %s: must be HOST:PORT, with port 0 for any free one", c.HTTP)
 	if c.Storage == "" {
 		c.Storage = c.DataDir
+	}
+	if _, err := storage.Canonical(c.Storage); err != nil {
+		errs = append(errs, fmt.Errorf("--storage: %w", err))
 	}
 	if c.Local && c.Threads == 0 && c.Workers > 0 {
 		c.Threads = max(1, runtime.NumCPU()/c.Workers)
