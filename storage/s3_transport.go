@@ -2,8 +2,12 @@ package storage
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"net"
 	"net/http"
+	"os"
+	"sync/atomic"
 	"time"
 
 	"github.com/minio/minio-go/v7"
@@ -31,24 +35,42 @@ func newTransport(secure bool, stall time.Duration) (*http.Transport, error) {
 }
 
 // movingConn is a connection whose deadlines move on with every byte either way: a
-// request's answer is awaited while the request is still being sent.
+// request's answer is awaited while the request is still being sent. Once it has
+// stalled, all its errors say so: the transport closes it when the first of its two
+// directions fails, and the other would only report a closed connection.
 type movingConn struct {
 	net.Conn
-	stall time.Duration
+	stall   time.Duration
+	stalled atomic.Bool
 }
 
 func (c *movingConn) Read(p []byte) (int, error) {
 	if err := c.move(); err != nil {
-		return 0, err
+		return 0, c.explain(err)
 	}
-	return c.Conn.Read(p)
+	n, err := c.Conn.Read(p)
+	return n, c.explain(err)
 }
 
 func (c *movingConn) Write(p []byte) (int, error) {
 	if err := c.move(); err != nil {
-		return 0, err
+		return 0, c.explain(err)
 	}
-	return c.Conn.Write(p)
+	n, err := c.Conn.Write(p)
+	return n, c.explain(err)
 }
 
 func (c *movingConn) move() error { return c.SetDeadline(time.Now().Add(c.stall)) }
+
+func (c *movingConn) explain(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		c.stalled.Store(true)
+		return err
+	case c.stalled.Load():
+		return fmt.Errorf("%s took and gave nothing for %v: %w", c.RemoteAddr(), c.stall, os.ErrDeadlineExceeded)
+	}
+	return err
+}
