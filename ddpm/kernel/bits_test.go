@@ -165,8 +165,8 @@ func rowCases(rows, cols int) []kernelCase {
 	}
 	return []kernelCase{
 		named("AddRow", []int{n, cols}, func(_ *Pool, s [][]float32) { AddRow(s[0], s[1], rows, cols) }),
-		named("ColSum", []int{cols, n}, func(_ *Pool, s [][]float32) { ColSum(s[0], s[1], rows, cols, false) }),
-		named("ColSumAccumulate", []int{cols, n}, func(_ *Pool, s [][]float32) { ColSum(s[0], s[1], rows, cols, true) }),
+		named("ColSum", []int{cols, n}, func(p *Pool, s [][]float32) { ColSum(p, s[0], s[1], 1, rows, cols, false) }),
+		named("ColSumAccumulate", []int{cols, n}, func(p *Pool, s [][]float32) { ColSum(p, s[0], s[1], 1, rows, cols, true) }),
 		named("SoftmaxRows", []int{n}, func(p *Pool, s [][]float32) { SoftmaxRows(p, s[0], rows, cols, 0.3) }),
 		named("SoftmaxRowsGrad", []int{n, n, n}, func(p *Pool, s [][]float32) {
 			SoftmaxRowsGrad(p, s[0], s[1], s[2], rows, cols, 0.3)
@@ -180,6 +180,8 @@ var normCases = []GroupNorm{
 	{N: 2, HW: 16, C: 32, Groups: 8, Eps: 1e-6},
 	{N: 3, HW: 65, C: 12, Groups: 3, Eps: 1e-5},
 	{N: 2, HW: 130, C: 20, Groups: 4, Eps: 1e-6},
+	{N: 1, HW: 70, C: 64, Groups: 16, Eps: 1e-6}, // threads share the channels
+	{N: 2, HW: 65, C: 60, Groups: 15, Eps: 1e-6}, // and the last has no whole vector
 	{N: 1, HW: 64, C: 7, Groups: 7, Eps: 1e-6},
 	{N: 4, HW: 49, C: 45, Groups: 5, Eps: 1e-6},
 	{N: 0, HW: 4, C: 8, Groups: 2, Eps: 1e-6},
@@ -193,6 +195,12 @@ func groupNormCases(g GroupNorm) []kernelCase {
 		}},
 		{fmt.Sprintf("GroupNormSiLU/%+v", g), []int{n, c, c, n, m, m}, func(p *Pool, s [][]float32) {
 			g.ForwardSiLU(p, s[0], s[1], s[2], s[3], s[4], s[5])
+		}},
+		{fmt.Sprintf("GroupNormRepeat/%+v", g), []int{n, c, c, m, m, n}, func(p *Pool, s [][]float32) {
+			g.Repeat(p, s[0], s[1], s[2], s[3], s[4], s[5])
+		}},
+		{fmt.Sprintf("GroupNormRepeatSiLU/%+v", g), []int{n, c, c, m, m, n}, func(p *Pool, s [][]float32) {
+			g.RepeatSiLU(p, s[0], s[1], s[2], s[3], s[4], s[5])
 		}},
 		{fmt.Sprintf("GroupNormBackward/%+v", g), []int{n, n, c, m, m, n, c, c}, func(p *Pool, s [][]float32) {
 			g.Backward(p, s[0], s[1], s[2], s[3], s[4], s[5], s[6], s[7])

@@ -115,12 +115,12 @@ func addRow(x, row []float32, rows, cols int) {
 	addRowPortable(x, row, rows, cols, n)
 }
 
-func colSumTo(dst, x []float32, rows, cols int) {
-	n := whole(cols)
+func colSumTo(dst, x []float32, rows, stride int) {
+	n := whole(len(dst))
 	if n > 0 {
-		colSumToAVX2(&dst[0], &x[0], rows, n, cols)
+		colSumToAVX2(&dst[0], &x[0], rows, n, stride)
 	}
-	colSumToPortable(dst, x, rows, cols, n)
+	colSumToPortable(dst, x, rows, stride, n)
 }
 
 func rowMax(x []float32) float32 {
@@ -158,12 +158,12 @@ func softmaxGradApply(dx, dy, y []float32, sum, s float32) {
 	softmaxGradApplyPortable(dx[n:], dy[n:], y[n:], sum, s)
 }
 
-func squareSums(dst, x, mean []float32, rows, cols int) {
-	n := whole(cols)
+func squareSums(dst, x, mean []float32, rows, stride int) {
+	n := whole(len(dst))
 	if n > 0 {
-		squareSumsAVX2(&dst[0], &x[0], &mean[0], rows, n, cols)
+		squareSumsAVX2(&dst[0], &x[0], &mean[0], rows, n, stride)
 	}
-	squareSumsPortable(dst, x, mean, rows, cols, n)
+	squareSumsPortable(dst, x, mean, rows, stride, n)
 }
 
 func widenAdd(dst []float64, src []float32) {
@@ -175,41 +175,41 @@ func widenAdd(dst []float64, src []float32) {
 }
 
 func normalize(y, x []float32, r normRows) {
-	n := whole(r.cols)
+	n := whole(len(r.mean))
 	if n > 0 {
-		normalizeAVX2(&y[0], &x[0], &r.mean[0], &r.factor[0], &r.beta[0], r.rows, n, r.cols)
+		normalizeAVX2(&y[0], &x[0], &r.mean[0], &r.factor[0], &r.beta[0], r.rows, n, r.stride)
 	}
 	normalizePortable(y, x, r, n)
 }
 
 func normalizeSiLU(y, x []float32, r normRows) {
-	n := whole(r.cols)
+	n := whole(len(r.mean))
 	if n > 0 {
-		normalizeSiLUAVX2(&y[0], &x[0], &r.mean[0], &r.factor[0], &r.beta[0], r.rows, n, r.cols)
+		normalizeSiLUAVX2(&y[0], &x[0], &r.mean[0], &r.factor[0], &r.beta[0], r.rows, n, r.stride)
 	}
 	normalizeSiLUPortable(y, x, r, n)
 }
 
 func gradSiLU(dz, dy, x []float32, r normRows) {
-	n := whole(r.cols)
+	n := whole(len(r.mean))
 	if n > 0 {
-		gradSiLUAVX2(&dz[0], &dy[0], &x[0], &r.mean[0], &r.factor[0], &r.beta[0], r.rows, n, r.cols)
+		gradSiLUAVX2(&dz[0], &dy[0], &x[0], &r.mean[0], &r.factor[0], &r.beta[0], r.rows, n, r.stride)
 	}
 	gradSiLUPortable(dz, dy, x, r, n)
 }
 
 func gradSums(s1, s2, dz, x []float32, r normRows) {
-	n := whole(r.cols)
+	n := whole(len(r.mean))
 	if n > 0 {
-		gradSumsAVX2(&s1[0], &s2[0], &dz[0], &x[0], &r.mean[0], r.rows, n, r.cols)
+		gradSumsAVX2(&s1[0], &s2[0], &dz[0], &x[0], &r.mean[0], r.rows, n, r.stride)
 	}
 	gradSumsPortable(s1, s2, dz, x, r, n)
 }
 
 func gradApply(dx, dz, x []float32, r normRows, q, add []float32) {
-	n := whole(r.cols)
+	n := whole(len(r.mean))
 	if n > 0 {
-		gradApplyAVX2(&dx[0], &dz[0], &x[0], &r.mean[0], &r.factor[0], &q[0], &add[0], r.rows, n, r.cols)
+		gradApplyAVX2(&dx[0], &dz[0], &x[0], &r.mean[0], &r.factor[0], &q[0], &add[0], r.rows, n, r.stride)
 	}
 	gradApplyPortable(dx, dz, x, r, q, add, n)
 }

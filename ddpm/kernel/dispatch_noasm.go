@@ -19,8 +19,8 @@ func scale(dst []float32, s float32) { scalePortable(dst, s) }
 
 func axpy(dst []float32, s float32, x []float32) { axpyPortable(dst, s, x) }
 
-func addRow(x, row []float32, rows, cols int)   { addRowPortable(x, row, rows, cols, 0) }
-func colSumTo(dst, x []float32, rows, cols int) { colSumToPortable(dst, x, rows, cols, 0) }
+func addRow(x, row []float32, rows, cols int)     { addRowPortable(x, row, rows, cols, 0) }
+func colSumTo(dst, x []float32, rows, stride int) { colSumToPortable(dst, x, rows, stride, 0) }
 
 func rowMax(x []float32) float32 { return rowMaxPortable(x, float32(math.Inf(-1))) }
 
@@ -31,8 +31,8 @@ func softmaxGradApply(dx, dy, y []float32, sum, s float32) {
 	softmaxGradApplyPortable(dx, dy, y, sum, s)
 }
 
-func squareSums(dst, x, mean []float32, rows, cols int) {
-	squareSumsPortable(dst, x, mean, rows, cols, 0)
+func squareSums(dst, x, mean []float32, rows, stride int) {
+	squareSumsPortable(dst, x, mean, rows, stride, 0)
 }
 
 func widenAdd(dst []float64, src []float32)        { widenAddPortable(dst, src) }

@@ -30,6 +30,8 @@ var goldens = map[string]string{
 	"SoftmaxRowsGrad/70x45":  "fe074cf96506864e",
 	"GroupNorm/{N:2 HW:130 C:20 Groups:4 Eps:1e-06}":                "8ee90f26152806ed",
 	"GroupNormSiLU/{N:2 HW:130 C:20 Groups:4 Eps:1e-06}":            "48a0a80694f23d12",
+	"GroupNormRepeat/{N:2 HW:130 C:20 Groups:4 Eps:1e-06}":          "f704f9fb8a6d92f2",
+	"GroupNormRepeatSiLU/{N:2 HW:130 C:20 Groups:4 Eps:1e-06}":      "9adc480ae5a06d83",
 	"GroupNormBackward/{N:2 HW:130 C:20 Groups:4 Eps:1e-06}":        "50dd6486d5ae9b28",
 	"GroupNormBackwardSiLU/{N:2 HW:130 C:20 Groups:4 Eps:1e-06}":    "712c5288934d7d0d",
 	"GroupNormBackwardInPlace/{N:2 HW:130 C:20 Groups:4 Eps:1e-06}": "5189408c387ccdc0",

@@ -19,22 +19,32 @@ type GroupNorm struct {
 }
 
 // Forward computes y = (x-mean)·rstd·gamma + beta. x and y are [N,HW,C], gamma and
-// beta [C]; mean and rstd [N,Groups] are kept for Backward.
+// beta [C]; mean and rstd [N,Groups] are kept for Repeat and Backward. y may be x.
 //
 // Meaning: mean is the group's sum of x (chain p = p + x) divided by M in float64,
 // rounded to float32. v is the group's sum of squares (d = x-mean, chain
 // p = FMA(d, d, p)) divided by M in float64; rstd = 1/sqrt(v + Eps) in float64,
 // rounded to float32. y = FMA(x-mean, rstd·gamma, beta).
 func (g GroupNorm) Forward(p *Pool, x, gamma, beta, y, mean, rstd []float32) {
-	g.forward(p, x, gamma, beta, y, mean, rstd, normalize)
+	g.forward(p, x, gamma, beta, y, mean, rstd, normalize, true)
 }
 
 // ForwardSiLU computes y = SiLU(z), with z as Forward's y.
 func (g GroupNorm) ForwardSiLU(p *Pool, x, gamma, beta, y, mean, rstd []float32) {
-	g.forward(p, x, gamma, beta, y, mean, rstd, normalizeSiLU)
+	g.forward(p, x, gamma, beta, y, mean, rstd, normalizeSiLU, true)
 }
 
-func (g GroupNorm) forward(p *Pool, x, gamma, beta, y, mean, rstd []float32, apply func(y, x []float32, n normRows)) {
+// Repeat computes Forward's y again from the mean and rstd that it kept.
+func (g GroupNorm) Repeat(p *Pool, x, gamma, beta, mean, rstd, y []float32) {
+	g.forward(p, x, gamma, beta, y, mean, rstd, normalize, false)
+}
+
+// RepeatSiLU computes ForwardSiLU's y again from the mean and rstd that it kept.
+func (g GroupNorm) RepeatSiLU(p *Pool, x, gamma, beta, mean, rstd, y []float32) {
+	g.forward(p, x, gamma, beta, y, mean, rstd, normalizeSiLU, false)
+}
+
+func (g GroupNorm) forward(p *Pool, x, gamma, beta, y, mean, rstd []float32, apply func(y, x []float32, n normRows), measure bool) {
 	g.check()
 	need("x", x, g.N*g.HW*g.C)
 	need("y", y, g.N*g.HW*g.C)
@@ -42,25 +52,47 @@ func (g GroupNorm) forward(p *Pool, x, gamma, beta, y, mean, rstd []float32, app
 	need("beta", beta, g.C)
 	need("mean", mean, g.N*g.Groups)
 	need("rstd", rstd, g.N*g.Groups)
-	size := g.HW * g.C
-	p.run(g.N, 1, func(ws *workspace, lo, hi int) {
-		n := normRows{rows: g.HW, cols: g.C, beta: beta}
-		n.mean, n.factor = grow(&ws.floats[0], g.C), grow(&ws.floats[1], g.C)
-		for i := lo; i < hi; i++ {
-			img, m, r := x[i*size:(i+1)*size], mean[i*g.Groups:(i+1)*g.Groups], rstd[i*g.Groups:(i+1)*g.Groups]
-			g.moments(ws, img, m, r, n.mean)
-			g.spread(n.factor, r)
-			for c, v := range gamma[:g.C] {
-				n.factor[c] *= v
-			}
-			apply(y[i*size:(i+1)*size], img, n)
+	p.columns(g.N, g.C, g.grain(), func(ws *workspace, i, from, to int) {
+		at, end := i*g.HW*g.C+from, (i+1)*g.HW*g.C
+		m, r := g.ofImage(mean, i, from, to), g.ofImage(rstd, i, from, to)
+		n := normRows{rows: g.HW, stride: g.C, beta: beta[from:to]}
+		n.mean, n.factor = grow(&ws.floats[0], to-from), grow(&ws.floats[1], to-from)
+		if measure {
+			g.moments(ws, x[at:end], m, r, n.mean)
 		}
+		g.spread(n.mean, m)
+		g.spread(n.factor, r)
+		for c, v := range gamma[from:to] {
+			n.factor[c] *= v
+		}
+		apply(y[at:end], x[at:end], n)
 	})
 }
 
-// moments computes mean and rstd [Groups] of one image, and each channel's mean.
+// grain returns the fewest channels that an image may be cut into: whole groups,
+// and whole cache lines if that leaves anything to cut.
+func (g GroupNorm) grain() int {
+	width := g.C / g.Groups
+	for n := width; n < g.C; n += width {
+		if n%lineFloats == 0 {
+			return n
+		}
+	}
+	return g.C
+}
+
+// ofImage returns the part of [N,Groups] that belongs to channels [from, to) of
+// image i.
+func (g GroupNorm) ofImage(groups []float32, i, from, to int) []float32 {
+	width := g.C / g.Groups
+	return groups[i*g.Groups+from/width : i*g.Groups+to/width]
+}
+
+// moments computes mean and rstd of the groups of some channels of an image. x
+// begins at the first channel; each channel's mean is left in channelMean.
 func (g GroupNorm) moments(ws *workspace, x, mean, rstd, channelMean []float32) {
-	part, sums := grow(&ws.floats[2], g.C), grow(&ws.doubles, g.C)
+	cols := len(channelMean)
+	part, sums := grow(&ws.floats[2], cols), grow(&ws.doubles, cols)
 	clear(sums)
 	g.blocks(func(at, rows int) {
 		clear(part)
@@ -115,9 +147,10 @@ func (g GroupNorm) check() {
 	}
 }
 
-// normRows are the values that a channel of one image is normalised with:
-// z = FMA(x-mean, factor, beta) for rows pixels of cols channels.
+// normRows are the values that some channels of an image are normalised with:
+// z = FMA(x-mean, factor, beta) for rows pixels, which lie stride elements apart.
+// mean, factor and beta have one value for each of the channels.
 type normRows struct {
-	rows, cols         int
+	rows, stride       int
 	mean, factor, beta []float32
 }

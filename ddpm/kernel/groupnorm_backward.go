@@ -35,24 +35,24 @@ func (g GroupNorm) backward(p *Pool, dy, x, gamma, beta, mean, rstd, dx, dgamma,
 	need("rstd", rstd, g.N*g.Groups)
 	need("dgamma", dgamma, g.C)
 	need("dbeta", dbeta, g.C)
-	size := g.HW * g.C
 	// Per image S1 [C], then S2·rstd [C].
 	sums := grow(&p.shared().doubles, 2*g.N*g.C)
-	p.run(g.N, 1, func(ws *workspace, lo, hi int) {
-		for i := lo; i < hi; i++ {
-			at, end := i*size, (i+1)*size
-			r := rstd[i*g.Groups : (i+1)*g.Groups]
-			n := normRows{rows: g.HW, cols: g.C, beta: beta}
-			n.mean, n.factor = grow(&ws.floats[0], g.C), grow(&ws.floats[1], g.C)
-			g.spread(n.mean, mean[i*g.Groups:(i+1)*g.Groups])
-			g.spread(n.factor, r)
-			for c, v := range gamma[:g.C] {
-				n.factor[c] *= v
-			}
-			s1, s2 := sums[2*i*g.C:(2*i+1)*g.C], sums[(2*i+1)*g.C:(2*i+2)*g.C]
-			dz := g.backwardSums(ws, n, s1, s2, dy[at:end], x[at:end], dx[at:end])
-			g.backwardApply(ws, n, s1, s2, gamma, r, dx[at:end], dz, x[at:end])
+	p.columns(g.N, g.C, g.grain(), func(ws *workspace, i, from, to int) {
+		at, end := i*g.HW*g.C+from, (i+1)*g.HW*g.C
+		r := g.ofImage(rstd, i, from, to)
+		n := normRows{rows: g.HW, stride: g.C}
+		if beta != nil {
+			n.beta = beta[from:to]
 		}
+		n.mean, n.factor = grow(&ws.floats[0], to-from), grow(&ws.floats[1], to-from)
+		g.spread(n.mean, g.ofImage(mean, i, from, to))
+		g.spread(n.factor, r)
+		for c, v := range gamma[from:to] {
+			n.factor[c] *= v
+		}
+		s1, s2 := sums[2*i*g.C+from:2*i*g.C+to], sums[(2*i+1)*g.C+from:(2*i+1)*g.C+to]
+		dz := g.backwardSums(ws, n, s1, s2, dy[at:end], x[at:end], dx[at:end])
+		g.backwardApply(ws, n, s1, s2, gamma[from:to], r, dx[at:end], dz, x[at:end])
 	})
 	for c := range g.C {
 		var s1, s2 float64
@@ -65,10 +65,10 @@ func (g GroupNorm) backward(p *Pool, dy, x, gamma, beta, mean, rstd, dx, dgamma,
 	}
 }
 
-// backwardSums computes S1 and S2 of one image and returns its dz: dy itself, or
-// with SiLU what it has written to dx.
+// backwardSums computes S1 and S2 of some channels of an image and returns their
+// dz: dy itself, or with SiLU what it has written to dx.
 func (g GroupNorm) backwardSums(ws *workspace, n normRows, s1, s2 []float64, dy, x, dx []float32) []float32 {
-	p1, p2 := grow(&ws.floats[2], g.C), grow(&ws.floats[3], g.C)
+	p1, p2 := grow(&ws.floats[2], len(s1)), grow(&ws.floats[3], len(s1))
 	clear(s1)
 	clear(s2)
 	dz := dy
@@ -88,9 +88,9 @@ func (g GroupNorm) backwardSums(ws *workspace, n normRows, s1, s2 []float64, dy,
 	return dz
 }
 
-// backwardApply writes dx of one image and turns S2 into S2·rstd.
+// backwardApply writes dx of some channels of an image and turns S2 into S2·rstd.
 func (g GroupNorm) backwardApply(ws *workspace, n normRows, s1, s2 []float64, gamma, rstd, dx, dz, x []float32) {
-	q, r := grow(&ws.floats[2], g.C), grow(&ws.floats[3], g.C)
+	q, r := grow(&ws.floats[2], len(s1)), grow(&ws.floats[3], len(s1))
 	width := g.C / g.Groups
 	m := float64(g.HW * width)
 	for i, s := range rstd {

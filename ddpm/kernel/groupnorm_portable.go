@@ -1,14 +1,14 @@
 package kernel
 
-// The functions below work on columns [from, cols): the vector code leaves them
-// the columns that fill no vector.
+// The functions below work on columns from on: the vector code leaves them the
+// columns that fill no vector. Rows lie stride elements apart.
 
 // squareSumsPortable sets dst to the columns' sums of squares of x-mean.
-func squareSumsPortable(dst, x, mean []float32, rows, cols, from int) {
-	for j := from; j < cols; j++ {
+func squareSumsPortable(dst, x, mean []float32, rows, stride, from int) {
+	for j := from; j < len(dst); j++ {
 		var p float32
 		for r := range rows {
-			d := x[r*cols+j] - mean[j]
+			d := x[r*stride+j] - mean[j]
 			p = FMA(d, d, p)
 		}
 		dst[j] = p
@@ -24,8 +24,8 @@ func widenAddPortable(dst []float64, src []float32) {
 
 func normalizePortable(y, x []float32, n normRows, from int) {
 	for r := range n.rows {
-		for j := from; j < n.cols; j++ {
-			i := r*n.cols + j
+		for j := from; j < len(n.mean); j++ {
+			i := r*n.stride + j
 			y[i] = FMA(x[i]-n.mean[j], n.factor[j], n.beta[j])
 		}
 	}
@@ -33,8 +33,8 @@ func normalizePortable(y, x []float32, n normRows, from int) {
 
 func normalizeSiLUPortable(y, x []float32, n normRows, from int) {
 	for r := range n.rows {
-		for j := from; j < n.cols; j++ {
-			i := r*n.cols + j
+		for j := from; j < len(n.mean); j++ {
+			i := r*n.stride + j
 			y[i] = siluScalar(FMA(x[i]-n.mean[j], n.factor[j], n.beta[j]))
 		}
 	}
@@ -43,8 +43,8 @@ func normalizeSiLUPortable(y, x []float32, n normRows, from int) {
 // gradSiLUPortable sets dz to the gradient of SiLU's input z.
 func gradSiLUPortable(dz, dy, x []float32, n normRows, from int) {
 	for r := range n.rows {
-		for j := from; j < n.cols; j++ {
-			i := r*n.cols + j
+		for j := from; j < len(n.mean); j++ {
+			i := r*n.stride + j
 			dz[i] = dy[i] * siluGradScalar(FMA(x[i]-n.mean[j], n.factor[j], n.beta[j]))
 		}
 	}
@@ -52,10 +52,10 @@ func gradSiLUPortable(dz, dy, x []float32, n normRows, from int) {
 
 // gradSumsPortable sets s1 and s2 to the columns' sums of dz and of dz·(x-mean).
 func gradSumsPortable(s1, s2, dz, x []float32, n normRows, from int) {
-	for j := from; j < n.cols; j++ {
+	for j := from; j < len(n.mean); j++ {
 		var p1, p2 float32
 		for r := range n.rows {
-			i := r*n.cols + j
+			i := r*n.stride + j
 			p1 += dz[i]
 			p2 = FMA(dz[i], x[i]-n.mean[j], p2)
 		}
@@ -66,8 +66,8 @@ func gradSumsPortable(s1, s2, dz, x []float32, n normRows, from int) {
 // gradApplyPortable sets dx = FMA(dz, factor, FMA(x-mean, q, r)).
 func gradApplyPortable(dx, dz, x []float32, n normRows, q, r []float32, from int) {
 	for row := range n.rows {
-		for j := from; j < n.cols; j++ {
-			i := row*n.cols + j
+		for j := from; j < len(n.mean); j++ {
+			i := row*n.stride + j
 			dx[i] = FMA(dz[i], n.factor[j], FMA(x[i]-n.mean[j], q[j], r[j]))
 		}
 	}

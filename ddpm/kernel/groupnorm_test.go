@@ -64,6 +64,20 @@ func testGroupNorm(t *testing.T, g GroupNorm, act bool) {
 		g.Forward(nil, x, gamma, beta, y, mean, rstd)
 		g.Backward(nil, dy, x, gamma, mean, rstd, dx, dgamma, dbeta)
 	}
+	again := garbage(n)
+	if act {
+		g.RepeatSiLU(nil, x, gamma, beta, mean, rstd, again)
+	} else {
+		g.Repeat(nil, x, gamma, beta, mean, rstd, again)
+	}
+	compareBits(t, "y again", again, y)
+	inPlace := clone(x)
+	if act {
+		g.ForwardSiLU(nil, inPlace, gamma, beta, inPlace, mean, rstd)
+	} else {
+		g.Forward(nil, inPlace, gamma, beta, inPlace, mean, rstd)
+	}
+	compareBits(t, "y in place", inPlace, y)
 	x64, gamma64, beta64 := widened(x), widened(gamma), widened(beta)
 	compareClose(t, "y", y, g.reference(x64, gamma64, beta64, act))
 

@@ -113,6 +113,29 @@ func (p *Pool) run(n, grain int, body func(ws *workspace, lo, hi int)) {
 	p.body = nil
 }
 
+// lineFloats is a cache line: two threads should not write to the same one.
+const lineFloats = 16
+
+// columns cuts n images and, when those are too few for the threads, the cols
+// columns of each, and runs body on columns [from, to) of image i. The columns are
+// cut between multiples of grain.
+func (p *Pool) columns(n, cols, grain int, body func(ws *workspace, i, from, to int)) {
+	if n == 0 {
+		return
+	}
+	grains := (cols + grain - 1) / grain
+	bands := 1
+	if p.Threads() > 1 {
+		bands = min((chunksPerThread*p.Threads()+n-1)/n, grains)
+	}
+	p.run(n*bands, 1, func(ws *workspace, lo, hi int) {
+		for u := lo; u < hi; u++ {
+			b := u % bands
+			body(ws, u/bands, b*grains/bands*grain, min((b+1)*grains/bands*grain, cols))
+		}
+	})
+}
+
 // serve is one goroutine of the pool: it helps with every loop it is posted.
 func (p *Pool) serve(h *helper, ws *workspace) {
 	defer p.running.Done()

@@ -34,19 +34,22 @@ func AddRow(x, row []float32, rows, cols int) {
 	addRow(x, row, rows, cols)
 }
 
-// ColSum sums the columns of x [rows,cols] into dst [cols], or adds the sums to
-// dst when accumulate is set.
+// ColSum sums the columns of n matrices x [n,rows,cols] into dst [n,cols], or adds
+// the sums to dst when accumulate is set.
 //
 // Meaning, for every column: t = +0, or dst when accumulating. For blocks of
 // SumBlock rows, ascending, p = +0, then p = p + x for the rows ascending; then
 // t = t + p. dst = t.
-func ColSum(dst, x []float32, rows, cols int, accumulate bool) {
-	need("dst", dst, cols)
-	need("x", x, rows*cols)
-	if !accumulate {
-		clear(dst[:cols])
-	}
-	for r := 0; r < rows; r += SumBlock {
-		colSumTo(dst, x[r*cols:], min(SumBlock, rows-r), cols)
-	}
+func ColSum(p *Pool, dst, x []float32, n, rows, cols int, accumulate bool) {
+	need("dst", dst, n*cols)
+	need("x", x, n*rows*cols)
+	p.columns(n, cols, lineFloats, func(_ *workspace, i, from, to int) {
+		sums, m := dst[i*cols+from:i*cols+to], x[i*rows*cols:(i+1)*rows*cols]
+		if !accumulate {
+			clear(sums)
+		}
+		for r := 0; r < rows; r += SumBlock {
+			colSumTo(sums, m[r*cols+from:], min(SumBlock, rows-r), cols)
+		}
+	})
 }

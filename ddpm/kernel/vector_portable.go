@@ -27,12 +27,13 @@ func addRowPortable(x, row []float32, rows, cols, from int) {
 	}
 }
 
-// colSumToPortable adds one block's partial sums to dst, for columns [from, cols).
-func colSumToPortable(dst, x []float32, rows, cols, from int) {
-	for j := from; j < cols; j++ {
+// colSumToPortable adds one block's partial sums to dst, for columns from on. The
+// rows of x lie stride elements apart.
+func colSumToPortable(dst, x []float32, rows, stride, from int) {
+	for j := from; j < len(dst); j++ {
 		var p float32
 		for r := range rows {
-			p += x[r*cols+j]
+			p += x[r*stride+j]
 		}
 		dst[j] += p
 	}

@@ -23,7 +23,7 @@ func TestColSumMeaning(t *testing.T) {
 				}
 			}
 			got := append([]float32(nil), dst...)
-			ColSum(got, x, rows, cols, accumulate)
+			ColSum(nil, got, x, 1, rows, cols, accumulate)
 			compareBits(t, "dst", got, want)
 		}
 	}

@@ -64,5 +64,5 @@ func (c *Conv) BackwardParams(dy Tensor) { c.backwardParams(dy) }
 func (c *Conv) backwardParams(dy Tensor) {
 	g := c.geometry
 	g.GradWeight(c.e.pool, c.x.Float32s(), dy.Float32s(), c.w.G)
-	kernel.ColSum(c.b.G, dy.Float32s(), g.N*g.OutH()*g.OutW(), g.Cout, true)
+	kernel.ColSum(c.e.pool, c.b.G, dy.Float32s(), 1, g.N*g.OutH()*g.OutW(), g.Cout, true)
 }

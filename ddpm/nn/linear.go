@@ -45,7 +45,7 @@ func (l *Linear) Backward(dy Tensor) Tensor {
 	kernel.GemmPacked(l.e.pool, rowMajor(d, rows, l.out), &l.backward, dx.Float32s(), l.in, false)
 	dyT := kernel.Mat{Data: d, Rows: l.out, Cols: rows, RowStride: 1, ColStride: l.out}
 	kernel.Gemm(l.e.pool, dyT, rowMajor(l.x.Float32s(), rows, l.in), l.w.G, l.in, true)
-	kernel.ColSum(l.b.G, d, rows, l.out, true)
+	kernel.ColSum(l.e.pool, l.b.G, d, 1, rows, l.out, true)
 	return dx
 }
 

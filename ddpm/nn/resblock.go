@@ -92,11 +92,6 @@ func (b *ResBlock) addTime(h, t Tensor) {
 func (b *ResBlock) timeGrad(dh Tensor) Tensor {
 	n, height, w, c := dims(dh)
 	dt := b.e.New(n, c)
-	hs, ts, pixels := dh.Float32s(), dt.Float32s(), height*w
-	b.e.pool.For(n, 1, func(lo, hi int) {
-		for i := lo; i < hi; i++ {
-			kernel.ColSum(ts[i*c:(i+1)*c], hs[i*pixels*c:(i+1)*pixels*c], pixels, c, false)
-		}
-	})
+	kernel.ColSum(b.e.pool, dt.Float32s(), dh.Float32s(), n, height*w, c, false)
 	return dt
 }
