@@ -29,6 +29,7 @@ type CPU struct {
 	tables *diffusion.Tables
 	net    *unet.Net
 	batch  Batch
+	keys   []unet.Key
 	xt, d  []float32
 }
 
@@ -51,11 +52,11 @@ func (c *CPU) Gradient(shard []Example, grad []float32) (float64, error) {
 		return 0, fmt.Errorf("shard of step %d: %w", shard[0].Step, err)
 	}
 	c.qSample()
-	keys := make([]unet.Key, len(shard))
-	for i, ex := range shard {
-		keys[i] = unet.Key{Step: ex.Step, Slot: ex.Slot}
+	c.keys = c.keys[:0]
+	for _, ex := range shard {
+		c.keys = append(c.keys, unet.Key{Step: ex.Step, Slot: ex.Slot})
 	}
-	eps := c.net.Forward(c.xt, c.batch.T, unet.Training(c.spec.Seed, keys))
+	eps := c.net.Forward(c.xt, c.batch.T, unet.Training(c.spec.Seed, c.keys))
 	loss := lSimple(c.d, eps, c.batch.Eps)
 	clear(grad)
 	c.net.Backward(c.d, grad)

@@ -1,10 +1,7 @@
 package nn
 
 import (
-	"fmt"
 	"math"
-
-	"gorgonia.org/tensor"
 
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm/kernel"
 )
@@ -13,14 +10,17 @@ import (
 // image, with its own norm and a residual connection:
 //
 //	y = x + out(softmax(q·kᵀ/√C)·v), q, k, v = linear(norm(x))
+//
+// It keeps x alone. The weights [HW, HW] that softmax gives are of one image at a
+// time, and q, k, v and their mix are computed again: kept, they would be a
+// quarter of what the CIFAR-10 network keeps in all, and that they are computed
+// twice is a fiftieth of a step's products.
 type Attention struct {
 	e          *Engine
 	channels   int
 	norm       *GroupNorm
 	q, k, v, o *Linear
-	// Of the last Forward: the projections [N, HW, C] and the weights
-	// [N, HW, HW] that softmax gave.
-	qs, ks, vs, p Tensor
+	x          Tensor
 }
 
 // NewAttention builds the block from the parameters under name.
@@ -40,80 +40,75 @@ func (a *Attention) Pack() {
 	}
 }
 
-// Forward takes and returns [N, H, W, C].
+// Forward takes over x [N, H, W, C] and returns y of its shape.
 func (a *Attention) Forward(x Tensor) Tensor {
-	n, h, w, _ := dims(x)
-	hw := h * w
-	y := a.norm.Forward(x)
-	a.qs, a.ks, a.vs = a.q.Forward(y), a.k.Forward(y), a.v.Forward(y)
-	a.p = a.e.New(n, hw, hw)
-	mixed := a.e.New(x.Shape()...)
+	e := a.e
+	n, height, width, _ := dims(x)
+	norm := a.norm.Forward(x)
+	q, k, v := a.q.Forward(norm), a.k.Forward(norm), a.v.Forward(norm)
+	e.Release(norm)
+	mixed, weights := e.New(x.Shape()...), e.New(height*width, height*width)
 	for i := range n {
-		a.e.mul(a.pixels(a.qs, i), a.pixels(a.ks, i).transposed(), a.weights(i))
-		kernel.SoftmaxRows(a.e.pool, a.weights(i).data, hw, hw, a.scale())
-		a.e.mul(a.weights(i), a.pixels(a.vs, i), a.pixels(mixed, i))
+		a.attend(a.image(q, i), a.image(k, i), a.image(v, i), square(weights), a.image(mixed, i))
 	}
-	return a.e.Plus(x, a.o.Forward(mixed))
+	e.Release(q, k, v, weights)
+	y := a.o.Forward(mixed)
+	e.Release(mixed)
+	e.AddTo(y, x)
+	a.x = e.Keep(x)
+	return y
 }
 
-// Backward takes the gradient by y and returns that by x.
+// Backward takes over the gradient by y and returns that by x.
 func (a *Attention) Backward(dy Tensor) Tensor {
-	n, h, w, _ := dims(dy)
-	hw := h * w
-	dMixed := a.o.Backward(dy)
-	dq, dk, dv := a.e.New(dy.Shape()...), a.e.New(dy.Shape()...), a.e.New(dy.Shape()...)
-	dp := view{data: a.e.New(hw, hw).Float32s(), rows: hw, cols: hw}
+	e := a.e
+	n, height, width, _ := dims(dy)
+	norm := a.norm.Repeat(a.x)
+	q, k, v := a.q.Forward(norm), a.k.Forward(norm), a.v.Forward(norm)
+	mixed, weights := e.New(dy.Shape()...), e.New(height*width, height*width)
+	dMixed := a.o.BackwardInput(dy)
+	dq, dk, dv := e.New(dy.Shape()...), e.New(dy.Shape()...), e.New(dy.Shape()...)
+	dWeights := e.New(height*width, height*width)
 	for i := range n {
-		p := a.weights(i)
-		a.e.mul(p.transposed(), a.pixels(dMixed, i), a.pixels(dv, i))
-		a.e.mul(a.pixels(dMixed, i), a.pixels(a.vs, i).transposed(), dp)
-		kernel.SoftmaxRowsGrad(a.e.pool, dp.data, dp.data, p.data, hw, hw, a.scale())
-		a.e.mul(dp, a.pixels(a.ks, i), a.pixels(dq, i))
-		a.e.mul(dp.transposed(), a.pixels(a.qs, i), a.pixels(dk, i))
+		qi, ki, vi, dMixedI := a.image(q, i), a.image(k, i), a.image(v, i), a.image(dMixed, i)
+		w, dw := square(weights), square(dWeights)
+		a.attend(qi, ki, vi, w, a.image(mixed, i))
+		e.mul(transposed(w), dMixedI, a.image(dv, i))
+		e.mul(dMixedI, transposed(vi), dw)
+		kernel.SoftmaxRowsGrad(e.pool, dw.Data, dw.Data, w.Data, w.Rows, w.Cols, a.scale())
+		e.mul(dw, ki, a.image(dq, i))
+		e.mul(transposed(dw), qi, a.image(dk, i))
 	}
-	d := a.q.Backward(dq)
-	a.e.AddTo(d, a.k.Backward(dk))
-	a.e.AddTo(d, a.v.Backward(dv))
-	return a.e.Plus(dy, a.norm.Backward(d))
+	e.Release(q, k, v, weights, dWeights, dMixed)
+	a.o.BackwardParams(mixed, dy)
+	e.Release(mixed)
+
+	d := a.q.Backward(norm, dq)
+	e.Release(dq)
+	e.take(d, a.k.Backward(norm, dk))
+	e.Release(dk)
+	e.take(d, a.v.Backward(norm, dv))
+	e.Release(dv, norm)
+	a.norm.Backward(a.x, d)
+	e.Release(a.x)
+	e.take(d, dy)
+	return d
+}
+
+// attend computes one image's weights = softmax(q·kᵀ/√C) and mixed = weights·v.
+func (a *Attention) attend(q, k, v, weights, mixed kernel.Mat) {
+	a.e.mul(q, transposed(k), weights)
+	kernel.SoftmaxRows(a.e.pool, weights.Data, weights.Rows, weights.Cols, a.scale())
+	a.e.mul(weights, v, mixed)
 }
 
 func (a *Attention) scale() float32 { return float32(1 / math.Sqrt(float64(a.channels))) }
 
-// pixels is image i of [N, H, W, C] as the matrix [HW, C].
-func (a *Attention) pixels(t Tensor, i int) view {
-	n := t.Shape()[0]
-	length := t.Shape().TotalSize() / n
-	return view{data: t.Float32s()[i*length : (i+1)*length], rows: length / a.channels, cols: a.channels}
-}
+// square is [HW, HW] as a matrix.
+func square(t Tensor) kernel.Mat { return rowMajor(t.Float32s(), t.Shape()[0], t.Shape()[1]) }
 
-// weights is image i of the attention weights as a matrix [HW, HW].
-func (a *Attention) weights(i int) view {
-	hw := a.p.Shape()[1]
-	return view{data: a.p.Float32s()[i*hw*hw : (i+1)*hw*hw], rows: hw, cols: hw}
-}
-
-// view is a row-major matrix, or its transpose.
-type view struct {
-	data       []float32
-	rows, cols int
-	t          bool
-}
-
-func (v view) transposed() view { return view{v.data, v.rows, v.cols, !v.t} }
-
-// mul sets out = a·b.
-func (e *Engine) mul(a, b, out view) {
-	if err := e.MatMul(e.dense(a), e.dense(b), e.dense(out)); err != nil {
-		panic(fmt.Sprintf("nn: attention: %v", err)) // shapes are this file's own
-	}
-}
-
-func (e *Engine) dense(v view) tensor.Tensor {
-	t := e.Wrap(v.data, v.rows, v.cols)
-	if v.t {
-		if err := t.T(); err != nil {
-			panic(fmt.Sprintf("nn: transposing [%d, %d]: %v", v.rows, v.cols, err))
-		}
-	}
-	return t
+// image is image i of [N, H, W, C] as the matrix [HW, C].
+func (a *Attention) image(t Tensor, i int) kernel.Mat {
+	pixels := t.Shape().TotalSize() / t.Shape()[0] / a.channels
+	return rowMajor(t.Float32s()[i*pixels*a.channels:(i+1)*pixels*a.channels], pixels, a.channels)
 }

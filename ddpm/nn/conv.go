@@ -6,11 +6,10 @@ import "github.com/ddpm-cluster/ddpm-cluster/ddpm/kernel"
 // bias.
 type Conv struct {
 	e        *Engine
-	geometry kernel.Conv
+	geometry kernel.Conv // of the last Forward
 	w, b     *Param
 	forward  kernel.Packed
 	backward kernel.Packed
-	x        Tensor
 }
 
 // NewConv builds a convolution of stride 1 that keeps the size: k = 3 pads by 1,
@@ -19,10 +18,10 @@ func NewConv(e *Engine, ps *Params, name string, in, out, k int) *Conv {
 	return newConv(e, ps, name, kernel.Conv{Cin: in, Cout: out, K: k, Stride: 1, Pad: k / 2, PadEnd: k / 2})
 }
 
-// NewDownsample builds the 3x3 convolution of stride 2 that halves the size. It
+// newConvDown builds the 3x3 convolution of stride 2 that halves the size. It
 // pads the bottom and the right by one, and nothing else, as "SAME" does in the
 // paper's code on even sizes.
-func NewDownsample(e *Engine, ps *Params, name string, channels int) *Conv {
+func newConvDown(e *Engine, ps *Params, name string, channels int) *Conv {
 	return newConv(e, ps, name, kernel.Conv{Cin: channels, Cout: channels, K: 3, Stride: 2, Pad: 0, PadEnd: 1})
 }
 
@@ -42,7 +41,6 @@ func (c *Conv) Pack() {
 
 // Forward takes x [N, H, W, in] and returns [N, H/stride, W/stride, out].
 func (c *Conv) Forward(x Tensor) Tensor {
-	c.x = x
 	c.geometry.N, c.geometry.H, c.geometry.W = x.Shape()[0], x.Shape()[1], x.Shape()[2]
 	g := c.geometry
 	y := c.e.New(g.N, g.OutH(), g.OutW(), g.Cout)
@@ -50,19 +48,24 @@ func (c *Conv) Forward(x Tensor) Tensor {
 	return y
 }
 
-// Backward takes the gradient by y and returns that by x.
-func (c *Conv) Backward(dy Tensor) Tensor {
-	c.backwardParams(dy)
-	dx := c.e.New(c.x.Shape()...)
-	c.geometry.GradInput(c.e.pool, dy.Float32s(), &c.backward, dx.Float32s())
-	return dx
+// Backward takes Forward's input and the gradient by its result, and returns the
+// gradient by the input.
+func (c *Conv) Backward(x, dy Tensor) Tensor {
+	c.BackwardParams(x, dy)
+	return c.BackwardInput(dy)
 }
 
-// BackwardParams is Backward for a layer whose input needs no gradient.
-func (c *Conv) BackwardParams(dy Tensor) { c.backwardParams(dy) }
-
-func (c *Conv) backwardParams(dy Tensor) {
+// BackwardParams is the part of Backward that adds to the parameters' gradients.
+func (c *Conv) BackwardParams(x, dy Tensor) {
 	g := c.geometry
-	g.GradWeight(c.e.pool, c.x.Float32s(), dy.Float32s(), c.w.G)
+	g.GradWeight(c.e.pool, x.Float32s(), dy.Float32s(), c.w.G)
 	kernel.ColSum(c.e.pool, c.b.G, dy.Float32s(), 1, g.N*g.OutH()*g.OutW(), g.Cout, true)
+}
+
+// BackwardInput is the part of Backward that returns the gradient by the input.
+func (c *Conv) BackwardInput(dy Tensor) Tensor {
+	g := c.geometry
+	dx := c.e.New(g.N, g.H, g.W, g.Cin)
+	g.GradInput(c.e.pool, dy.Float32s(), &c.backward, dx.Float32s())
+	return dx
 }

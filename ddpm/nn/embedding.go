@@ -6,6 +6,55 @@ import (
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm/rng"
 )
 
+// TimeEmbedding is SiLU(linear2(SiLU(linear1(sinusoid(t))))). Each residual block
+// applies SiLU to the embedding first, so it is applied here once.
+//
+// It keeps all between, some rows, and its result, which is read until its
+// Backward.
+type TimeEmbedding struct {
+	e                *Engine
+	linear1, linear2 *Linear
+	in               int
+	sinusoid         Tensor
+	h1, a1, h2, s    Tensor // after linear1, its SiLU, after linear2, its SiLU
+}
+
+// NewTimeEmbedding builds the block from the parameters under name: sinusoids of
+// in channels, an embedding of out channels.
+func NewTimeEmbedding(e *Engine, ps *Params, name string, in, out int) *TimeEmbedding {
+	return &TimeEmbedding{
+		e: e, in: in,
+		linear1: NewLinear(e, ps, name+".linear_1", in, out),
+		linear2: NewLinear(e, ps, name+".linear_2", out, out),
+	}
+}
+
+// Pack lays out the weights for the products, once after they change.
+func (m *TimeEmbedding) Pack() {
+	m.linear1.Pack()
+	m.linear2.Pack()
+}
+
+// Forward takes the timesteps of N images and returns [N, out]. The result stays
+// this block's own.
+func (m *TimeEmbedding) Forward(t []int) Tensor {
+	m.sinusoid = m.e.Sinusoid(t, m.in)
+	m.h1 = m.linear1.Forward(m.sinusoid)
+	m.a1 = m.e.SiLU(m.h1)
+	m.h2 = m.linear2.Forward(m.a1)
+	m.s = m.e.SiLU(m.h2)
+	return m.s
+}
+
+// Backward takes over the gradient by Forward's result.
+func (m *TimeEmbedding) Backward(ds Tensor) {
+	m.e.SiLUGrad(m.h2, ds)
+	d := m.linear2.Backward(m.a1, ds)
+	m.e.SiLUGrad(m.h1, d)
+	m.linear1.BackwardParams(m.sinusoid, d)
+	m.e.Release(m.sinusoid, m.h1, m.a1, m.h2, m.s, ds, d)
+}
+
 // Sinusoid returns the position embedding of the timesteps, [len(t), dim]:
 // sin(t·f_j) for j < dim/2, then cos(t·f_j), with f_j = 10000^(-j/(dim/2-1))
 // (Vaswani et al. 2017, in the form of Ho's code). dim is even and at least 4.

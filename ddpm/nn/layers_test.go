@@ -90,17 +90,3 @@ func TestDropoutFollowsTheExample(t *testing.T) {
 		}
 	}
 }
-
-func TestArenaReusesItsMemory(t *testing.T) {
-	e := NewEngine(nil)
-	first := e.New(1000).Float32s()
-	second := e.New(3 * minChunk).Float32s()
-	first[0], second[0] = 1, 2
-	e.Reset()
-	if again := e.New(1000).Float32s(); &again[0] != &first[0] {
-		t.Error("memory was not reused after Reset")
-	}
-	if again := e.New(3 * minChunk).Float32s(); &again[0] != &second[0] {
-		t.Error("a large tensor was not given its memory again")
-	}
-}

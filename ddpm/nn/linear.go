@@ -9,7 +9,6 @@ type Linear struct {
 	w, b     *Param
 	forward  kernel.Packed // Wᵀ, [in, out]
 	backward kernel.Packed // W, [out, in]
-	x        Tensor
 }
 
 // NewLinear builds the layer from the parameters name.weight and name.bias.
@@ -29,23 +28,32 @@ func (l *Linear) Pack() {
 
 // Forward takes x [..., in] and returns [..., out].
 func (l *Linear) Forward(x Tensor) Tensor {
-	l.x = x
-	y := l.e.New(withLast(x.Shape(), l.out)...)
+	y := l.e.newLike(x, l.out)
 	rows := x.Shape().TotalSize() / l.in
 	kernel.GemmPacked(l.e.pool, rowMajor(x.Float32s(), rows, l.in), &l.forward, y.Float32s(), l.out, false)
 	l.e.addRow(y.Float32s(), l.b.W, rows)
 	return y
 }
 
-// Backward takes the gradient by y and returns that by x.
-func (l *Linear) Backward(dy Tensor) Tensor {
-	rows := dy.Shape().TotalSize() / l.out
-	dx := l.e.New(l.x.Shape()...)
-	d := dy.Float32s()
-	kernel.GemmPacked(l.e.pool, rowMajor(d, rows, l.out), &l.backward, dx.Float32s(), l.in, false)
-	dyT := kernel.Mat{Data: d, Rows: l.out, Cols: rows, RowStride: 1, ColStride: l.out}
-	kernel.Gemm(l.e.pool, dyT, rowMajor(l.x.Float32s(), rows, l.in), l.w.G, l.in, true)
+// Backward takes Forward's input and the gradient by its result, and returns the
+// gradient by the input.
+func (l *Linear) Backward(x, dy Tensor) Tensor {
+	l.BackwardParams(x, dy)
+	return l.BackwardInput(dy)
+}
+
+// BackwardParams is the part of Backward that adds to the parameters' gradients.
+func (l *Linear) BackwardParams(x, dy Tensor) {
+	d, rows := dy.Float32s(), dy.Shape().TotalSize()/l.out
+	kernel.Gemm(l.e.pool, transposed(rowMajor(d, rows, l.out)), rowMajor(x.Float32s(), rows, l.in), l.w.G, l.in, true)
 	kernel.ColSum(l.e.pool, l.b.G, d, 1, rows, l.out, true)
+}
+
+// BackwardInput is the part of Backward that returns the gradient by the input.
+func (l *Linear) BackwardInput(dy Tensor) Tensor {
+	dx := l.e.newLike(dy, l.in)
+	rows := dy.Shape().TotalSize() / l.out
+	kernel.GemmPacked(l.e.pool, rowMajor(dy.Float32s(), rows, l.out), &l.backward, dx.Float32s(), l.in, false)
 	return dx
 }
 
@@ -53,9 +61,6 @@ func rowMajor(data []float32, rows, cols int) kernel.Mat {
 	return kernel.Mat{Data: data, Rows: rows, Cols: cols, RowStride: cols, ColStride: 1}
 }
 
-// withLast is a shape with its last dimension replaced.
-func withLast(shape []int, last int) []int {
-	s := append([]int(nil), shape...)
-	s[len(s)-1] = last
-	return s
+func transposed(m kernel.Mat) kernel.Mat {
+	return kernel.Mat{Data: m.Data, Rows: m.Cols, Cols: m.Rows, RowStride: m.ColStride, ColStride: m.RowStride}
 }

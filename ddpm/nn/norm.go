@@ -5,14 +5,15 @@ import "github.com/ddpm-cluster/ddpm-cluster/ddpm/kernel"
 // GroupNorm normalises each group of channels of each image (Wu and He 2018),
 // then scales and shifts each channel; with SiLU it applies x·sigmoid(x) on top.
 type GroupNorm struct {
-	e          *Engine
-	channels   int
-	groups     int
-	eps        float32
-	silu       bool
-	w, b       *Param
-	x          Tensor
-	mean, rstd Tensor
+	e        *Engine
+	channels int
+	groups   int
+	eps      float32
+	silu     bool
+	w, b     *Param
+	// The statistics [N, groups] of the last Forward: so little that they are the
+	// layer's own, and stay.
+	mean, rstd []float32
 }
 
 // NewGroupNorm builds the norm from the parameters name.weight and name.bias.
@@ -24,34 +25,47 @@ func NewGroupNorm(e *Engine, ps *Params, name string, channels, groups int, eps 
 	}
 }
 
-func (g *GroupNorm) geometry() kernel.GroupNorm {
-	s := g.x.Shape()
+func (g *GroupNorm) geometry(x Tensor) kernel.GroupNorm {
+	s := x.Shape()
 	return kernel.GroupNorm{N: s[0], HW: s.TotalSize() / s[0] / g.channels, C: g.channels, Groups: g.groups, Eps: g.eps}
 }
 
 // Forward takes and returns [N, ..., channels].
 func (g *GroupNorm) Forward(x Tensor) Tensor {
-	g.x = x
-	geo := g.geometry()
-	g.mean, g.rstd = g.e.New(geo.N, geo.Groups), g.e.New(geo.N, geo.Groups)
+	geo := g.geometry(x)
+	if n := geo.N * geo.Groups; len(g.mean) < n {
+		g.mean, g.rstd = make([]float32, n), make([]float32, n)
+	}
 	y := g.e.New(x.Shape()...)
 	run := geo.Forward
 	if g.silu {
 		run = geo.ForwardSiLU
 	}
-	run(g.e.pool, x.Float32s(), g.w.W, g.b.W, y.Float32s(), g.mean.Float32s(), g.rstd.Float32s())
+	run(g.e.pool, x.Float32s(), g.w.W, g.b.W, y.Float32s(), g.mean, g.rstd)
 	return y
 }
 
-// Backward takes the gradient by y and returns that by x.
-func (g *GroupNorm) Backward(dy Tensor) Tensor {
-	geo := g.geometry()
-	dx := g.e.New(g.x.Shape()...)
-	mean, rstd := g.mean.Float32s(), g.rstd.Float32s()
+// Repeat returns the last Forward's result again, given the same x.
+func (g *GroupNorm) Repeat(x Tensor) Tensor {
+	geo := g.geometry(x)
+	y := g.e.New(x.Shape()...)
+	run := geo.Repeat
 	if g.silu {
-		geo.BackwardSiLU(g.e.pool, dy.Float32s(), g.x.Float32s(), g.w.W, g.b.W, mean, rstd, dx.Float32s(), g.w.G, g.b.G)
-	} else {
-		geo.Backward(g.e.pool, dy.Float32s(), g.x.Float32s(), g.w.W, mean, rstd, dx.Float32s(), g.w.G, g.b.G)
+		run = geo.RepeatSiLU
 	}
-	return dx
+	run(g.e.pool, x.Float32s(), g.w.W, g.b.W, g.mean, g.rstd, y.Float32s())
+	return y
+}
+
+// Backward takes Forward's input and the gradient by its result, and turns the
+// latter in place into the gradient by the input, which it returns.
+func (g *GroupNorm) Backward(x, dy Tensor) Tensor {
+	geo := g.geometry(x)
+	d := dy.Float32s()
+	if g.silu {
+		geo.BackwardSiLU(g.e.pool, d, x.Float32s(), g.w.W, g.b.W, g.mean, g.rstd, d, g.w.G, g.b.G)
+	} else {
+		geo.Backward(g.e.pool, d, x.Float32s(), g.w.W, g.mean, g.rstd, d, g.w.G, g.b.G)
+	}
+	return dy
 }

@@ -1,13 +1,15 @@
 package nn
 
-import "github.com/ddpm-cluster/ddpm-cluster/ddpm/kernel"
-
 // ResBlock is the paper's residual block:
 //
 //	h = conv1(SiLU(norm1(x))) + time(s)        s = SiLU(time embedding), over all pixels
 //	y = shortcut(x) + conv2(dropout(SiLU(norm2(h))))
 //
-// The shortcut is x itself, or a 1x1 convolution where the widths differ.
+// On the way up x has the channels of a skip tensor joined to it. The shortcut is
+// x itself, or a 1x1 convolution where the widths differ.
+//
+// It keeps x, in its two parts, and h; what the convolutions read is computed
+// again, which costs a pass over memory each, and no product.
 type ResBlock struct {
 	e            *Engine
 	norm1, norm2 *GroupNorm
@@ -15,6 +17,17 @@ type ResBlock struct {
 	time         *Linear
 	dropout      *Dropout
 	shortcut     *Conv // nil for the identity
+	x, skip, h   Tensor
+}
+
+// Pass is what all residual blocks of a pass share.
+type Pass struct {
+	// S is SiLU of the time embedding, [N, time channels].
+	S Tensor
+	// DS is the loss' gradient by S, to which each Backward adds.
+	DS Tensor
+	// Masks is what dropout draws from; nil drops nothing.
+	Masks *Masks
 }
 
 // ResBlockShape is what a residual block is built from.
@@ -52,46 +65,79 @@ func (b *ResBlock) Pack() {
 	}
 }
 
-// Forward takes x [N, H, W, in] and s [N, time channels], returns [N, H, W, out].
-func (b *ResBlock) Forward(x, s Tensor, masks *Masks) Tensor {
-	h := b.conv1.Forward(b.norm1.Forward(x))
-	b.addTime(h, b.time.Forward(s))
-	h = b.norm2.Forward(h)
-	b.dropout.Forward(h, masks)
-	h = b.conv2.Forward(h)
+// Forward takes over x [N, H, W, ·] and skip, the channels joined to it on the
+// way up, or nil; it returns [N, H, W, out].
+func (b *ResBlock) Forward(x, skip Tensor, p *Pass) Tensor {
+	e := b.e
+	in := e.join(x, skip)
+	b.x, b.skip = e.Keep(x), e.Keep(skip)
+	a := b.norm1.Forward(in)
+	h := b.conv1.Forward(a)
+	e.Release(a)
+	t := b.time.Forward(p.S)
+	e.addToPixels(h, t)
+	e.Release(t)
+	a = b.norm2.Forward(h)
+	b.h = e.Keep(h)
+	b.dropout.Forward(a, p.Masks)
+	y := b.conv2.Forward(a)
+	e.Release(a)
 	if b.shortcut != nil {
-		x = b.shortcut.Forward(x)
+		r := b.shortcut.Forward(in)
+		e.Release(in)
+		in = r
 	}
-	return b.e.Plus(x, h)
+	e.take(y, in)
+	return y
 }
 
-// Backward takes the gradient by y, returns that by x, and adds that by s to ds.
-func (b *ResBlock) Backward(dy, ds Tensor) Tensor {
-	dh := b.conv2.Backward(dy)
+// Backward takes over the gradient by y, and returns that by x and that by skip,
+// if there was one.
+func (b *ResBlock) Backward(dy Tensor, p *Pass) (dx, dSkip Tensor) {
+	e := b.e
+	a := b.norm2.Repeat(b.h)
+	b.dropout.Forward(a, p.Masks)
+	b.conv2.BackwardParams(a, dy)
+	e.Release(a)
+	dh := b.conv2.BackwardInput(dy)
 	b.dropout.Backward(dh)
-	dh = b.norm2.Backward(dh)
-	b.e.AddTo(ds, b.time.Backward(b.timeGrad(dh)))
-	dx := b.norm1.Backward(b.conv1.Backward(dh))
+	b.norm2.Backward(b.h, dh)
+	e.Release(b.h)
+	dt := e.sumPixels(dh)
+	b.time.BackwardParams(p.S, dt)
+	e.take(p.DS, b.time.BackwardInput(dt))
+	e.Release(dt)
+
+	in, channels := e.join(b.x, b.skip), b.x.Shape()[3]
+	e.Release(b.x, b.skip)
+	a = b.norm1.Repeat(in)
+	b.conv1.BackwardParams(a, dh)
+	e.Release(a)
+	dx = b.conv1.BackwardInput(dh)
+	e.Release(dh)
+	b.norm1.Backward(in, dx)
 	if b.shortcut != nil {
-		dy = b.shortcut.Backward(dy)
+		b.shortcut.BackwardParams(in, dy)
+		r := b.shortcut.BackwardInput(dy)
+		e.Release(dy)
+		dy = r
 	}
-	b.e.AddTo(dx, dy)
-	return dx
+	e.take(dx, dy)
+	e.Release(in)
+	if b.skip == nil {
+		return dx, nil
+	}
+	joined := dx
+	dx, dSkip = e.SplitChannels(joined, channels)
+	e.Release(joined)
+	return dx, dSkip
 }
 
-// addTime adds row n of t [N, out] to every pixel of image n of h.
-func (b *ResBlock) addTime(h, t Tensor) {
-	n, height, w, c := dims(h)
-	hs, ts, pixels := h.Float32s(), t.Float32s(), height*w
-	for i := range n {
-		b.e.addRow(hs[i*pixels*c:(i+1)*pixels*c], ts[i*c:(i+1)*c], pixels)
+// join returns x with the channels of skip, if any; to the caller it is a tensor
+// of its own either way.
+func (e *Engine) join(x, skip Tensor) Tensor {
+	if skip == nil {
+		return e.Share(x)
 	}
-}
-
-// timeGrad sums the gradient over the pixels of each image: [N, out].
-func (b *ResBlock) timeGrad(dh Tensor) Tensor {
-	n, height, w, c := dims(dh)
-	dt := b.e.New(n, c)
-	kernel.ColSum(b.e.pool, dt.Float32s(), dh.Float32s(), n, height*w, c, false)
-	return dt
+	return e.JoinChannels(x, skip)
 }

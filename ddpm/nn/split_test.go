@@ -13,7 +13,6 @@ import (
 func TestCutsShowNowhere(t *testing.T) {
 	const n, h, w, a, b = 3, 6, 4, 5, 8
 	for name, compute := range map[string]func(e *Engine) []Tensor{
-		"plus": func(e *Engine) []Tensor { return []Tensor{e.Plus(noise(e, 1, n, h, w, a), noise(e, 2, n, h, w, a))} },
 		"add to": func(e *Engine) []Tensor {
 			x := noise(e, 1, n, h, w, a)
 			e.AddTo(x, noise(e, 2, n, h, w, a))
@@ -24,9 +23,14 @@ func TestCutsShowNowhere(t *testing.T) {
 			e.addRow(x.Float32s(), noise(e, 2, a).Float32s(), n*h*w)
 			return []Tensor{x}
 		},
+		"add to pixels": func(e *Engine) []Tensor {
+			x := noise(e, 1, n, h, w, a)
+			e.addToPixels(x, noise(e, 2, n, a))
+			return []Tensor{x, e.sumPixels(x)}
+		},
 		"SiLU": func(e *Engine) []Tensor {
-			s := NewSiLU(e)
-			return []Tensor{s.Forward(noise(e, 1, n, a)), s.Backward(noise(e, 2, n, a))}
+			x := noise(e, 1, n, a)
+			return []Tensor{e.SiLU(x), e.SiLUGrad(x, noise(e, 2, n, a))}
 		},
 		"join and split": func(e *Engine) []Tensor {
 			y := e.JoinChannels(noise(e, 1, n, h, w, a), noise(e, 2, n, h, w, b))

@@ -28,7 +28,7 @@ func BenchmarkStep(b *testing.B) {
 				grad := make([]float32, v.config.ParamCount())
 				b.ReportAllocs()
 				for b.Loop() {
-					out := net.Forward(x, t, Sampling())
+					out := net.Forward(x, t, Training(0, nil))
 					net.Backward(out, grad)
 				}
 				b.ReportMetric(float64(b.N*v.images)/b.Elapsed().Seconds(), "images/s")

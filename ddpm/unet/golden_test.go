@@ -123,7 +123,7 @@ func (c goldenCase) images(seed, step uint64) []float32 {
 
 func (c goldenCase) options(seed uint64) unet.Options {
 	if c.Keys == nil {
-		return unet.Sampling()
+		return unet.Training(seed, nil)
 	}
 	keys := make([]unet.Key, len(c.Keys))
 	for i, k := range c.Keys {

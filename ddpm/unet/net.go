@@ -11,33 +11,43 @@ import (
 type Key = nn.Key
 
 // Options says what a pass is for.
-type Options struct{ masks *nn.Masks }
-
-// Sampling is a pass without dropout.
-func Sampling() Options { return Options{} }
-
-// Training is a pass with dropout, drawn from the seed for the key of each image.
-func Training(seed uint64, keys []Key) Options {
-	return Options{masks: &nn.Masks{Seed: seed, Keys: keys}}
+type Options struct {
+	backward bool
+	masks    nn.Masks
 }
 
-// Net is the network: eps_theta(x_t, t). It keeps the activations of the last
-// Forward for Backward, so it serves one goroutine; its work is split over the
-// pool, whose size never changes a bit.
+// Sampling is a pass without dropout that no Backward follows: it keeps nothing
+// for one.
+func Sampling() Options { return Options{} }
+
+// Training is a pass for Backward, with dropout that is drawn from the seed for
+// the key of each image; without keys nothing is dropped.
+func Training(seed uint64, keys []Key) Options {
+	return Options{backward: true, masks: nn.Masks{Seed: seed, Keys: keys}}
+}
+
+// Net is the network: eps_theta(x_t, t). It keeps what Backward needs of the last
+// Forward, so it serves one goroutine; its work is split over the pool, whose size
+// never changes a bit.
 type Net struct {
 	config Config
 	e      *nn.Engine
 	params *nn.Params
 
-	time1, time2 *nn.Linear
-	timeAct      *nn.SiLU
-	embAct       *nn.SiLU
-	convIn       *nn.Conv
-	down         []*stage
-	mid          *stage
-	up           []*stage
-	normOut      *nn.GroupNorm
-	convOut      *nn.Conv
+	time   *nn.TimeEmbedding
+	convIn *nn.Conv
+	down   []*stage
+	mid    *stage
+	up     []*stage
+	head   *nn.Head
+
+	// Of the pass between Forward and Backward.
+	options Options
+	pass    nn.Pass
+	x       nn.Tensor
+	// Stacks of the skip tensors on the way, and of their gradients on the way
+	// back; empty between passes.
+	skips, dSkips []nn.Tensor
 }
 
 // New builds the network of a valid config. SetWeights comes before Forward.
@@ -49,18 +59,16 @@ func New(c Config, pool *kernel.Pool) *Net {
 	b := builder{c: c, e: e, ps: ps}
 	n := &Net{
 		config: c, e: e, params: ps,
-		time1:   nn.NewLinear(e, ps, "time_embedding.linear_1", c.Channels[0], c.TimeChannels()),
-		timeAct: nn.NewSiLU(e),
-		time2:   nn.NewLinear(e, ps, "time_embedding.linear_2", c.TimeChannels(), c.TimeChannels()),
-		embAct:  nn.NewSiLU(e),
-		convIn:  nn.NewConv(e, ps, "conv_in", c.InChannels, c.Channels[0], 3),
-		normOut: nn.NewGroupNorm(e, ps, "conv_norm_out", c.Channels[0], c.Groups, c.NormEps, true),
-		convOut: nn.NewConv(e, ps, "conv_out", c.Channels[0], c.OutChannels, 3),
+		time:   nn.NewTimeEmbedding(e, ps, "time_embedding", c.Channels[0], c.TimeChannels()),
+		convIn: nn.NewConv(e, ps, "conv_in", c.InChannels, c.Channels[0], 3),
+		head: nn.NewHead(e,
+			nn.NewGroupNorm(e, ps, "conv_norm_out", c.Channels[0], c.Groups, c.NormEps, true),
+			nn.NewConv(e, ps, "conv_out", c.Channels[0], c.OutChannels, 3)),
 	}
 	for _, blk := range c.downBlocks() {
 		s := b.stage(blk)
 		if blk.resample {
-			s.resample = nn.NewDownsample(e, ps, blk.name+".downsamplers.0.conv", blk.out)
+			s.downsample = nn.NewDownsample(e, ps, blk.name+".downsamplers.0.conv", blk.out)
 		}
 		n.down = append(n.down, s)
 	}
@@ -68,7 +76,7 @@ func New(c Config, pool *kernel.Pool) *Net {
 	for _, blk := range c.upBlocks() {
 		s := b.stage(blk)
 		if blk.resample {
-			s.resample = nn.NewConv(e, ps, blk.name+".upsamplers.0.conv", blk.out, blk.out, 3)
+			s.upsample = nn.NewUpsample(e, ps, blk.name+".upsamplers.0.conv", blk.out)
 		}
 		n.up = append(n.up, s)
 	}
@@ -83,14 +91,12 @@ func (n *Net) SetWeights(weights []float32) {
 		panic(fmt.Sprintf("unet: %d weights for a network of %d parameters", len(weights), n.params.Len()))
 	}
 	n.params.BindWeights(weights)
-	for _, l := range []*nn.Linear{n.time1, n.time2} {
-		l.Pack()
-	}
+	n.time.Pack()
 	n.convIn.Pack()
 	for _, s := range n.stages() {
 		s.pack()
 	}
-	n.convOut.Pack()
+	n.head.Pack()
 }
 
 func (n *Net) stages() []*stage {
@@ -100,92 +106,116 @@ func (n *Net) stages() []*stage {
 }
 
 // Forward predicts eps for the images x [len(t), Size, Size, InChannels] at the
-// timesteps t. The result has x's shape and is valid until the next Forward.
+// timesteps t. The result has x's shape and is valid until the next Forward; x and
+// the options' keys must stay as they are until Backward.
 func (n *Net) Forward(x []float32, t []int, o Options) []float32 {
-	c, e := n.config, n.e
-	if len(t) == 0 || len(x) != len(t)*c.ImageLen() {
-		panic(fmt.Sprintf("unet: %d values for %d images of %d", len(x), len(t), c.ImageLen()))
+	if len(t) == 0 || len(x) != len(t)*n.config.ImageLen() {
+		panic(fmt.Sprintf("unet: %d values for %d images of %d", len(x), len(t), n.config.ImageLen()))
 	}
-	e.Reset()
-	s := n.embed(t)
-	h := n.convIn.Forward(e.Wrap(x, len(t), c.Size, c.Size, c.InChannels))
-	skips := []nn.Tensor{h}
+	n.begin(x, t, o)
+	h := n.convIn.Forward(n.x)
+	n.pushSkip(h)
 	for _, st := range n.down {
 		for j := range st.res {
-			h = st.forward(j, h, s, o.masks)
-			skips = append(skips, h)
+			h = st.forward(j, h, nil, &n.pass)
+			n.pushSkip(h)
 		}
-		if st.resample != nil {
-			h = st.resample.Forward(h)
-			skips = append(skips, h)
+		if st.downsample != nil {
+			h = st.downsample.Forward(h)
+			n.pushSkip(h)
 		}
 	}
 	for j := range n.mid.res {
-		h = n.mid.forward(j, h, s, o.masks)
+		h = n.mid.forward(j, h, nil, &n.pass)
 	}
 	for _, st := range n.up {
 		for j := range st.res {
-			skip := skips[len(skips)-1]
-			skips = skips[:len(skips)-1]
-			h = st.forward(j, e.JoinChannels(h, skip), s, o.masks)
+			h = st.forward(j, h, pop(&n.skips), &n.pass)
 		}
-		if st.resample != nil {
-			h = st.resample.Forward(e.Upsample(h))
+		if st.upsample != nil {
+			h = st.upsample.Forward(h)
 		}
 	}
-	return n.convOut.Forward(n.normOut.Forward(h)).Float32s()
+	return n.head.Forward(h).Float32s()
 }
 
-// embed is SiLU(linear(SiLU(linear(sinusoid(t))))): [N, 4·Channels[0]]. Each
-// residual block applies SiLU to the embedding first, so it is applied here once.
-func (n *Net) embed(t []int) nn.Tensor {
-	h := n.time1.Forward(n.e.Sinusoid(t, n.config.Channels[0]))
-	return n.embAct.Forward(n.time2.Forward(n.timeAct.Forward(h)))
+// begin starts a pass: nothing is left of the one before it.
+func (n *Net) begin(x []float32, t []int, o Options) {
+	n.skips, n.dSkips = n.skips[:0], n.dSkips[:0]
+	n.options = o
+	if o.backward {
+		n.e.Reset()
+	} else {
+		n.e.ResetForward()
+	}
+	n.pass = nn.Pass{S: n.time.Forward(t)}
+	if o.masks.Keys != nil {
+		n.pass.Masks = &n.options.masks
+	}
+	n.x = n.e.Wrap(x, len(t), n.config.Size, n.config.Size, n.config.InChannels)
+}
+
+// pushSkip holds on to a tensor for the way up, beside the block that takes it
+// over.
+func (n *Net) pushSkip(h nn.Tensor) { n.skips = append(n.skips, n.e.Share(h)) }
+
+// addSkip adds to dh what came back on the way up to the tensor of which it is the
+// gradient.
+func (n *Net) addSkip(dh nn.Tensor) {
+	dSkip := pop(&n.dSkips)
+	n.e.AddTo(dh, dSkip)
+	n.e.Release(dSkip)
+}
+
+func pop(stack *[]nn.Tensor) nn.Tensor {
+	last := len(*stack) - 1
+	t := (*stack)[last]
+	*stack = (*stack)[:last]
+	return t
 }
 
 // Backward takes the loss' gradient by the last Forward's result and adds the
 // gradient by every parameter to grad, a flat vector in the order of
-// Config.Params.
+// Config.Params. That Forward was one for Training.
 func (n *Net) Backward(dOut, grad []float32) {
+	if !n.options.backward {
+		panic("unet: Backward of a pass for sampling, or twice of one pass")
+	}
+	n.options.backward = false
 	c, e := n.config, n.e
 	images := len(dOut) / c.ImageLen()
 	n.params.BindGrad(grad)
-	ds := e.Zeros(images, c.TimeChannels())
-	dh := n.normOut.Backward(n.convOut.Backward(e.Wrap(dOut, images, c.Size, c.Size, c.OutChannels)))
-	var dSkips []nn.Tensor
+	n.pass.DS = e.Zeros(images, c.TimeChannels())
+	dh := n.head.Backward(e.Wrap(dOut, images, c.Size, c.Size, c.OutChannels))
 	for u := len(n.up) - 1; u >= 0; u-- {
 		st := n.up[u]
-		if st.resample != nil {
-			dh = e.UpsampleGrad(st.resample.Backward(dh))
+		if st.upsample != nil {
+			dh = st.upsample.Backward(dh)
 		}
 		for j := len(st.res) - 1; j >= 0; j-- {
-			joined := st.backward(j, dh, ds)
 			var dSkip nn.Tensor
-			dh, dSkip = e.SplitChannels(joined, st.block.in[j]-st.block.skip[j])
-			dSkips = append(dSkips, dSkip)
+			dh, dSkip = st.backward(j, dh, &n.pass)
+			n.dSkips = append(n.dSkips, dSkip)
 		}
 	}
 	for j := len(n.mid.res) - 1; j >= 0; j-- {
-		dh = n.mid.backward(j, dh, ds)
+		dh, _ = n.mid.backward(j, dh, &n.pass)
 	}
 	// dSkips is in the order of pushing, since the way up took the skip tensors
 	// last in, first out.
-	addSkip := func() {
-		e.AddTo(dh, dSkips[len(dSkips)-1])
-		dSkips = dSkips[:len(dSkips)-1]
-	}
 	for i := len(n.down) - 1; i >= 0; i-- {
 		st := n.down[i]
-		if st.resample != nil {
-			addSkip()
-			dh = st.resample.Backward(dh)
+		if st.downsample != nil {
+			n.addSkip(dh)
+			dh = st.downsample.Backward(dh)
 		}
 		for j := len(st.res) - 1; j >= 0; j-- {
-			addSkip()
-			dh = st.backward(j, dh, ds)
+			n.addSkip(dh)
+			dh, _ = st.backward(j, dh, &n.pass)
 		}
 	}
-	addSkip()
-	n.convIn.BackwardParams(dh)
-	n.time1.Backward(n.timeAct.Backward(n.time2.Backward(n.embAct.Backward(ds))))
+	n.addSkip(dh)
+	n.convIn.BackwardParams(n.x, dh)
+	e.Release(dh, n.x)
+	n.time.Backward(n.pass.DS)
 }

@@ -93,10 +93,10 @@ func TestBackwardAccumulates(t *testing.T) {
 	d := make([]float32, len(x))
 	rng.Normals(d, 4, rng.Noise, 0, 9)
 	once, twice := make([]float32, c.ParamCount()), make([]float32, c.ParamCount())
-	net.Forward(x, ts, Sampling())
+	net.Forward(x, ts, Training(0, nil))
 	net.Backward(d, once)
 	for range 2 {
-		net.Forward(x, ts, Sampling())
+		net.Forward(x, ts, Training(0, nil))
 		net.Backward(d, twice)
 	}
 	for i := range once {

@@ -8,10 +8,13 @@ import (
 
 // stage is a block with its layers.
 type stage struct {
-	block    block
-	res      []*nn.ResBlock
-	attn     []*nn.Attention
-	resample *nn.Conv // nil at the last level of a direction, and in the middle
+	block block
+	res   []*nn.ResBlock
+	attn  []*nn.Attention
+	// What changes the resolution at the end, on the way down or up; nil in the
+	// middle, and at the last level of a direction.
+	downsample *nn.Downsample
+	upsample   *nn.Upsample
 }
 
 // builder numbers the dropouts while it builds the stages in order.
@@ -45,24 +48,28 @@ func (s *stage) pack() {
 	for _, a := range s.attn {
 		a.Pack()
 	}
-	if s.resample != nil {
-		s.resample.Pack()
+	if s.downsample != nil {
+		s.downsample.Pack()
+	}
+	if s.upsample != nil {
+		s.upsample.Pack()
 	}
 }
 
-// forward runs residual block j and the attention that follows it, if any.
-func (s *stage) forward(j int, x, time nn.Tensor, masks *nn.Masks) nn.Tensor {
-	h := s.res[j].Forward(x, time, masks)
+// forward runs residual block j, with the skip tensor that it takes on the way up,
+// and the attention that follows it, if any.
+func (s *stage) forward(j int, x, skip nn.Tensor, p *nn.Pass) nn.Tensor {
+	h := s.res[j].Forward(x, skip, p)
 	if j < len(s.attn) {
 		h = s.attn[j].Forward(h)
 	}
 	return h
 }
 
-// backward undoes forward; the gradient by the time embedding is added to dTime.
-func (s *stage) backward(j int, dy, dTime nn.Tensor) nn.Tensor {
+// backward undoes forward.
+func (s *stage) backward(j int, dy nn.Tensor, p *nn.Pass) (dx, dSkip nn.Tensor) {
 	if j < len(s.attn) {
 		dy = s.attn[j].Backward(dy)
 	}
-	return s.res[j].Backward(dy, dTime)
+	return s.res[j].Backward(dy, p)
 }
