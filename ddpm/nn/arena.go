@@ -12,7 +12,7 @@ import (
 // A pass asks for the same memory in the same order as the one before it. So the
 // arena notes what a pass asks for and when it gives it back, plans from that how
 // all of it fits into one slab, and serves the passes after it by the plan: no
-// search, nothing allocated, and hardly a gap. A pass of another kind goes astray
+// search, nothing allocated, and few gaps. A pass of another kind goes astray
 // from the plan at some call; from there on it gets memory outside of the slab,
 // and the pass after it a new plan.
 //

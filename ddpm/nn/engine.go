@@ -66,6 +66,9 @@ func (e *Engine) Reset() { e.reset(false) }
 func (e *Engine) ResetForward() { e.reset(true) }
 
 func (e *Engine) reset(forwardOnly bool) {
+	for _, h := range e.handles[:e.used] {
+		h.owners = 0
+	}
 	e.forwardOnly, e.used = forwardOnly, 0
 	if e.arena.reset() {
 		e.handles = nil // they hold on to memory that is of no use any more

@@ -110,20 +110,22 @@ func (b *ResBlock) Backward(dy Tensor, p *Pass) (dx, dSkip Tensor) {
 
 	in, channels := e.join(b.x, b.skip), b.x.Shape()[3]
 	e.Release(b.x, b.skip)
+	if b.shortcut != nil {
+		b.shortcut.BackwardParams(in, dy)
+	}
 	a = b.norm1.Repeat(in)
 	b.conv1.BackwardParams(a, dh)
 	e.Release(a)
 	dx = b.conv1.BackwardInput(dh)
 	e.Release(dh)
 	b.norm1.Backward(in, dx)
+	e.Release(in)
 	if b.shortcut != nil {
-		b.shortcut.BackwardParams(in, dy)
 		r := b.shortcut.BackwardInput(dy)
 		e.Release(dy)
 		dy = r
 	}
 	e.take(dx, dy)
-	e.Release(in)
 	if b.skip == nil {
 		return dx, nil
 	}
