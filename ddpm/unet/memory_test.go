@@ -42,6 +42,12 @@ func kept(c Config) int {
 func rows(c Config) int { return c.Channels[0] + 4*c.TimeChannels() }
 
 func TestActivationMemory(t *testing.T) {
+	if mib := 4 * float64(kept(cifar10())) / (1 << 20); mib < 11.6 || mib > 11.7 {
+		t.Errorf("the CIFAR-10 network keeps %.2f MiB an image; nn/doc.go says 11.6", mib)
+	}
+	if testing.Short() {
+		t.Skip("it takes long without vector code")
+	}
 	const images, size = 2, 4
 	c := narrow()
 	pool := kernel.NewPool(2)
