@@ -134,3 +134,37 @@ func TestBackwardNeedsATrainingPass(t *testing.T) {
 	}()
 	net.Backward(x, make([]float32, c.ParamCount()))
 }
+
+// The first pass has memory as it comes, those after it lie where the arena has
+// planned, beside what earlier passes left there: all give the same bits.
+func TestPassesAreAlike(t *testing.T) {
+	c := small()
+	pool := kernel.NewPool(3)
+	defer pool.Close()
+	net := New(c, pool)
+	net.SetWeights(randomWeights(c))
+	x, ts := randomImages(c, 3)
+	keys := []Key{{Step: 5, Slot: 0}, {Step: 5, Slot: 1}, {Step: 5, Slot: 2}}
+	var out, grad []float32
+	for pass, images := range []int{3, 3, 3, 2, 3, 3} {
+		o := net.Forward(x[:images*c.ImageLen()], ts[:images], Training(3, keys[:images]))
+		g := make([]float32, c.ParamCount())
+		net.Backward(o, g)
+		switch {
+		case pass == 0:
+			out, grad = append(out, o...), g
+		case images == len(ts):
+			sameBits(t, "output", o, out)
+			sameBits(t, "gradient", g, grad)
+		default: // a pass of another kind between them
+			sameBits(t, "output of fewer images", o, out[:len(o)])
+		}
+	}
+	c.Dropout = 0
+	plain := New(c, pool)
+	plain.SetWeights(randomWeights(c))
+	want := append([]float32(nil), plain.Forward(x, ts, Training(3, nil))...)
+	for range 3 {
+		sameBits(t, "prediction", net.Forward(x, ts, Sampling()), want)
+	}
+}
