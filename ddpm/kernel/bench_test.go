@@ -18,6 +18,12 @@ var benchConvs = []struct {
 }{
 	{"32ch16x16N8", Conv{N: 8, H: 16, W: 16, Cin: 32, Cout: 32, K: 3, Stride: 1, Pad: 1, PadEnd: 1}},
 	{"128ch32x32N2", Conv{N: 2, H: 32, W: 32, Cin: 128, Cout: 128, K: 3, Stride: 1, Pad: 1, PadEnd: 1}},
+	{"128ch32x32N8", same3(8, 32, 32, 128, 128)},
+	{"256ch16x16N8", same3(8, 16, 16, 256, 256)},
+	{"256ch8x8N8", same3(8, 8, 8, 256, 256)},
+	{"32ch24x24N4", same3(4, 24, 24, 32, 32)},
+	{"64ch12x12N4", same3(4, 12, 12, 64, 64)},
+	{"64ch6x6N4", same3(4, 6, 6, 64, 64)},
 	{"256ch4x4N8", Conv{N: 8, H: 4, W: 4, Cin: 256, Cout: 256, K: 3, Stride: 1, Pad: 1, PadEnd: 1}},
 	{"128chDown32x32N2", Conv{N: 2, H: 32, W: 32, Cin: 128, Cout: 128, K: 3, Stride: 2, Pad: 0, PadEnd: 1}},
 }
@@ -42,6 +48,17 @@ func BenchmarkConv(b *testing.B) {
 		b.Run(bc.name+"/GradWeight", func(b *testing.B) {
 			onPools(b, work, func(p *Pool) { c.GradWeight(p, x, dy, dw) })
 		})
+		if c.Winograd() {
+			b.Run(bc.name+"/WinogradForward", func(b *testing.B) {
+				onPools(b, work, func(p *Pool) { c.WinogradForward(p, x, w, bias, y) })
+			})
+			b.Run(bc.name+"/WinogradGradInput", func(b *testing.B) {
+				onPools(b, work, func(p *Pool) { c.WinogradGradInput(p, dy, w, dx) })
+			})
+			b.Run(bc.name+"/WinogradGradWeight", func(b *testing.B) {
+				onPools(b, work, func(p *Pool) { c.WinogradGradWeight(p, x, dy, dw) })
+			})
+		}
 		b.Run(bc.name+"/Pack", func(b *testing.B) {
 			onPools(b, 0, func(p *Pool) { c.PackForward(p, &forward, w); c.PackGradInput(p, &grad, w) })
 		})

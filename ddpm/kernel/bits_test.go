@@ -25,9 +25,11 @@ func TestLevelsAgree(t *testing.T) {
 			offset := rng.IntN(8)
 			t.Run(fmt.Sprintf("%s/%d", k.name, trial), func(t *testing.T) {
 				want := runCase(t, LevelPortable, 1, k, operands, 0)
-				got := runCase(t, LevelAVX2, 1, k, operands, offset)
-				for i := range want {
-					compareBits(t, fmt.Sprintf("operand %d", i), got[i], want[i])
+				for _, l := range levels()[1:] {
+					got := runCase(t, l, 1, k, operands, offset)
+					for i := range want {
+						compareBits(t, fmt.Sprintf("%s, operand %d", l, i), got[i], want[i])
+					}
 				}
 			})
 		}
@@ -117,6 +119,9 @@ func kernelCases() []kernelCase {
 	}
 	for _, c := range convCases {
 		cases = append(cases, convKernelCases(c)...)
+	}
+	for _, c := range winogradCases {
+		cases = append(cases, winogradKernelCases(c)...)
 	}
 	return cases
 }

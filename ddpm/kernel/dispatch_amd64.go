@@ -8,18 +8,24 @@ import (
 	"golang.org/x/sys/cpu"
 )
 
-//go:generate go -C _asm run . -out ../kernel_amd64.s -stubs ../kernel_stubs_amd64.go -pkg kernel
+//go:generate go -C _asm run . -set kernel -out ../kernel_amd64.s -stubs ../kernel_stubs_amd64.go -pkg kernel
 
 // The functions here run the assembly on whole vectors and the portable code on
 // what is left. Their arguments are as for the portable functions, and their
 // callers have checked the lengths, which the assembly cannot.
 
-// useAVX2 is whether the assembly runs.
-var useAVX2 = level == LevelAVX2
+// useAVX2 and useAVX512 are whether the assembly for these runs.
+var (
+	useAVX2   = level == LevelAVX2 || level == LevelAVX512
+	useAVX512 = level == LevelAVX512
+)
 
 // bestLevel returns the best level of this CPU and build.
 func bestLevel() Level {
-	if cpu.X86.HasAVX2 && cpu.X86.HasFMA {
+	switch x := cpu.X86; {
+	case x.HasAVX2 && x.HasFMA && x.HasAVX512F && x.HasAVX512DQ && x.HasAVX512BW && x.HasAVX512VL:
+		return LevelAVX512
+	case x.HasAVX2 && x.HasFMA:
 		return LevelAVX2
 	}
 	return LevelPortable

@@ -38,12 +38,15 @@ var goldens = map[string]string{
 	"Gemm/13x21x600":           "428cff10c66b8fc0",
 	"GemmAccumulate/13x21x600": "4c2dee0dc3806997",
 	"GemmTransposed/13x21x600": "467cec41ccca0c59",
-	"ConvForward/{N:2 H:9 W:7 Cin:37 Cout:19 K:3 Stride:1 Pad:1 PadEnd:1}":    "c0c368e81a9b0eda",
-	"ConvGradInput/{N:2 H:9 W:7 Cin:37 Cout:19 K:3 Stride:1 Pad:1 PadEnd:1}":  "51b9b3f12a045e14",
-	"ConvGradWeight/{N:2 H:9 W:7 Cin:37 Cout:19 K:3 Stride:1 Pad:1 PadEnd:1}": "42b08f668edb1f01",
-	"ConvForward/{N:2 H:9 W:7 Cin:37 Cout:19 K:3 Stride:2 Pad:0 PadEnd:1}":    "174dee2ce71eb730",
-	"ConvGradInput/{N:2 H:9 W:7 Cin:37 Cout:19 K:3 Stride:2 Pad:0 PadEnd:1}":  "b00beb9830d3d932",
-	"ConvGradWeight/{N:2 H:9 W:7 Cin:37 Cout:19 K:3 Stride:2 Pad:0 PadEnd:1}": "ffbb88671dff450b",
+	"ConvForward/{N:2 H:9 W:7 Cin:37 Cout:19 K:3 Stride:1 Pad:1 PadEnd:1}":        "c0c368e81a9b0eda",
+	"ConvGradInput/{N:2 H:9 W:7 Cin:37 Cout:19 K:3 Stride:1 Pad:1 PadEnd:1}":      "51b9b3f12a045e14",
+	"ConvGradWeight/{N:2 H:9 W:7 Cin:37 Cout:19 K:3 Stride:1 Pad:1 PadEnd:1}":     "42b08f668edb1f01",
+	"ConvForward/{N:2 H:9 W:7 Cin:37 Cout:19 K:3 Stride:2 Pad:0 PadEnd:1}":        "174dee2ce71eb730",
+	"ConvGradInput/{N:2 H:9 W:7 Cin:37 Cout:19 K:3 Stride:2 Pad:0 PadEnd:1}":      "b00beb9830d3d932",
+	"ConvGradWeight/{N:2 H:9 W:7 Cin:37 Cout:19 K:3 Stride:2 Pad:0 PadEnd:1}":     "ffbb88671dff450b",
+	"WinogradForward/{N:2 H:9 W:7 Cin:48 Cout:32 K:3 Stride:1 Pad:1 PadEnd:1}":    "c08db4dd72a57cce",
+	"WinogradGradInput/{N:2 H:9 W:7 Cin:48 Cout:32 K:3 Stride:1 Pad:1 PadEnd:1}":  "fcc32982349391b4",
+	"WinogradGradWeight/{N:2 H:9 W:7 Cin:48 Cout:32 K:3 Stride:1 Pad:1 PadEnd:1}": "268a151446fbf87a",
 }
 
 // TestGolden checks the meaning of the kernels against earlier builds and other
@@ -60,6 +63,7 @@ func TestGolden(t *testing.T) {
 	cases = append(cases, gemmCases(13, 21, 600)...)
 	cases = append(cases, convKernelCases(c)...)
 	cases = append(cases, convKernelCases(down)...)
+	cases = append(cases, winogradKernelCases(same3(2, 9, 7, 48, 32))...)
 	for _, k := range cases {
 		rng := rand.New(rand.NewPCG(1, 2))
 		var operands [][]float32

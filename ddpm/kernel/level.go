@@ -3,6 +3,7 @@ package kernel
 import (
 	"fmt"
 	"os"
+	"slices"
 )
 
 // LevelVariable is the environment variable that forces a Level.
@@ -16,6 +17,8 @@ const (
 	LevelPortable Level = "portable"
 	// LevelAVX2 is amd64 assembly for CPUs with AVX2 and FMA.
 	LevelAVX2 Level = "avx2"
+	// LevelAVX512 is LevelAVX2 with AVX-512 (F, DQ, BW, VL) where it is faster.
+	LevelAVX512 Level = "avx512"
 )
 
 // level is what this process runs, chosen once at start; levelErr says why a
@@ -30,19 +33,21 @@ func ActiveLevel() Level { return level }
 // level there is; a command should report the error and end.
 func CheckLevel() error { return levelErr }
 
+// levels is every level, the best last.
+func levels() []Level { return []Level{LevelPortable, LevelAVX2, LevelAVX512} }
+
 // chooseLevel resolves a forced level ("" for none) against the best one that
 // the CPU and the build have.
 func chooseLevel(forced string, best Level) (Level, error) {
-	switch Level(forced) {
-	case "", best, LevelPortable:
-		if forced == "" {
-			return best, nil
-		}
-		return Level(forced), nil
-	case LevelAVX2:
-		return best, fmt.Errorf("%s=%s: this CPU or build has no AVX2 with FMA; unset it or set it to %s",
-			LevelVariable, forced, LevelPortable)
+	if forced == "" {
+		return best, nil
 	}
-	return best, fmt.Errorf("%s=%q is not a known level; set it to %s or %s, or unset it",
-		LevelVariable, forced, LevelPortable, LevelAVX2)
+	i := slices.Index(levels(), Level(forced))
+	switch {
+	case i < 0:
+		return best, fmt.Errorf("%s=%q is not a known level; set it to one of %v, or unset it", LevelVariable, forced, levels())
+	case i > slices.Index(levels(), best):
+		return best, fmt.Errorf("%s=%s: this CPU or build has no %s; its best level is %s", LevelVariable, forced, forced, best)
+	}
+	return Level(forced), nil
 }

@@ -2,15 +2,18 @@
 
 package kernel
 
-import "testing"
+import (
+	"slices"
+	"testing"
+)
 
 // setLevel runs the rest of a test at a level, and skips it where the CPU lacks
 // that level.
 func setLevel(t testing.TB, l Level) {
-	if l == LevelAVX2 && bestLevel() != LevelAVX2 {
-		t.Skip("this CPU has no AVX2 with FMA")
+	if slices.Index(levels(), l) > slices.Index(levels(), bestLevel()) {
+		t.Skipf("this CPU's best level is %s", bestLevel())
 	}
-	old := useAVX2
-	useAVX2 = l == LevelAVX2
-	t.Cleanup(func() { useAVX2 = old })
+	oldAVX2, oldAVX512 := useAVX2, useAVX512
+	useAVX2, useAVX512 = l != LevelPortable, l == LevelAVX512
+	t.Cleanup(func() { useAVX2, useAVX512 = oldAVX2, oldAVX512 })
 }

@@ -18,9 +18,11 @@ func TestChooseLevel(t *testing.T) {
 		{"portable", LevelAVX2, LevelPortable, ""},
 		{"portable", LevelPortable, LevelPortable, ""},
 		{"avx2", LevelAVX2, LevelAVX2, ""},
-		{"avx2", LevelPortable, LevelPortable, "has no AVX2"},
-		{"AVX2", LevelAVX2, LevelAVX2, `DDPM_CPU_LEVEL="AVX2" is not a known level; set it to portable or avx2`},
-		{"avx512", LevelPortable, LevelPortable, "not a known level"},
+		{"avx2", LevelPortable, LevelPortable, "has no avx2"},
+		{"AVX2", LevelAVX2, LevelAVX2, `DDPM_CPU_LEVEL="AVX2" is not a known level; set it to one of [portable avx2 avx512]`},
+		{"avx512", LevelAVX2, LevelAVX2, "has no avx512; its best level is avx2"},
+		{"avx2", LevelAVX512, LevelAVX2, ""},
+		{"", LevelAVX512, LevelAVX512, ""},
 	} {
 		got, err := chooseLevel(c.forced, c.best)
 		if got != c.want {

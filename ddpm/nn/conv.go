@@ -3,13 +3,16 @@ package nn
 import "github.com/ddpm-cluster/ddpm-cluster/ddpm/kernel"
 
 // Conv is a convolution on channels-last data with weights [out, in, k, k] and a
-// bias.
+// bias. Which algorithm computes it follows from its sizes, the number of images
+// apart: a tile of Winograd's where that suits, else direct sums.
 type Conv struct {
 	e        *Engine
 	geometry kernel.Conv // of the last Forward
 	w, b     *Param
-	forward  kernel.Packed
-	backward kernel.Packed
+	// For the direct sums alone; Winograd's transform of the weights is made again
+	// for every pass, since it is four times as large as they are.
+	forward, backward             kernel.Packed
+	packedForward, packedBackward bool
 }
 
 // NewConv builds a convolution of stride 1 that keeps the size: k = 3 pads by 1,
@@ -33,10 +36,25 @@ func newConv(e *Engine, ps *Params, name string, g kernel.Conv) *Conv {
 	}
 }
 
-// Pack lays out the weights for the products, once after they change.
-func (c *Conv) Pack() {
-	c.geometry.PackForward(c.e.pool, &c.forward, c.w.W)
-	c.geometry.PackGradInput(c.e.pool, &c.backward, c.w.W)
+// Pack forgets how the weights were laid out for the products, once after they
+// change. They are laid out when they are needed: the images' size decides whether
+// they are, and a pass for sampling needs no gradients'.
+func (c *Conv) Pack() { c.packedForward, c.packedBackward = false, false }
+
+func (c *Conv) packForward() *kernel.Packed {
+	if !c.packedForward {
+		c.geometry.PackForward(c.e.pool, &c.forward, c.w.W)
+		c.packedForward = true
+	}
+	return &c.forward
+}
+
+func (c *Conv) packBackward() *kernel.Packed {
+	if !c.packedBackward {
+		c.geometry.PackGradInput(c.e.pool, &c.backward, c.w.W)
+		c.packedBackward = true
+	}
+	return &c.backward
 }
 
 // Forward takes x [N, H, W, in] and returns [N, H/stride, W/stride, out].
@@ -44,7 +62,11 @@ func (c *Conv) Forward(x Tensor) Tensor {
 	c.geometry.N, c.geometry.H, c.geometry.W = x.Shape()[0], x.Shape()[1], x.Shape()[2]
 	g := c.geometry
 	y := c.e.New(g.N, g.OutH(), g.OutW(), g.Cout)
-	g.Forward(c.e.pool, x.Float32s(), &c.forward, c.b.W, y.Float32s())
+	if g.Winograd() {
+		g.WinogradForward(c.e.pool, x.Float32s(), c.w.W, c.b.W, y.Float32s())
+		return y
+	}
+	g.Forward(c.e.pool, x.Float32s(), c.packForward(), c.b.W, y.Float32s())
 	return y
 }
 
@@ -58,7 +80,11 @@ func (c *Conv) Backward(x, dy Tensor) Tensor {
 // BackwardParams is the part of Backward that adds to the parameters' gradients.
 func (c *Conv) BackwardParams(x, dy Tensor) {
 	g := c.geometry
-	g.GradWeight(c.e.pool, x.Float32s(), dy.Float32s(), c.w.G)
+	if g.Winograd() {
+		g.WinogradGradWeight(c.e.pool, x.Float32s(), dy.Float32s(), c.w.G)
+	} else {
+		g.GradWeight(c.e.pool, x.Float32s(), dy.Float32s(), c.w.G)
+	}
 	kernel.ColSum(c.e.pool, c.b.G, dy.Float32s(), 1, g.N*g.OutH()*g.OutW(), g.Cout, true)
 }
 
@@ -66,6 +92,10 @@ func (c *Conv) BackwardParams(x, dy Tensor) {
 func (c *Conv) BackwardInput(dy Tensor) Tensor {
 	g := c.geometry
 	dx := c.e.New(g.N, g.H, g.W, g.Cin)
-	g.GradInput(c.e.pool, dy.Float32s(), &c.backward, dx.Float32s())
+	if g.Winograd() {
+		g.WinogradGradInput(c.e.pool, dy.Float32s(), c.w.W, dx.Float32s())
+		return dx
+	}
+	g.GradInput(c.e.pool, dy.Float32s(), c.packBackward(), dx.Float32s())
 	return dx
 }
