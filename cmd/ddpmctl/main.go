@@ -1,4 +1,4 @@
-// Command ddpmctl looks at the runs of a Store and draws from them, with no
+// Command ddpmctl looks at the runs of a Store, draws from them and measures, with no
 // cluster at all.
 package main
 
@@ -70,7 +70,7 @@ func command(stdout, stderr io.Writer) *cobra.Command {
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(sampleCommand(stdout, stderr), digestCommand(stdout))
+	root.AddCommand(sampleCommand(stdout, stderr), digestCommand(stdout), benchCommand(stdout))
 	return root
 }
 
