@@ -1,6 +1,10 @@
 package nn
 
-import "github.com/ddpm-cluster/ddpm-cluster/ddpm/rng"
+import (
+	"math"
+
+	"github.com/ddpm-cluster/ddpm-cluster/ddpm/rng"
+)
 
 // Key names an example's randomness: its step and its place in the batch.
 type Key struct {
@@ -16,8 +20,9 @@ type Masks struct {
 }
 
 // Dropout zeroes an element with a probability and scales the others by its
-// complement's inverse (Srivastava et al. 2014). The mask is counted: it is
-// drawn again in Backward instead of being kept.
+// complement's inverse (Srivastava et al. 2014). The mask is counted, a function of
+// the example and the layer; one bit an element is kept for Repeat and Backward,
+// since reading it is cheaper than drawing it again.
 type Dropout struct {
 	e *Engine
 	// layer tells the network's dropouts apart in the counter.
@@ -26,6 +31,9 @@ type Dropout struct {
 	threshold uint32
 	scale     float32
 	masks     *Masks
+	// kept has a byte for each 4 elements of an image; bit i is set where element i
+	// stays.
+	kept []uint8
 }
 
 // An image's element i of layer l takes word i%4 of block l·2^22 + i/4.
@@ -36,36 +44,65 @@ func NewDropout(e *Engine, layer int, p float64) *Dropout {
 	return &Dropout{e: e, layer: uint32(layer), threshold: uint32(p * (1 << 32)), scale: float32(1 / (1 - p))}
 }
 
-// Forward masks x in place.
+// Forward draws the mask and applies it to x in place.
 func (d *Dropout) Forward(x Tensor, masks *Masks) {
 	d.masks = masks
+	if d.off() {
+		return
+	}
+	d.draw(len(x.Float32s()) / len(masks.Keys))
 	d.apply(x)
 }
 
-// Backward masks the gradient in place.
+// Repeat applies the mask of the last Forward to the same x in place.
+func (d *Dropout) Repeat(x Tensor) { d.apply(x) }
+
+// Backward applies the mask of the last Forward to the gradient in place.
 func (d *Dropout) Backward(dy Tensor) { d.apply(dy) }
 
+// off tells whether nothing is dropped.
+func (d *Dropout) off() bool { return d.masks == nil || d.threshold == 0 }
+
+// dropoutBlock is how many elements one block of random words decides.
+const dropoutBlock = 4
+
+func (d *Dropout) draw(imageLen int) {
+	blocks := (imageLen + dropoutBlock - 1) / dropoutBlock
+	n := len(d.masks.Keys) * blocks
+	if cap(d.kept) < n {
+		d.kept = make([]uint8, n)
+	}
+	d.kept = d.kept[:n]
+	d.e.split(n, dropoutBlock, func(lo, hi int) {
+		for j := lo; j < hi; j++ {
+			key := d.masks.Keys[j/blocks]
+			words := rng.Philox4x32(d.masks.Seed, rng.Counter(rng.Dropout, key.Step, key.Slot, d.layer<<dropoutLayerBits|uint32(j%blocks)))
+			var kept uint64
+			for i, w := range words {
+				// The difference is negative, with the highest bit set, where the word is below.
+				kept |= (^(uint64(w) - uint64(d.threshold)) >> 63) << i
+			}
+			d.kept[j] = uint8(kept)
+		}
+	})
+}
+
 func (d *Dropout) apply(x Tensor) {
-	if d.masks == nil || d.threshold == 0 {
+	if d.off() {
 		return
 	}
 	xs := x.Float32s()
 	imageLen := len(xs) / len(d.masks.Keys)
-	const block = 4
-	blocks := (imageLen + block - 1) / block
-	d.e.split(len(d.masks.Keys)*blocks, block, func(lo, hi int) {
+	blocks := (imageLen + dropoutBlock - 1) / dropoutBlock
+	d.e.split(len(d.kept), dropoutBlock, func(lo, hi int) {
 		for j := lo; j < hi; j++ {
-			image, b := j/blocks, j%blocks
-			key := d.masks.Keys[image]
-			words := rng.Philox4x32(d.masks.Seed, rng.Counter(rng.Dropout, key.Step, key.Slot, d.layer<<dropoutLayerBits|uint32(b)))
-			from := image*imageLen + b*block
-			part := xs[from:min(from+block, (image+1)*imageLen)]
-			for i := range part {
-				if words[i] < d.threshold {
-					part[i] = 0
-				} else {
-					part[i] *= d.scale
-				}
+			from := j/blocks*imageLen + j%blocks*dropoutBlock
+			part := xs[from:min(from+dropoutBlock, (j/blocks+1)*imageLen)]
+			kept := uint32(d.kept[j])
+			for i, v := range part {
+				// All bits of a value that stays, none of one that does not.
+				bits := math.Float32bits(v*d.scale) & -(kept >> i & 1)
+				part[i] = math.Float32frombits(bits)
 			}
 		}
 	})

@@ -96,7 +96,7 @@ func (b *ResBlock) Forward(x, skip Tensor, p *Pass) Tensor {
 func (b *ResBlock) Backward(dy Tensor, p *Pass) (dx, dSkip Tensor) {
 	e := b.e
 	a := b.norm2.Repeat(b.h)
-	b.dropout.Forward(a, p.Masks)
+	b.dropout.Repeat(a)
 	b.conv2.BackwardParams(a, dy)
 	e.Release(a)
 	dh := b.conv2.BackwardInput(dy)
