@@ -14,8 +14,9 @@ func peakRSS() int64 {
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
 		return 0
 	}
+	most := int64(u.Maxrss) //nolint:unconvert // an int32 on 32-bit systems
 	if runtime.GOOS == "darwin" {
-		return int64(u.Maxrss)
+		return most
 	}
-	return int64(u.Maxrss) << 10 // the others count KiB
+	return most << 10 // the others count KiB
 }
