@@ -15,23 +15,23 @@ const (
 )
 
 // winograd1 is a one-dimensional transform of the first values of d.
-type winograd1 func(d *[winogradSide]float32)
+type winograd1 func(d [winogradSide]float32) [winogradSide]float32
 
 // winogradInput1 is Bᵀd.
-func winogradInput1(d *[winogradSide]float32) {
+func winogradInput1(d [winogradSide]float32) [winogradSide]float32 {
 	v0 := FMA(winogradProd, d[0], FMA(-winogradSum, d[2], d[4]))
 	v5 := FMA(winogradProd, d[1], FMA(-winogradSum, d[3], d[5]))
 	eA, oA := FMA(-winogradB2, d[2], d[4]), FMA(-winogradB2, d[1], d[3])
 	eB, oB := FMA(-winogradA2, d[2], d[4]), FMA(-winogradA2, d[1], d[3])
-	*d = [winogradSide]float32{v0,
+	return [winogradSide]float32{v0,
 		FMA(winogradA, oA, eA), FMA(-winogradA, oA, eA),
 		FMA(winogradB, oB, eB), FMA(-winogradB, oB, eB), v5}
 }
 
 // winogradInputGrad1 is B·v.
-func winogradInputGrad1(v *[winogradSide]float32) {
+func winogradInputGrad1(v [winogradSide]float32) [winogradSide]float32 {
 	sA, dA, sB, dB := v[1]+v[2], v[1]-v[2], v[3]+v[4], v[3]-v[4]
-	*v = [winogradSide]float32{
+	return [winogradSide]float32{
 		winogradProd * v[0],
 		FMA(-winogradB*winogradA2, dB, FMA(-winogradA*winogradB2, dA, winogradProd*v[5])),
 		FMA(-winogradA2, sB, FMA(-winogradB2, sA, -winogradSum*v[0])),
@@ -42,9 +42,9 @@ func winogradInputGrad1(v *[winogradSide]float32) {
 }
 
 // winogradOutput1 is Aᵀm.
-func winogradOutput1(m *[winogradSide]float32) {
+func winogradOutput1(m [winogradSide]float32) [winogradSide]float32 {
 	sA, dA, sB, dB := m[1]+m[2], m[1]-m[2], m[3]+m[4], m[3]-m[4]
-	*m = [winogradSide]float32{
+	return [winogradSide]float32{
 		float32(m[0]+sA) + sB,
 		FMA(winogradB, dB, winogradA*dA),
 		FMA(winogradB2, sB, winogradA2*sA),
@@ -53,27 +53,27 @@ func winogradOutput1(m *[winogradSide]float32) {
 }
 
 // winogradOutputGrad1 is A·y.
-func winogradOutputGrad1(y *[winogradSide]float32) {
+func winogradOutputGrad1(y [winogradSide]float32) [winogradSide]float32 {
 	eA, oA := FMA(winogradA2, y[2], y[0]), FMA(winogradA2, y[3], y[1])
 	eB, oB := FMA(winogradB2, y[2], y[0]), FMA(winogradB2, y[3], y[1])
-	*y = [winogradSide]float32{y[0],
+	return [winogradSide]float32{y[0],
 		FMA(winogradA, oA, eA), FMA(-winogradA, oA, eA),
 		FMA(winogradB, oB, eB), FMA(-winogradB, oB, eB), y[3]}
 }
 
 // winogradWeight1 is G·g.
-func winogradWeight1(g *[winogradSide]float32) {
+func winogradWeight1(g [winogradSide]float32) [winogradSide]float32 {
 	eA := FMA(winogradA2/winogradFA, g[2], 1/winogradFA*g[0])
 	eB := FMA(winogradB2/winogradFB, g[2], 1/winogradFB*g[0])
-	*g = [winogradSide]float32{1 / winogradProd * g[0],
+	return [winogradSide]float32{1 / winogradProd * g[0],
 		FMA(winogradA/winogradFA, g[1], eA), FMA(-winogradA/winogradFA, g[1], eA),
 		FMA(winogradB/winogradFB, g[1], eB), FMA(-winogradB/winogradFB, g[1], eB), g[2]}
 }
 
 // winogradWeightGrad1 is Gᵀu.
-func winogradWeightGrad1(u *[winogradSide]float32) {
+func winogradWeightGrad1(u [winogradSide]float32) [winogradSide]float32 {
 	sA, dA, sB, dB := u[1]+u[2], u[1]-u[2], u[3]+u[4], u[3]-u[4]
-	*u = [winogradSide]float32{
+	return [winogradSide]float32{
 		FMA(1/winogradFB, sB, FMA(1/winogradFA, sA, 1/winogradProd*u[0])),
 		FMA(winogradB/winogradFB, dB, winogradA/winogradFA*dA),
 		FMA(winogradB2/winogradFB, sB, FMA(winogradA2/winogradFA, sA, u[5])),
@@ -100,15 +100,15 @@ func (s squares) transform(f winograd1, dst []float32, dstRow, dstCol int, src [
 			for i := range s.in {
 				v[i] = src[from+i*srcRow+j*srcCol]
 			}
-			f(&v)
+			v = f(v)
 			for k := range s.out {
 				tmp[k][j] = v[k]
 			}
 		}
 		for k := range s.out {
-			f(&tmp[k])
-			for l := range s.out {
-				write(&dst[to+k*dstRow+l*dstCol], ch, tmp[k][l])
+			row := f(tmp[k])
+			for l, v := range row[:s.out] {
+				write(&dst[to+k*dstRow+l*dstCol], ch, v)
 			}
 		}
 	}
