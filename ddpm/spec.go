@@ -12,8 +12,9 @@ import (
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm/unet"
 )
 
-// SpecFormat is the version of Spec's JSON and of what it means.
-const SpecFormat = 1
+// SpecFormat is the version of Spec's JSON and of what it means. A change of what a
+// step computes is a new one: a run can't go on with other bits than it began with.
+const SpecFormat = 2
 
 // Spec is the config of a run: all that its weights are a function of. How many
 // workers, how many threads, how many steps in all and how often to checkpoint

@@ -47,7 +47,8 @@ func TestDecodeSpecRefuses(t *testing.T) {
 	}
 	for name, text := range map[string]string{
 		"unknown key":      strings.Replace(string(good), `"seed"`, `"sede"`, 1),
-		"another format":   strings.Replace(string(good), `"format": 1`, `"format": 2`, 1),
+		"an older format":  strings.Replace(string(good), `"format": 2`, `"format": 1`, 1),
+		"a newer format":   strings.Replace(string(good), `"format": 2`, `"format": 3`, 1),
 		"not JSON":         "x",
 		"a bad shard size": strings.Replace(string(good), `"shard_size": 2`, `"shard_size": 3`, 1),
 	} {
