@@ -31,13 +31,13 @@ func (t tiling) inside(y, x int) bool { return y+winogradTile <= t.h && x+winogr
 // in this order, whether its rows are tiles or channels. A line between the points
 // keeps them from meeting in the same lines of the cache.
 type transformed struct {
-	data       []float32
-	ch, blocks int
-	gap        int
+	data        []float32
+	ch, blocks  int
+	pointStride int // elements between the points
 }
 
 func (t tiling) newTransformed(buf *[]float32, ch int) transformed {
-	v := transformed{ch: ch, blocks: t.blocks, gap: ch*tileBlock + panelCols}
+	v := transformed{ch: ch, blocks: t.blocks, pointStride: ch*tileBlock + panelCols}
 	v.data = grow(buf, v.blocks*v.blockLen())
 	if t.tiles%tileBlock > 0 {
 		clear(v.data[(t.blocks-1)*v.blockLen():])
@@ -45,16 +45,15 @@ func (t tiling) newTransformed(buf *[]float32, ch int) transformed {
 	return v
 }
 
-// pointStride is the elements between the points.
-func (v transformed) pointStride() int { return v.gap }
-func (v transformed) blockLen() int    { return winogradPoints * v.gap }
+// blockLen is the elements of a block.
+func (v transformed) blockLen() int { return winogradPoints * v.pointStride }
 
-// at returns the place of a block's first tile.
+// at returns the place of a point and channel of a block's first tile.
 func (v transformed) at(block, point, ch int) int {
-	return block*v.blockLen() + point*v.gap + ch/panelCols*tileBlock*panelCols + ch%panelCols
+	return block*v.blockLen() + point*v.pointStride + ch/panelCols*tileBlock*panelCols + ch%panelCols
 }
 
-// tile returns the place of a tile's first channel and point.
+// tile returns what follows from a tile's first point and channel.
 func (v transformed) tile(tile int) []float32 {
 	return v.data[tile/tileBlock*v.blockLen()+tile%tileBlock*panelCols:]
 }
@@ -68,7 +67,7 @@ func (t tiling) transformInput(p *Pool, v transformed, x []float32) {
 			image := x[r/t.rows*t.h*t.w*v.ch:]
 			t.padRows(band, image, r%t.rows*winogradTile-1, line, v.ch)
 			for col := range t.cols {
-				winogradInput(v.tile(r*t.cols+col), winogradSide*v.pointStride(), v.pointStride(),
+				winogradInput(v.tile(r*t.cols+col), winogradSide*v.pointStride, v.pointStride,
 					band[col*winogradTile*v.ch:], line, v.ch, v.ch/panelCols)
 			}
 		}
@@ -106,7 +105,7 @@ func (t tiling) transformOutputGrad(p *Pool, m transformed, dy []float32) {
 				}
 				src, row = edge, winogradTile*ch
 			}
-			winogradOutputGrad(m.tile(tile), winogradSide*m.pointStride(), m.pointStride(), src, row, ch, ch/panelCols)
+			winogradOutputGrad(m.tile(tile), winogradSide*m.pointStride, m.pointStride, src, row, ch, ch/panelCols)
 		}
 	})
 }
@@ -143,8 +142,9 @@ func (t tiling) multiplyGroup(ws *workspace, v transformed, cols columns, t0, t1
 	tileLen := tileBlock * cols.n
 	stride := chunkBlocks*tileLen + panelCols
 	products := grow(&ws.floats[3], winogradPoints*stride)
-	for b0 := t0 / tileBlock; b0*tileBlock < t1; b0 += chunkBlocks {
-		b1 := min(b0+chunkBlocks, t.blocks)
+	end := (t1 + tileBlock - 1) / tileBlock
+	for b0 := t0 / tileBlock; b0 < end; b0 += chunkBlocks {
+		b1 := min(b0+chunkBlocks, end)
 		for point := range winogradPoints {
 			for k := 0; k < v.ch; k += KBlock {
 				weights := u.data[point*u.stride+k*cols.n:]

@@ -15,8 +15,8 @@ func winograd() {
 	}
 }
 
-// begin starts a function that keeps room on its stack, so that it cannot be
-// NOSPLIT.
+// begin starts a function. It is not NOSPLIT, since a transform keeps more on its
+// stack than such a function may.
 func (s isa) begin(name, signature, doc string) {
 	TEXT(name+s.suffix, 0, "func("+signature+")")
 	Pragma("noescape")

@@ -9,8 +9,8 @@ import (
 	. "github.com/mmcloughlin/avo/reg"
 )
 
-// The interpolation points are 0, ±a, ±b and infinity. The constants' names are
-// those of package kernel.
+// The interpolation points are 0, ±a, ±b and infinity. Package kernel's portable
+// code has the same numbers; its tests compare the bits.
 const (
 	pointA = 0.75
 	pointB = 1.5
