@@ -9,8 +9,8 @@ package kernel
 //	y = Aᵀ[ (G g Gᵀ) ⊙ (Bᵀ d B) ]A
 //
 // The interpolation points are 0, ±3/4, ±3/2 and infinity. With them the rounding
-// error is about 1.6 times that of the direct sums; with the usual 0, ±1, ±2 it
-// would be 3.4 times (root mean square, 256 channels).
+// error is about 1.5e-6 of the values' own (root mean square, 256 channels), which
+// is five times that of the direct sums; the usual 0, ±1, ±2 would double it.
 //
 // The gradients are the adjoint maps, by the same three matrices:
 //

@@ -61,6 +61,48 @@ func TestWinogradIsTheConvolution(t *testing.T) {
 	}
 }
 
+// TestWinogradRounding measures the forward pass against float64 and direct sums. The
+// usual interpolation points would not pass.
+func TestWinogradRounding(t *testing.T) {
+	rng := newRand(t)
+	c := same3(1, 16, 16, 256, 16)
+	x, w, bias := randoms(rng, c.pixelsIn()*c.Cin), randoms(rng, c.weights()), make([]float32, c.Cout)
+	SiLU(x, x)
+	var packed Packed
+	c.PackForward(nil, &packed, w)
+	direct, tiled := make([]float32, c.pixelsOut()*c.Cout), make([]float32, c.pixelsOut()*c.Cout)
+	c.Forward(nil, x, &packed, bias, direct)
+	c.WinogradForward(nil, x, w, bias, tiled)
+	var sum, directErr, tiledErr float64
+	for i, exact := range exact3(c, x, w) {
+		sum += exact * exact
+		directErr += (float64(direct[i]) - exact) * (float64(direct[i]) - exact)
+		tiledErr += (float64(tiled[i]) - exact) * (float64(tiled[i]) - exact)
+	}
+	t.Logf("root mean square error: direct %.2g, Winograd %.2g of the values'", math.Sqrt(directErr/sum), math.Sqrt(tiledErr/sum))
+	if math.Sqrt(tiledErr/sum) > 2e-6 {
+		t.Errorf("Winograd rounds %.2g times as much as direct sums", math.Sqrt(tiledErr/directErr))
+	}
+}
+
+// exact3 is a same3 convolution in float64.
+func exact3(c Conv, x, w []float32) []float64 {
+	y := make([]float64, c.pixelsOut()*c.Cout)
+	for i := range y {
+		co, col, row, n := i%c.Cout, i/c.Cout%c.W, i/c.Cout/c.W%c.H, i/c.Cout/c.W/c.H
+		for tap := range 9 {
+			h, v := row+tap/3-1, col+tap%3-1
+			if h < 0 || h >= c.H || v < 0 || v >= c.W {
+				continue
+			}
+			for ci := range c.Cin {
+				y[i] += float64(x[((n*c.H+h)*c.W+v)*c.Cin+ci]) * float64(w[(co*c.Cin+ci)*9+tap])
+			}
+		}
+	}
+	return y
+}
+
 // compareNear allows a root mean square difference of 1e-5 of the values' own.
 func compareNear(t *testing.T, name string, got, want []float32) {
 	t.Helper()
