@@ -9,6 +9,8 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+
+	"github.com/ddpm-cluster/ddpm-cluster/ddpm/kernel"
 )
 
 // The law: after 60 steps every cluster has the same bits.
@@ -45,9 +47,15 @@ func TestSameBitsWhateverTheCluster(t *testing.T) {
 func TestSameBitsOnEveryCPULevel(t *testing.T) {
 	args := []string{"--steps", "3", "--workers", "2", "--threads", "1"}
 	_, want := train(t, t.TempDir(), args...).lastLine(t)
-	_, got := trainEnv(t, []string{"DDPM_CPU_LEVEL=portable"}, t.TempDir(), args...).lastLine(t)
-	if got != want {
-		t.Errorf("portable kernels give %s, this machine's best %s", got, want)
+	levels := []kernel.Level{kernel.LevelPortable}
+	if kernel.ActiveLevel() == kernel.LevelAVX512 {
+		levels = append(levels, kernel.LevelAVX2)
+	}
+	for _, level := range levels {
+		env := []string{kernel.LevelVariable + "=" + string(level)}
+		if _, got := trainEnv(t, env, t.TempDir(), args...).lastLine(t); got != want {
+			t.Errorf("%s kernels give %s, this machine's best %s", level, got, want)
+		}
 	}
 }
 
