@@ -1,4 +1,4 @@
-// Command ddpmctl looks at the runs of a Store, draws from them and measures, with no
+// Command ddpmctl looks at the runs of a Store, draws from them, and measures, with no
 // cluster at all.
 package main
 
@@ -55,7 +55,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 func command(stdout, stderr io.Writer) *cobra.Command {
 	root := &cobra.Command{
 		Use:           "ddpmctl",
-		Short:         "Look at the runs of a Store and draw from them",
+		Short:         "Look at the runs of a Store, draw from them, and measure this machine",
 		Version:       ddpmcluster.Version(),
 		SilenceUsage:  true,
 		SilenceErrors: true,

@@ -4,7 +4,7 @@ import "github.com/ddpm-cluster/ddpm-cluster/ddpm/kernel"
 
 // Conv is a convolution on channels-last data with weights [out, in, k, k] and a
 // bias. Which algorithm computes it follows from its sizes, the number of images
-// apart: a tile of Winograd's where that suits, else direct sums.
+// apart: Winograd's tiles where they suit, else direct sums.
 type Conv struct {
 	e        *Engine
 	geometry kernel.Conv // of the last Forward
@@ -36,9 +36,9 @@ func newConv(e *Engine, ps *Params, name string, g kernel.Conv) *Conv {
 	}
 }
 
-// Pack forgets how the weights were laid out for the products, once after they
-// change. They are laid out when they are needed: the images' size decides whether
-// they are, and a pass for sampling needs no gradients'.
+// Pack is called once after the weights change. A pass lays them out for the products
+// when it needs them so: the images' size decides whether it does, and a pass for
+// sampling needs nothing for gradients.
 func (c *Conv) Pack() { c.packedForward, c.packedBackward = false, false }
 
 func (c *Conv) packForward() *kernel.Packed {

@@ -21,8 +21,8 @@ type Masks struct {
 
 // Dropout zeroes an element with a probability and scales the others by its
 // complement's inverse (Srivastava et al. 2014). The mask is counted, a function of
-// the example and the layer; one bit an element is kept for Repeat and Backward,
-// since reading it is cheaper than drawing it again.
+// the example and the layer; it is kept for Repeat and Backward, since reading it is
+// cheaper than drawing it again.
 type Dropout struct {
 	e *Engine
 	// layer tells the network's dropouts apart in the counter.
