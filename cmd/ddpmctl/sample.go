@@ -13,7 +13,6 @@ import (
 	"golang.org/x/term"
 
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm"
-	"github.com/ddpm-cluster/ddpm-cluster/ddpm/diffusion"
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm/kernel"
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm/sampler"
 	"github.com/ddpm-cluster/ddpm-cluster/internal/picture"
@@ -68,8 +67,12 @@ func (f *sampleFlags) run(c *cobra.Command, stdout, stderr io.Writer) error {
 		return err
 	}
 	spec := at.spec
-	f.defaultSteps(spec)
-	if err := f.config.Validate(spec.Diffusion.Steps); err != nil {
+	config := sampler.Defaults(f.config.Method, spec.Diffusion)
+	config.Seed, config.Eta = f.config.Seed, f.config.Eta
+	if f.config.Steps != 0 {
+		config.Steps = f.config.Steps
+	}
+	if err := config.Validate(spec.Diffusion, 0); err != nil {
 		return usageError{err}
 	}
 	pool := kernel.NewPool(f.threads)
@@ -79,7 +82,7 @@ func (f *sampleFlags) run(c *cobra.Command, stdout, stderr io.Writer) error {
 		images[i] = uint32(i)
 	}
 	bar := progress(stderr)
-	xs, err := sampler.Draw(ctx, sampler.NewNetwork(spec.Model, weights, pool), diffusion.NewTables(spec.Diffusion), f.config, spec.Model.ImageLen(), images, bar)
+	xs, err := sampler.Draw(ctx, sampler.NewModel(spec, weights, pool), config, images, sampler.Watch{Evaluated: bar})
 	if err != nil {
 		return err
 	}
@@ -105,16 +108,6 @@ func (f *sampleFlags) validate() error {
 		return fmt.Errorf("--out %s: there is no folder %s", f.out, filepath.Dir(f.out))
 	}
 	return nil
-}
-
-func (f *sampleFlags) defaultSteps(spec ddpm.Spec) {
-	if f.config.Steps != 0 {
-		return
-	}
-	f.config.Steps = spec.Diffusion.Steps
-	if f.config.Method == sampler.DDIM {
-		f.config.Steps = min(sampler.PreviewSteps, spec.Diffusion.Steps)
-	}
 }
 
 // loadWeights reads a checkpoint's averaged weights in the order of the flat

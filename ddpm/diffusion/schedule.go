@@ -99,8 +99,17 @@ func (t *Tables) QSample(xt, x0, eps []float32, step int) {
 // process): mean = X0·x_0 + Xt·x_t.
 type Posterior struct {
 	X0, Xt float64
-	// Variance is what the config names: of fixed_large or fixed_small.
-	Variance float64
+	// Large and Small are the variances of fixed_large, beta of the jump, and of
+	// fixed_small, the posterior's own.
+	Large, Small float64
+}
+
+// Variance is the one that a config's Variance names.
+func (p Posterior) Variance(name string) float64 {
+	if name == FixedSmall {
+		return p.Small
+	}
+	return p.Large
 }
 
 // Posterior returns the coefficients for the jump from step to prev < step; prev
@@ -109,13 +118,10 @@ func (t *Tables) Posterior(step, prev int) Posterior {
 	bar, barPrev := t.AlphaBar[step], t.AlphaBarBefore(prev)
 	alpha := bar / barPrev
 	beta := 1 - alpha
-	p := Posterior{
-		X0: math.Sqrt(barPrev) * beta / (1 - bar),
-		Xt: math.Sqrt(alpha) * (1 - barPrev) / (1 - bar),
+	return Posterior{
+		X0:    math.Sqrt(barPrev) * beta / (1 - bar),
+		Xt:    math.Sqrt(alpha) * (1 - barPrev) / (1 - bar),
+		Large: beta,
+		Small: beta * (1 - barPrev) / (1 - bar),
 	}
-	p.Variance = beta
-	if t.Config.Variance == FixedSmall {
-		p.Variance = beta * (1 - barPrev) / (1 - bar)
-	}
-	return p
 }

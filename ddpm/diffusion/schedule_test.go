@@ -29,16 +29,16 @@ func TestLinearScheduleGolden(t *testing.T) {
 	p := s.Posterior(999, 998)
 	near(t, "posterior x0 coefficient", p.X0, 1.28351e-4, 1e-5)
 	near(t, "posterior xt coefficient", p.Xt, 0.98994868, 1e-8)
-	near(t, "posterior variance", p.Variance, s.PosteriorVariance[999], 1e-9)
+	near(t, "posterior variance", p.Small, s.PosteriorVariance[999], 1e-9)
 }
 
 func TestPosteriorVariances(t *testing.T) {
 	large := NewTables(Linear(FixedLarge))
 	for _, step := range []int{0, 1, 500, 999} {
-		near(t, "fixed_large", large.Posterior(step, step-1).Variance, large.Beta[step], 1e-9)
+		near(t, "fixed_large", large.Posterior(step, step-1).Variance(FixedLarge), large.Beta[step], 1e-9)
 	}
 	small := NewTables(Linear(FixedSmall))
-	if v := small.Posterior(0, -1).Variance; v != 0 {
+	if v := small.Posterior(0, -1).Variance(FixedSmall); v != 0 {
 		t.Errorf("fixed_small at t = 0 is %g, want 0", v)
 	}
 	// The last jump lands on x_0 alone.

@@ -16,7 +16,7 @@ import (
 // goldenTolerance bounds the absolute error of an element; the elements are
 // around [-1, 1], and the product rounds x_t and eps to float32 at each of up to
 // 1000 steps while the reference is float64.
-const goldenTolerance = 5e-6
+const goldenTolerance = 1e-5
 
 // golden is testdata/sampler.json, which testdata/make_fixtures.py writes.
 type golden struct {
@@ -32,6 +32,10 @@ type goldenCase struct {
 	Variance string  `json:"variance"`
 	Steps    int     `json:"steps"`
 	Eta      float64 `json:"eta"`
+	Spacing  string  `json:"spacing"`
+	Clip     bool    `json:"clip"`
+	// Evaluations counts those of the network.
+	Evaluations int `json:"evaluations"`
 	// Timesteps and Inputs are those of the network's last evaluations.
 	Timesteps []int       `json:"timesteps"`
 	Inputs    [][]float64 `json:"inputs"`
@@ -48,7 +52,7 @@ type normalData struct {
 	inputs    [][]float32
 }
 
-func (n *normalData) Predict(x []float32, t []int) []float32 {
+func (n *normalData) Predict(x []float32, t, _ []int) []float32 {
 	n.timesteps = append(n.timesteps, t[0])
 	n.inputs = append(n.inputs, slices.Clone(x))
 	eps := make([]float32, len(x))
@@ -70,18 +74,22 @@ func TestGoldenTrajectories(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, c := range g.Cases {
-		t.Run(fmt.Sprintf("%s %s %d steps eta %g", c.Method, c.Variance, c.Steps, c.Eta), func(t *testing.T) {
-			tables := diffusion.NewTables(diffusion.Linear(c.Variance))
+		t.Run(fmt.Sprintf("%s %s %d steps %s eta %g clip %v", c.Method, c.Variance, c.Steps, c.Spacing, c.Eta, c.Clip), func(t *testing.T) {
+			tables := diffusion.NewTables(diffusion.Linear(diffusion.FixedLarge))
 			net := &normalData{tables: tables, means: g.Means, deviation: g.Deviation}
-			config := sampler.Config{Method: c.Method, Steps: c.Steps, Eta: c.Eta, Seed: g.Seed}
-			xs, err := sampler.Draw(context.Background(), net, tables, config, len(g.Means), g.Images, nil)
+			config := sampler.Config{
+				Method: c.Method, Steps: c.Steps, Eta: c.Eta, Spacing: c.Spacing, Clip: c.Clip,
+				Variance: c.Variance, Guidance: 1, Seed: g.Seed,
+			}
+			model := sampler.Model{Predictor: net, Tables: tables, ImageLen: len(g.Means)}
+			xs, err := sampler.Draw(context.Background(), model, config, g.Images, sampler.Watch{})
 			if err != nil {
 				t.Fatal(err)
 			}
-			if len(net.timesteps) != c.Steps {
-				t.Fatalf("the network ran %d times, want %d", len(net.timesteps), c.Steps)
+			if len(net.timesteps) != c.Evaluations {
+				t.Fatalf("the network ran %d times, want %d", len(net.timesteps), c.Evaluations)
 			}
-			skip := c.Steps - len(c.Timesteps)
+			skip := c.Evaluations - len(c.Timesteps)
 			if got := net.timesteps[skip:]; !slices.Equal(got, c.Timesteps) {
 				t.Fatalf("the last timesteps are %v, want %v", got, c.Timesteps)
 			}

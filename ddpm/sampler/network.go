@@ -1,9 +1,6 @@
 package sampler
 
 import (
-	"context"
-	"fmt"
-
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm"
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm/diffusion"
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm/kernel"
@@ -22,28 +19,15 @@ func NewNetwork(model unet.Config, weights []float32, pool *kernel.Pool) *Networ
 }
 
 // Predict implements Predictor.
-func (n *Network) Predict(x []float32, t []int) []float32 {
+func (n *Network) Predict(x []float32, t, _ []int) []float32 {
 	return n.net.Forward(x, t, unet.Sampling())
 }
 
-// PreviewSteps is how many DDIM steps a checkpoint's preview takes.
-const PreviewSteps = 50
-
-// previewSeed starts every preview from the same noise, so that the pictures of
-// successive checkpoints show the same images getting better.
-const previewSeed = 0
-
-// Preview draws the given images of a checkpoint's preview from the averaged
-// weights: Size·Size·InChannels bytes each, rows first.
-func Preview(ctx context.Context, spec ddpm.Spec, ema []float32, pool *kernel.Pool, images []uint32) ([][]uint8, error) {
-	c := Config{Method: DDIM, Steps: min(PreviewSteps, spec.Diffusion.Steps), Seed: previewSeed}
-	xs, err := Draw(ctx, NewNetwork(spec.Model, ema, pool), diffusion.NewTables(spec.Diffusion), c, spec.Model.ImageLen(), images, nil)
-	if err != nil {
-		return nil, fmt.Errorf("preview: %w", err)
+// NewModel is the Model of a run's weights.
+func NewModel(spec ddpm.Spec, weights []float32, pool *kernel.Pool) Model {
+	return Model{
+		Predictor: NewNetwork(spec.Model, weights, pool),
+		Tables:    diffusion.NewTables(spec.Diffusion),
+		ImageLen:  spec.Model.ImageLen(),
 	}
-	pixels := make([][]uint8, len(xs))
-	for i, x := range xs {
-		pixels[i] = Pixels(x)
-	}
-	return pixels, nil
 }

@@ -10,116 +10,118 @@ import (
 )
 
 // Predictor is the trained network: eps_theta(x_t, t) for len(t) images that lie
-// one after another in x. The result is valid until the next call.
+// one after another in x. classes has the class of each image, or is nil for a
+// model without classes and for the prediction without one. The result is valid
+// until the next call.
 type Predictor interface {
-	Predict(x []float32, t []int) []float32
+	Predict(x []float32, t, classes []int) []float32
 }
 
-// Draw returns the images of the given numbers, each imageLen values around
-// [-1, 1]. onStep, if not nil, hears of every network evaluation: how many are
-// done, of how many. It ends early only when ctx does.
-func Draw(ctx context.Context, p Predictor, tables *diffusion.Tables, c Config, imageLen int, images []uint32, onStep func(done, of int)) ([][]float32, error) {
-	if err := c.Validate(tables.Config.Steps); err != nil {
+// Model is what images are drawn from.
+type Model struct {
+	Predictor Predictor
+	Tables    *diffusion.Tables
+	// ImageLen counts the values of an image.
+	ImageLen int
+	// Classes counts the classes that the model was trained with; 0 is none.
+	Classes int
+}
+
+// Watch is what a drawing tells on the way; either may be nil.
+type Watch struct {
+	// Evaluated hears of every evaluation of the network: how many are done, of how
+	// many.
+	Evaluated func(done, of int)
+	// Seen gets the image of a number before evaluation k of its own evaluations: its
+	// x_t, and the x̂_0 that the network sees in it. Both are valid during the call.
+	Seen func(image uint32, k, of int, xt, x0 []float32)
+}
+
+// A batch has maxBatch images at most where nobody chose another size, and fewer
+// where they are larger than those of the paper's small models.
+const (
+	maxBatch   = 16
+	batchElems = maxBatch * 32 * 32 * 3
+)
+
+func (c Config) batch(imageLen int) int {
+	if c.Batch > 0 {
+		return c.Batch
+	}
+	return min(max(batchElems/imageLen, 1), maxBatch)
+}
+
+// Draw returns the images of the given numbers, each ImageLen values around
+// [-1, 1]. Beside errors of the config it ends early only when ctx does.
+func Draw(ctx context.Context, m Model, c Config, images []uint32, w Watch) ([][]float32, error) {
+	if err := c.Validate(m.Tables.Config, m.Classes); err != nil {
 		return nil, err
 	}
-	batch := c.batch(imageLen)
-	d := drawing{p: p, tables: tables, c: c, imageLen: imageLen, onStep: onStep}
-	d.of = c.Steps * ((len(images) + batch - 1) / batch)
+	batch, n := c.batch(m.ImageLen), m.ImageLen
+	d := drawing{m: m, c: c, w: w}
 	out := make([][]float32, 0, len(images))
 	for lo := 0; lo < len(images); lo += batch {
-		x, err := d.draw(ctx, images[lo:min(lo+batch, len(images))])
+		solver, err := NewSolver(c, m.Tables)
+		if err != nil {
+			return nil, err
+		}
+		d.of = len(solver.Timesteps()) * ((len(images) + batch - 1) / batch)
+		x, err := d.draw(ctx, solver, images[lo:min(lo+batch, len(images))])
 		if err != nil {
 			return nil, fmt.Errorf("draw image %d: %w", images[lo], err)
 		}
-		for i := 0; i < len(x); i += imageLen {
-			out = append(out, x[i:i+imageLen:i+imageLen])
+		for i := 0; i < len(x); i += n {
+			out = append(out, x[i:i+n:i+n])
 		}
 	}
 	return out, nil
 }
 
 type drawing struct {
-	p        Predictor
-	tables   *diffusion.Tables
+	m        Model
 	c        Config
-	imageLen int
-	onStep   func(done, of int)
+	w        Watch
 	done, of int
 }
 
 // draw takes one batch from x_T to x_0.
-func (d *drawing) draw(ctx context.Context, images []uint32) ([]float32, error) {
-	n := d.imageLen
+func (d *drawing) draw(ctx context.Context, solver Solver, images []uint32) ([]float32, error) {
+	n := d.m.ImageLen
 	x := make([]float32, len(images)*n)
+	x0, z := make([]float32, len(x)), make([]float32, len(x))
 	for i, image := range images {
-		rng.Normals(x[i*n:(i+1)*n], d.c.Seed, rng.SampleStart, 0, image)
+		d.c.start(x[i*n:(i+1)*n], image)
 	}
-	z := make([]float32, n)
-	t := make([]int, len(images))
-	steps := timesteps(d.tables.Config.Steps, d.c.Steps)
-	for k, step := range steps {
+	p := d.prediction(images)
+	for k, t := range solver.Timesteps() {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		prev := -1
-		if k+1 < len(steps) {
-			prev = steps[k+1]
-		}
-		for i := range t {
-			t[i] = step
-		}
-		eps := d.p.Predict(x, t)
-		move := d.move(step, prev)
-		for i, image := range images {
-			if move.sigma != 0 {
-				rng.Normals(z, d.c.Seed, rng.SampleNoise, uint64(step), image)
+		eps := p.eps(x, t)
+		predictX0(x0, x, eps, d.m.Tables.AlphaBar[t], d.c.Clip)
+		d.tell(images, k, len(solver.Timesteps()), x, x0)
+		if solver.Noisy(k) {
+			for i, image := range images {
+				rng.Normals(z[i*n:(i+1)*n], d.c.Seed, rng.SampleNoise, uint64(t), image)
 			}
-			move.apply(x[i*n:(i+1)*n], eps[i*n:(i+1)*n], z)
 		}
-		d.done++
-		if d.onStep != nil {
-			d.onStep(d.done, d.of)
-		}
+		solver.Step(k, x, eps, x0, z)
 	}
 	return x, nil
 }
 
-// move is one step x_p = x0·x̂_0 + xt·x_t + eps·eps + sigma·z from t to p.
-type move struct {
-	invSqrtBar, sqrtOneMinusBar float64 // of t: x̂_0 = (x_t - sqrtOneMinusBar·eps)·invSqrtBar
-	x0, xt, eps, sigma          float64
-}
-
-func (d *drawing) move(t, prev int) move {
-	bar, barPrev := d.tables.AlphaBar[t], d.tables.AlphaBarBefore(prev)
-	m := move{invSqrtBar: 1 / math.Sqrt(bar), sqrtOneMinusBar: math.Sqrt(1 - bar)}
-	if d.c.Method == DDIM {
-		// Song et al. 2021, equations 12 and 16.
-		sigma := d.c.Eta * math.Sqrt((1-barPrev)/(1-bar)) * math.Sqrt(1-bar/barPrev)
-		m.x0 = math.Sqrt(barPrev)
-		m.eps = math.Sqrt(1 - barPrev - float64(sigma*sigma))
-		m.sigma = sigma
-		return m
+// tell reports evaluation k.
+func (d *drawing) tell(images []uint32, k, of int, x, x0 []float32) {
+	d.done++
+	if d.w.Evaluated != nil {
+		d.w.Evaluated(d.done, d.of)
 	}
-	post := d.tables.Posterior(t, prev)
-	m.x0, m.xt = post.X0, post.Xt
-	if prev >= 0 { // the last step adds no noise
-		m.sigma = math.Sqrt(post.Variance)
+	if d.w.Seen == nil {
+		return
 	}
-	return m
-}
-
-// apply moves one image in place. x̂_0 is clipped to [-1, 1]; eps is not.
-func (m move) apply(x, eps, z []float32) {
-	for i := range x {
-		xi, e := float64(x[i]), float64(eps[i])
-		x0 := float64((xi - float64(m.sqrtOneMinusBar*e)) * m.invSqrtBar)
-		x0 = max(-1, min(1, x0))
-		y := float64(m.x0*x0) + float64(m.xt*xi) + float64(m.eps*e)
-		if m.sigma != 0 {
-			y += float64(m.sigma * float64(z[i]))
-		}
-		x[i] = float32(y)
+	n := d.m.ImageLen
+	for i, image := range images {
+		d.w.Seen(image, k, of, x[i*n:(i+1)*n], x0[i*n:(i+1)*n])
 	}
 }
 
