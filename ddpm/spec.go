@@ -77,6 +77,9 @@ const maxBatch = 1 << 20
 // Shards counts the shards of a step.
 func (s Spec) Shards() int { return s.Batch / s.ShardSize }
 
+// Classes counts the classes that the model is trained with; 0 is none.
+func (s Spec) Classes() int { return 0 }
+
 // Validate reports everything that is wrong with the config.
 func (s Spec) Validate() error {
 	var errs []error

@@ -1,55 +1,59 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 	"runtime"
+	"strings"
 
-	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm"
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm/kernel"
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm/sampler"
-	"github.com/ddpm-cluster/ddpm-cluster/internal/picture"
-	"github.com/ddpm-cluster/ddpm-cluster/storage/checkpoint"
+	"github.com/ddpm-cluster/ddpm-cluster/ddpm/sampler/job"
+	"github.com/ddpm-cluster/ddpm-cluster/internal/machine"
 )
 
-// maxImages bounds one picture.
-const maxImages = 4096
-
 type sampleFlags struct {
-	target  target
-	n       int
-	out     string
-	threads int
-	config  sampler.Config
+	target      target
+	n           int
+	frames      int
+	threads     int
+	interpolate uint64
+	config      sampler.Config
+	out         output
 }
 
 func sampleCommand(stdout, stderr io.Writer) *cobra.Command {
 	var f sampleFlags
 	c := &cobra.Command{
 		Use:   "sample",
-		Short: "Draw images from a checkpoint into a PNG",
+		Short: "Draw images from a checkpoint",
 		Long: "Sample draws images from a checkpoint's averaged weights. Image i depends on the weights,\n" +
-			"the sampler's settings, the seed and i alone.",
+			"the sampler's settings, the seed and i alone. --out names a PNG, which gets all images as a\n" +
+			"grid, or a folder, which gets each image, grid.png, samples.npz and job.json.",
 		Example: "  ddpmctl sample --storage ddpm-data --run digits --n 16 --seed 7 --out digits.png\n" +
-			"  ddpmctl sample --storage ddpm-data --run digits --sampler ddim --steps 50 --out fast.png",
+			"  ddpmctl sample --storage ddpm-data --run digits --sampler ddim --steps 50 --n 1000 --out drawn\n" +
+			"  ddpmctl sample --storage ddpm-data --run digits --sampler ddim --seed 1 --interpolate 2 --n 9 --out between",
 		Args: noArguments,
 		RunE: func(c *cobra.Command, _ []string) error { return f.run(c, stdout, stderr) },
 	}
 	f.target.flags(c)
-	c.Flags().IntVar(&f.n, "n", 16, "how many images")
-	c.Flags().Uint64Var(&f.config.Seed, "seed", 0, "seed of the images")
-	c.Flags().StringVar(&f.out, "out", "", "the PNG to write (needed)")
-	c.Flags().StringVar(&f.config.Method, "sampler", sampler.Ancestral, "ancestral (the paper's) or ddim")
-	c.Flags().IntVar(&f.config.Steps, "steps", 0, "network evaluations an image, best a divisor of the timesteps (default: all of them for ancestral, 50 for ddim)")
-	c.Flags().Float64Var(&f.config.Eta, "eta", 0, "noise that ddim adds, 0 to 1")
-	c.Flags().IntVar(&f.threads, "threads", runtime.NumCPU(), "threads")
+	f.out.flags(c)
+	flags := c.Flags()
+	flags.IntVar(&f.n, "n", 16, "how many images")
+	flags.Uint64Var(&f.config.Seed, "seed", 0, "seed of the images")
+	flags.StringVar(&f.config.Method, "sampler", sampler.Ancestral, strings.Join(sampler.Methods(), ", ")+"; ancestral is the paper's")
+	flags.IntVar(&f.config.Steps, "steps", 0, "timesteps to visit (default: all for ancestral, 50 for ddim, 25 for heun, 20 for the others)")
+	flags.StringVar(&f.config.Spacing, "spacing", "", "of the timesteps: "+strings.Join(sampler.Spacings(), ", ")+" (default: leading; trailing for heun, linspace for dpmpp_2m and unipc)")
+	flags.Float64Var(&f.config.Eta, "eta", 0, "noise that ddim adds, 0 to 1")
+	flags.StringVar(&f.config.Variance, "variance", "", "of ancestral: fixed_large or fixed_small (default: the run's)")
+	flags.BoolVar(&f.config.Clip, "clip", true, "clip what each step predicts to the range of pixels")
+	flags.IntVar(&f.frames, "trajectory", 0, "frames of trajectory.png, an animation of how the first images come to be")
+	flags.Uint64Var(&f.interpolate, "interpolate", 0, "draw what lies between image 0 of --seed and image 0 of this seed")
+	flags.IntVar(&f.config.Batch, "batch", 0, "images that go through the network at once; changes no image (default: what memory and threads allow)")
+	flags.IntVar(&f.threads, "threads", runtime.NumCPU(), "threads")
 	return c
 }
 
@@ -66,110 +70,70 @@ func (f *sampleFlags) run(c *cobra.Command, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	spec := at.spec
-	config := sampler.Defaults(f.config.Method, spec.Diffusion)
-	config.Seed, config.Eta = f.config.Seed, f.config.Eta
-	if f.config.Steps != 0 {
-		config.Steps = f.config.Steps
+	j := f.job(c, at)
+	if err := j.Validate(at.spec); err != nil {
+		return usageError{err}
 	}
-	if err := config.Validate(spec.Diffusion, 0); err != nil {
+	if err := f.out.check(); err != nil { // again: it was long ago
 		return usageError{err}
 	}
 	pool := kernel.NewPool(f.threads)
 	defer pool.Close()
-	images := make([]uint32, f.n)
-	for i := range images {
-		images[i] = uint32(i)
+	batch := f.config.Batch
+	if batch == 0 {
+		batch = sampler.BatchFor(at.spec.Model, machine.AvailableMemory(), f.threads)
 	}
-	bar := progress(stderr)
-	xs, err := sampler.Draw(ctx, sampler.NewModel(spec, weights, pool), config, images, sampler.Watch{Evaluated: bar})
+	progress := func(job.Progress) {}
+	if bar := progressBar(stderr, "sampling"); bar != nil {
+		progress = func(p job.Progress) { bar(p.Done, p.Of) }
+	}
+	images, err := job.NewRunner(at.spec, weights, pool, batch).Run(ctx, j, job.Task{Count: j.N}, progress)
 	if err != nil {
 		return err
 	}
-	if err := f.write(spec, xs); err != nil {
+	if err := f.out.write(j, at.spec.Model, images); err != nil {
 		return err
 	}
-	fmt.Fprintf(stdout, "%s: %d images of run %s, step %d, seed %d\n", f.out, f.n, f.target.run, at.manifest.Step, f.config.Seed)
+	fmt.Fprintf(stdout, "%s: %d images of run %s, step %d, seed %d\n", f.out.path, j.N, j.Run, j.Step, j.Settings.Seed)
 	return nil
 }
 
+// validate looks at what needs no run, before anything is loaded.
 func (f *sampleFlags) validate() error {
 	switch {
-	case f.out == "":
-		return fmt.Errorf("--out is needed: the PNG to write")
-	case filepath.Ext(f.out) != ".png":
-		return fmt.Errorf("--out %s: the name must end in .png", f.out)
-	case f.n < 1 || f.n > maxImages:
-		return fmt.Errorf("--n %d: must be in 1 … %d", f.n, maxImages)
+	case f.n < 1 || f.n > job.MaxImages:
+		return fmt.Errorf("--n %d: must be in 1 … %d", f.n, job.MaxImages)
 	case f.threads < 1:
 		return fmt.Errorf("--threads %d: must be at least 1", f.threads)
+	case f.config.Steps < 0:
+		return fmt.Errorf("--steps %d: must be at least 1", f.config.Steps)
+	case f.frames != 0 && f.out.picture():
+		return fmt.Errorf("--trajectory: it is a file of its own; give --out a folder, not %s", f.out.path)
 	}
-	if info, err := os.Stat(filepath.Dir(f.out)); err != nil || !info.IsDir() {
-		return fmt.Errorf("--out %s: there is no folder %s", f.out, filepath.Dir(f.out))
-	}
-	return nil
+	return f.out.check()
 }
 
-// loadWeights reads a checkpoint's averaged weights in the order of the flat
-// parameter vector.
-func loadWeights(ctx context.Context, at found) ([]float32, error) {
-	tensors, err := checkpoint.LoadEMA(ctx, at.store, at.manifest)
-	if err != nil {
-		return nil, err
+// job is what the flags ask for; what they leave out follows the method and the run.
+func (f *sampleFlags) job(c *cobra.Command, at found) job.Job {
+	s := sampler.Defaults(f.config.Method, at.spec.Diffusion)
+	s.Seed, s.Eta, s.Clip = f.config.Seed, f.config.Eta, f.config.Clip
+	if c.Flags().Changed("steps") {
+		s.Steps = f.config.Steps
 	}
-	weights := make([]float32, at.spec.Model.ParamCount())
-	for _, p := range at.spec.Model.Params() {
-		t, ok := tensors[p.Name]
-		if !ok || len(t.Data) != p.Len() {
-			return nil, fmt.Errorf("%s%s: %w: it has %d elements of %s, the run's config wants %d",
-				checkpoint.StepPrefix(at.manifest.Run, at.manifest.Step), checkpoint.UNetWeightsKey, checkpoint.ErrCorrupt, len(t.Data), p.Name, p.Len())
-		}
-		copy(weights[p.Offset:], t.Data)
+	if f.config.Spacing != "" {
+		s.Spacing = f.config.Spacing
 	}
-	return weights, nil
-}
-
-// progress shows a bar on a terminal, and nothing elsewhere.
-func progress(stderr io.Writer) func(done, of int) {
-	file, ok := stderr.(*os.File)
-	if !ok || !term.IsTerminal(int(file.Fd())) {
-		return nil
+	if f.config.Variance != "" {
+		s.Variance = f.config.Variance
 	}
-	var bar *progressbar.ProgressBar
-	return func(done, of int) {
-		if bar == nil {
-			bar = progressbar.NewOptions(of, progressbar.OptionSetWriter(stderr), progressbar.OptionSetDescription("sampling"),
-				progressbar.OptionShowCount(), progressbar.OptionSetPredictTime(true), progressbar.OptionClearOnFinish())
-		}
-		_ = bar.Set(done) // a bar that can't be drawn is no reason to stop
+	f.classes(c, &s, at.spec)
+	if c.Flags().Changed("interpolate") {
+		s.Towards = &sampler.Interpolation{Seed: f.interpolate, Images: f.n}
+	}
+	return job.Job{
+		Format: job.Format, Run: f.target.run, Step: at.manifest.Step, Digest: at.manifest.Digest,
+		N: f.n, Settings: s, Frames: f.frames,
 	}
 }
 
-func (f *sampleFlags) write(spec ddpm.Spec, xs [][]float32) error {
-	pixels := make([][]uint8, len(xs))
-	for i, x := range xs {
-		pixels[i] = sampler.Pixels(x)
-	}
-	png, err := picture.Grid(pixels, spec.Model.Size, spec.Model.InChannels)
-	if err != nil {
-		return err
-	}
-	tmp, err := os.CreateTemp(filepath.Dir(f.out), ".ddpmctl-*")
-	if err != nil {
-		return fmt.Errorf("write %s: %w", f.out, err)
-	}
-	defer os.Remove(tmp.Name())
-	if _, err = tmp.Write(png); err == nil {
-		err = tmp.Chmod(0o644)
-	}
-	if cerr := tmp.Close(); err == nil {
-		err = cerr
-	}
-	if err == nil {
-		err = os.Rename(tmp.Name(), f.out)
-	}
-	if err != nil {
-		return fmt.Errorf("write %s: %w", f.out, err)
-	}
-	return nil
-}
+func (f *sampleFlags) classes(*cobra.Command, *sampler.Config, ddpm.Spec) {}

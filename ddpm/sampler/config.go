@@ -144,10 +144,13 @@ func (c Config) checkTowards() error {
 // noisy says whether the method adds noise on the way.
 func (c Config) noisy() bool { return c.Method == Ancestral || c.Eta != 0 }
 
-// class is the class of image i, for a model of so many.
-func (c Config) class(i uint32, classes int) int {
-	if len(c.Classes) > 0 {
-		return c.Classes[int(i)%len(c.Classes)]
+// Class is the class of image i, for a model of so many; 0 for a model of none.
+func (c Config) Class(i, classes int) int {
+	switch {
+	case classes == 0:
+		return 0
+	case len(c.Classes) > 0:
+		return c.Classes[i%len(c.Classes)]
 	}
-	return int(i) % classes
+	return i % classes
 }

@@ -16,7 +16,7 @@ func (d *drawing) prediction(images []uint32) *prediction {
 	p := &prediction{p: d.m.Predictor, t: make([]int, len(images)), scale: d.c.Guidance}
 	if d.m.Classes > 0 {
 		for _, image := range images {
-			p.classes = append(p.classes, d.c.class(image, d.m.Classes))
+			p.classes = append(p.classes, d.c.Class(int(image), d.m.Classes))
 		}
 	}
 	return p

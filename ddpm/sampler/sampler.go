@@ -29,8 +29,8 @@ type Model struct {
 
 // Watch is what a drawing tells on the way; either may be nil.
 type Watch struct {
-	// Evaluated hears of every evaluation of the network: how many are done, of how
-	// many.
+	// Evaluated hears of every evaluation of the network: on how many images it was
+	// evaluated so far, each time counting, and how many that will be.
 	Evaluated func(done, of int)
 	// Seen gets the image of a number before evaluation k of its own evaluations: its
 	// x_t, and the x̂_0 that the network sees in it. Both are valid during the call.
@@ -65,7 +65,7 @@ func Draw(ctx context.Context, m Model, c Config, images []uint32, w Watch) ([][
 		if err != nil {
 			return nil, err
 		}
-		d.of = len(solver.Timesteps()) * ((len(images) + batch - 1) / batch)
+		d.of = len(solver.Timesteps()) * len(images)
 		x, err := d.draw(ctx, solver, images[lo:min(lo+batch, len(images))])
 		if err != nil {
 			return nil, fmt.Errorf("draw image %d: %w", images[lo], err)
@@ -112,7 +112,7 @@ func (d *drawing) draw(ctx context.Context, solver Solver, images []uint32) ([]f
 
 // tell reports evaluation k.
 func (d *drawing) tell(images []uint32, k, of int, x, x0 []float32) {
-	d.done++
+	d.done += len(images)
 	if d.w.Evaluated != nil {
 		d.w.Evaluated(d.done, d.of)
 	}

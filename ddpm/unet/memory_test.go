@@ -168,3 +168,16 @@ func TestPassesAreAlike(t *testing.T) {
 		sameBits(t, "prediction", net.Forward(x, ts, Sampling()), want)
 	}
 }
+
+func TestSamplingBytes(t *testing.T) {
+	const images = 2
+	for name, c := range map[string]Config{"small": small(), "narrow": narrow()} {
+		net := New(c, nil)
+		net.SetWeights(randomWeights(c))
+		x, ts := randomImages(c, images)
+		net.Forward(x, ts, Sampling())
+		if peak, want := net.e.Usage().Peak, images*c.SamplingBytes(); peak > want || 2*peak < want {
+			t.Errorf("%s: a pass has %d bytes in use at one time, where %d are foretold", name, peak, want)
+		}
+	}
+}

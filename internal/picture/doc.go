@@ -1,2 +1,3 @@
-// Package picture draws sampled images into one PNG that people can look at.
+// Package picture draws sampled images into PNGs that people can look at: one image,
+// a grid, an animation.
 package picture

@@ -1,0 +1,105 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ddpm-cluster/ddpm-cluster/ddpm/sampler/job"
+	"github.com/ddpm-cluster/ddpm-cluster/ddpm/unet"
+	"github.com/ddpm-cluster/ddpm-cluster/internal/picture"
+)
+
+// output is where drawn images go: a PNG with all of them, or a folder with a job's
+// files. It appears whole or not at all.
+type output struct {
+	path   string
+	choice job.Choice
+}
+
+func (o *output) flags(c *cobra.Command) {
+	c.Flags().StringVar(&o.path, "out", "", "the PNG or the folder to write; it must not exist (needed)")
+	c.Flags().BoolVar(&o.choice.Grid, "grid", true, "write grid.png into the folder")
+	c.Flags().BoolVar(&o.choice.NPZ, "npz", true, "write samples.npz into the folder: arr_0, uint8, [n, height, width, channels]")
+}
+
+// picture says whether one PNG is asked for.
+func (o *output) picture() bool { return filepath.Ext(o.path) == ".png" }
+
+func (o *output) check() error {
+	if o.path == "" {
+		return errors.New("--out is needed: the PNG or the folder to write")
+	}
+	if ext := filepath.Ext(o.path); ext != "" && !o.picture() {
+		return fmt.Errorf("--out %s: give a name that ends in .png, or a folder's without an ending", o.path)
+	}
+	if _, err := os.Lstat(o.path); !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("--out %s: it is there already; remove it or give another name", o.path)
+	}
+	if info, err := os.Stat(o.parent()); err != nil || !info.IsDir() {
+		return fmt.Errorf("--out %s: there is no folder %s", o.path, o.parent())
+	}
+	return nil
+}
+
+func (o *output) parent() string { return filepath.Dir(filepath.Clean(o.path)) }
+
+func (o *output) write(j job.Job, model unet.Config, images []job.Image) error {
+	tmp, err := os.MkdirTemp(o.parent(), ".ddpmctl-*")
+	if err != nil {
+		return fmt.Errorf("write %s: %w", o.path, err)
+	}
+	defer os.RemoveAll(tmp)
+	if o.picture() {
+		err = o.writePicture(tmp, model, images)
+	} else {
+		err = o.writeFolder(tmp, j, model, images)
+	}
+	if err != nil {
+		return fmt.Errorf("write %s: %w", o.path, err)
+	}
+	return nil
+}
+
+// writePicture makes the PNG in tmp and gives it its name, unless somebody took that
+// meanwhile.
+func (o *output) writePicture(tmp string, model unet.Config, images []job.Image) error {
+	pixels := make([][]uint8, len(images))
+	for i, im := range images {
+		pixels[i] = im.Pixels
+	}
+	png, err := picture.Grid(pixels, model.Size, model.InChannels)
+	if err != nil {
+		return err
+	}
+	name := filepath.Join(tmp, job.GridName)
+	if err := os.WriteFile(name, png, 0o644); err != nil {
+		return err
+	}
+	if err := o.check(); err != nil {
+		return err
+	}
+	return os.Rename(name, o.path)
+}
+
+func (o *output) writeFolder(tmp string, j job.Job, model unet.Config, images []job.Image) error {
+	folder := filepath.Join(tmp, "job")
+	err := job.Files(j, model, images, o.choice, func(name string, content []byte) error {
+		path := filepath.Join(folder, filepath.FromSlash(name))
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			return err
+		}
+		return os.WriteFile(path, content, 0o644)
+	})
+	if err != nil {
+		return err
+	}
+	if err := o.check(); err != nil {
+		return err
+	}
+	return os.Rename(folder, filepath.Clean(o.path))
+}

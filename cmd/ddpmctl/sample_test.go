@@ -1,0 +1,46 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// What is refused before any run is looked for, and leaves nothing behind.
+func TestSampleRefuses(t *testing.T) {
+	folder := t.TempDir()
+	there := filepath.Join(folder, "there.png")
+	if err := os.WriteFile(there, []byte("mine"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out := filepath.Join(folder, "out")
+	for says, args := range map[string][]string{
+		"--out is needed":    nil,
+		"there already":      {"--out", there},
+		"no folder":          {"--out", filepath.Join(folder, "no", "out")},
+		"ends in .png":       {"--out", out + ".gif"},
+		"--n 0":              {"--out", out, "--n", "0"},
+		"--n 10000000":       {"--out", out, "--n", "10000000"},
+		"--steps -1":         {"--out", out, "--steps", "-1"},
+		"--threads 0":        {"--out", out, "--threads", "0"},
+		"file of its own":    {"--out", out + ".png", "--trajectory", "5"},
+		"invalid argument":   {"--out", out, "--eta", "much"},
+		"unknown flag":       {"--out", out, "--pictures", "5"},
+		"unexpected argumen": {"--out", out, "digits"},
+	} {
+		var stdout, stderr bytes.Buffer
+		code := run(t.Context(), append([]string{"sample", "--storage", folder}, args...), &stdout, &stderr)
+		if code != exitUsage || !strings.Contains(stderr.String(), says) {
+			t.Errorf("%v: exit code %d, %q; want %q", args, code, stderr.String(), says)
+		}
+	}
+	entries, err := os.ReadDir(folder)
+	if err != nil || len(entries) != 1 {
+		t.Errorf("the folder holds %v, %v; want what was there", entries, err)
+	}
+	if b, err := os.ReadFile(there); err != nil || string(b) != "mine" {
+		t.Errorf("the file that was there holds %q, %v", b, err)
+	}
+}

@@ -1,0 +1,2 @@
+// Package machine tells what the machine has to spare.
+package machine
