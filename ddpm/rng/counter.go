@@ -17,6 +17,8 @@ const (
 	SampleStart                      // x_T of a sampled image
 	SampleNoise                      // z of a sampling step
 	GlyphChoice                      // class, face and geometry of a drawn digit
+	EvalNoise                        // eps of a held-out image; "step" is t
+	EvalTerm                         // which t of a stratum is evaluated; "step" is the stratum
 	PurposeFuture                    // the first value that is free
 )
 

@@ -1,0 +1,92 @@
+package evaluate
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/ddpm-cluster/ddpm-cluster/ddpm/diffusion"
+	"github.com/ddpm-cluster/ddpm-cluster/ddpm/rng"
+)
+
+// Job is what is measured: the first N images of a dataset.
+type Job struct {
+	// Dataset is the URI, DatasetDigest the content.
+	Dataset       string `json:"dataset"`
+	DatasetDigest string `json:"dataset_digest"`
+	// N counts the images, 0 … N-1 of the dataset.
+	N int `json:"n"`
+	// Terms counts the timesteps that are evaluated for an image: all T, or one of
+	// each stratum.
+	Terms int `json:"terms"`
+	// Bins counts the rows of the report over t, beside t = 0.
+	Bins int `json:"bins"`
+	// Variance is sigma² of the bound's reverse process.
+	Variance string `json:"variance"`
+	Seed     uint64 `json:"seed"`
+}
+
+// Validate reports everything that is wrong for a process and a dataset of so many
+// images.
+func (j Job) Validate(process diffusion.Config, images int) error {
+	var errs []error
+	check := func(ok bool, format string, args ...any) {
+		if !ok {
+			errs = append(errs, fmt.Errorf(format, args...))
+		}
+	}
+	check(j.N >= 2 && j.N <= images, "n %d: must be in 2 … %d, the images of %s; one has no standard error", j.N, images, j.Dataset)
+	check(process.Steps >= 2, "the process has %d timestep; there is nothing to sum", process.Steps)
+	check(j.Terms >= 2 && j.Terms <= process.Steps, "terms %d: must be in 2 … %d, the timesteps of the model", j.Terms, process.Steps)
+	check(j.Bins >= 1 && j.Bins < process.Steps, "bins %d: must be in 1 … %d", j.Bins, process.Steps-1)
+	check(j.Variance == diffusion.FixedLarge || j.Variance == diffusion.FixedSmall,
+		"variance %q: must be %q or %q", j.Variance, diffusion.FixedLarge, diffusion.FixedSmall)
+	return errors.Join(errs...)
+}
+
+// Task is the images First … First+Count-1.
+type Task struct {
+	First int `json:"first"`
+	Count int `json:"count"`
+}
+
+// Tasks cuts the job into tasks of so many images.
+func (j Job) Tasks(size int) []Task {
+	size = max(size, 1)
+	tasks := make([]Task, 0, (j.N+size-1)/size)
+	for first := 0; first < j.N; first += size {
+		tasks = append(tasks, Task{First: first, Count: min(size, j.N-first)})
+	}
+	return tasks
+}
+
+// piece is k of n even pieces of [1, T): from lo to below hi.
+func piece(k, n, T int) (lo, hi int) { return 1 + k*(T-1)/n, 1 + (k+1)*(T-1)/n }
+
+// choose returns the timestep of an image in stratum k, and how many timesteps it
+// stands for. Stratum 0 is t = 0.
+func (j Job) choose(image, k, T int) (t int, weight float64) {
+	if k == 0 {
+		return 0, 1
+	}
+	lo, hi := piece(k-1, j.Terms-1, T)
+	word := rng.Philox4x32(j.Seed, rng.Counter(rng.EvalTerm, uint64(k), uint32(image), 0))[0]
+	return lo + int(rng.Uint32n(word, uint32(hi-lo))), float64(hi - lo)
+}
+
+// bin is the row of the report that t belongs to: 0 for t = 0, then Bins even ones.
+func (j Job) bin(t, T int) int {
+	if t == 0 {
+		return 0
+	}
+	b := (t - 1) * j.Bins / (T - 1)
+	for lo, hi := piece(b, j.Bins, T); ; lo, hi = piece(b, j.Bins, T) {
+		switch {
+		case t < lo:
+			b--
+		case t >= hi:
+			b++
+		default:
+			return b + 1
+		}
+	}
+}
