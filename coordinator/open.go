@@ -99,6 +99,9 @@ func (s *start) openDataset(ctx context.Context) error {
 	}
 	found := *spec
 	found.Dataset, found.DatasetDigest, found.DatasetLen = data.URI(), data.Digest(), data.Len()
+	if found.LabelsDigest, err = ddpm.LabelsDigest(found, data); err != nil {
+		return err
+	}
 	if s.existing {
 		if err := config.Conflict(s.plan.Run, found, *spec); err != nil {
 			return UsageError{err}

@@ -13,9 +13,10 @@ import (
 type Batch struct {
 	// X0 are the images in [-1, 1]; Eps the noise.
 	X0, Eps []float32
-	// T are the timesteps.
-	T      []int
-	pixels []uint8
+	// T are the timesteps; Classes the rows of the class embedding, nil for a model
+	// without classes.
+	T, Classes []int
+	pixels     []uint8
 }
 
 // Load fills the batch for a shard: reads the images, mirrors those that the plan
@@ -23,6 +24,9 @@ type Batch struct {
 func (b *Batch) Load(s Spec, data dataset.Dataset, shard []Example) error {
 	n := s.Model.ImageLen()
 	b.resize(len(shard), n)
+	if err := b.loadClasses(s, data, shard); err != nil {
+		return err
+	}
 	for e, ex := range shard {
 		if err := data.Example(int(ex.Index), b.pixels); err != nil {
 			return fmt.Errorf("read example %d of %s: %w", ex.Index, data.URI(), err)

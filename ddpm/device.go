@@ -56,7 +56,7 @@ func (c *CPU) Gradient(shard []Example, grad []float32) (float64, error) {
 	for _, ex := range shard {
 		c.keys = append(c.keys, unet.Key{Step: ex.Step, Slot: ex.Slot})
 	}
-	eps := c.net.Forward(c.xt, c.batch.T, unet.Training(c.spec.Seed, c.keys))
+	eps := c.net.Forward(c.xt, c.batch.T, unet.Training(c.spec.Seed, c.keys).WithClasses(c.batch.Classes))
 	loss := lSimple(c.d, eps, c.batch.Eps)
 	clear(grad)
 	c.net.Backward(c.d, grad)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"reflect"
+	"strings"
 
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm/diffusion"
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm/unet"
@@ -46,6 +47,13 @@ type Spec struct {
 	Dataset       string `json:"dataset"`
 	DatasetDigest string `json:"dataset_digest"`
 	DatasetLen    int    `json:"dataset_len"`
+	// LabelDropout is the probability that an example of a model with classes is seen
+	// without its own, so that the model also learns to do without (Ho and Salimans
+	// 2022); the class embedding then has one row more.
+	LabelDropout float64 `json:"label_dropout,omitempty"`
+	// LabelsDigest names the labels, which the dataset's digest does not, where the
+	// model has classes.
+	LabelsDigest string `json:"labels_digest,omitempty"`
 }
 
 // Optimizer is Adam with warm-up, clipping and a moving average (Ho et al. 2020,
@@ -78,7 +86,22 @@ const maxBatch = 1 << 20
 func (s Spec) Shards() int { return s.Batch / s.ShardSize }
 
 // Classes counts the classes that the model is trained with; 0 is none.
-func (s Spec) Classes() int { return 0 }
+func (s Spec) Classes() int {
+	if s.LabelDropout > 0 {
+		return s.Model.ClassEmbeds - 1
+	}
+	return s.Model.ClassEmbeds
+}
+
+// WithClasses sets how many classes the model is trained with, and the dropout of
+// their labels.
+func (s Spec) WithClasses(classes int, labelDropout float64) Spec {
+	s.Model.ClassEmbeds, s.LabelDropout = classes, labelDropout
+	if classes > 0 && labelDropout > 0 {
+		s.Model.ClassEmbeds++
+	}
+	return s
+}
 
 // Validate reports everything that is wrong with the config.
 func (s Spec) Validate() error {
@@ -94,6 +117,8 @@ func (s Spec) Validate() error {
 	check(s.Timesteps == TimestepsUniform || s.Timesteps == TimestepsStratified,
 		"timesteps %q: must be %q or %q", s.Timesteps, TimestepsUniform, TimestepsStratified)
 	check(s.FractionBits >= 24 && s.FractionBits <= 48, "fraction_bits %d: must be in 24 … 48", s.FractionBits)
+	check(s.LabelDropout >= 0 && s.LabelDropout < 1, "label-dropout %g: must be in [0, 1)", s.LabelDropout)
+	check(s.LabelDropout == 0 || s.Classes() >= 1, "label-dropout %g: the model has no classes", s.LabelDropout)
 	errs = append(errs, s.Model.Validate(), s.Diffusion.Validate(), s.Optimizer.Validate())
 	return errors.Join(errs...)
 }
@@ -181,7 +206,8 @@ func (s Spec) Differences(other Spec) []string {
 func differences(prefix string, a, b reflect.Value) []string {
 	var out []string
 	for i := range a.NumField() {
-		name := prefix + a.Type().Field(i).Tag.Get("json")
+		tag, _, _ := strings.Cut(a.Type().Field(i).Tag.Get("json"), ",")
+		name := prefix + tag
 		x, y := a.Field(i), b.Field(i)
 		switch {
 		case x.Kind() == reflect.Struct:

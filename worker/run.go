@@ -93,5 +93,13 @@ func openDataset(ctx context.Context, spec ddpm.Spec) (dataset.Dataset, error) {
 		return nil, fmt.Errorf("the dataset at %s on this machine differs from the run's: %d examples with digest %s, not %d with %s; copy the coordinator's dataset here",
 			spec.Dataset, data.Len(), data.Digest(), spec.DatasetLen, spec.DatasetDigest)
 	}
+	labels, err := ddpm.LabelsDigest(spec, data)
+	if err != nil {
+		return nil, err
+	}
+	if labels != spec.LabelsDigest {
+		return nil, fmt.Errorf("the dataset at %s on this machine has other labels than the run's: digest %s, not %s; copy the coordinator's dataset here",
+			spec.Dataset, labels, spec.LabelsDigest)
+	}
 	return data, nil
 }

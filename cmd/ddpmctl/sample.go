@@ -8,7 +8,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/ddpm-cluster/ddpm-cluster/ddpm"
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm/kernel"
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm/sampler"
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm/sampler/job"
@@ -50,6 +49,8 @@ func sampleCommand(stdout, stderr io.Writer) *cobra.Command {
 	flags.Float64Var(&f.config.Eta, "eta", 0, "noise that ddim adds, 0 to 1")
 	flags.StringVar(&f.config.Variance, "variance", "", "of ancestral: fixed_large or fixed_small (default: the run's)")
 	flags.BoolVar(&f.config.Clip, "clip", true, "clip what each step predicts to the range of pixels")
+	flags.Float64Var(&f.config.Guidance, "guidance", 1, "of a model with classes: how much its predictions are led towards the class; 1 not at all, 0 ignores the class")
+	flags.IntSliceVar(&f.config.Classes, "class", nil, "of a model with classes: what to draw, dealt to the images in turn (default: all)")
 	flags.IntVar(&f.frames, "trajectory", 0, "frames of trajectory.png, an animation of how the first images come to be")
 	flags.Uint64Var(&f.interpolate, "interpolate", 0, "draw what lies between image 0 of --seed and image 0 of this seed")
 	flags.IntVar(&f.config.Batch, "batch", 0, "images that go through the network at once; changes no image (default: what memory and threads allow)")
@@ -126,7 +127,7 @@ func (f *sampleFlags) job(c *cobra.Command, at found) job.Job {
 	if f.config.Variance != "" {
 		s.Variance = f.config.Variance
 	}
-	f.classes(c, &s, at.spec)
+	s.Classes, s.Guidance = f.config.Classes, f.config.Guidance
 	if c.Flags().Changed("interpolate") {
 		s.Towards = &sampler.Interpolation{Seed: f.interpolate, Images: f.n}
 	}
@@ -135,5 +136,3 @@ func (f *sampleFlags) job(c *cobra.Command, at found) job.Job {
 		N: f.n, Settings: s, Frames: f.frames,
 	}
 }
-
-func (f *sampleFlags) classes(*cobra.Command, *sampler.Config, ddpm.Spec) {}

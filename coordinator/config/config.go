@@ -28,6 +28,9 @@ type Config struct {
 	Seed      uint64
 	LR        float64
 
+	Classes      int
+	LabelDropout float64
+
 	Storage string
 	DataDir string
 	Run     string
@@ -48,6 +51,10 @@ type Config struct {
 // DefaultPreset is the quick start's.
 const DefaultPreset = "digits"
 
+// DefaultLabelDropout is how often a label is withheld from a model with classes (Ho and
+// Salimans 2022 find 0.1 and 0.2 alike).
+const DefaultLabelDropout = 0.1
+
 // Flags declares a flag for every setting and binds it to the config.
 func (c *Config) Flags(fs *pflag.FlagSet) {
 	c.flags = fs
@@ -66,6 +73,8 @@ func (c *Config) Flags(fs *pflag.FlagSet) {
 	fs.IntVar(&c.ShardSize, "shard-size", 0, "examples of a shard, the unit that is dealt to workers (default: the preset's)")
 	fs.Uint64Var(&c.Seed, "seed", 0, "seed of everything random (default: the preset's)")
 	fs.Float64Var(&c.LR, "lr", 0, "learning rate after warm-up (default: the preset's)")
+	fs.IntVar(&c.Classes, "classes", 0, "train a model of so many classes on the dataset's labels (default: the preset's, none)")
+	fs.Float64Var(&c.LabelDropout, "label-dropout", DefaultLabelDropout, "with --classes: how often a label is withheld, so that sampling can use guidance")
 	fs.Uint64Var(&c.CheckpointEvery, "checkpoint-every", 0, "steps between checkpoints (default: the preset's); the last step always has one")
 	fs.StringVar(&c.Listen, "listen", "", "HOST:PORT for workers, port 0 is any free one (default: 127.0.0.1:7600, with --local 127.0.0.1:0)")
 	fs.StringVar(&c.HTTP, "http", "", "HOST:PORT that serves /healthz and /api/status (default: off)")
@@ -104,6 +113,9 @@ func (c *Config) Validate() error {
 	check(!c.Given("steps") || c.Steps > 0, "--steps 0: must be at least 1")
 	check(!c.Given("batch") || c.Batch > 0, "--batch %d: must be at least 1", c.Batch)
 	check(!c.Given("shard-size") || c.ShardSize > 0, "--shard-size %d: must be at least 1", c.ShardSize)
+	check(!c.Given("classes") || c.Classes > 0, "--classes %d: must be at least 1, or left out", c.Classes)
+	check(!c.Given("label-dropout") || c.Given("classes"), "--label-dropout: only a model with classes has labels; give --classes too")
+	check(c.LabelDropout >= 0 && c.LabelDropout < 1, "--label-dropout %g: must be in [0, 1)", c.LabelDropout)
 	check(!c.Given("dataset") || c.Dataset != "", "--dataset: must not be empty; leave it out for the built-in glyphs://")
 	check(c.DataDir != "", "--data-dir: must not be empty")
 	if c.Listen == "" {

@@ -26,6 +26,10 @@ func (c *Config) Print(w io.Writer, p Plan) error {
 	if err != nil {
 		return fmt.Errorf("print the configuration: %w", err)
 	}
+	var dropout *float64 // 0 is not the default, so it must be said
+	if p.Spec.Classes() > 0 {
+		dropout = &p.Spec.LabelDropout
+	}
 	settings, err := yaml.Marshal(struct {
 		Workers         int      `yaml:"workers"`
 		MinWorkers      int      `yaml:"min-workers"`
@@ -41,13 +45,15 @@ func (c *Config) Print(w io.Writer, p Plan) error {
 		ShardSize       int      `yaml:"shard-size"`
 		Seed            uint64   `yaml:"seed"`
 		LR              float64  `yaml:"lr"`
+		Classes         int      `yaml:"classes,omitempty"`
+		LabelDropout    *float64 `yaml:"label-dropout,omitempty"`
 		CheckpointEvery uint64   `yaml:"checkpoint-every"`
 		Listen          string   `yaml:"listen"`
 		HTTP            string   `yaml:"http,omitempty"`
 		Etcd            []string `yaml:"etcd,omitempty"`
 	}{
 		c.Workers, c.MinWorkers, c.Local, c.Threads, p.Spec.Preset, p.Spec.Dataset, c.Storage, c.DataDir, p.Run, p.Steps,
-		p.Spec.Batch, p.Spec.ShardSize, p.Spec.Seed, p.Spec.Optimizer.LearningRate, p.CheckpointEvery, c.Listen, c.HTTP, c.Etcd,
+		p.Spec.Batch, p.Spec.ShardSize, p.Spec.Seed, p.Spec.Optimizer.LearningRate, p.Spec.Classes(), dropout, p.CheckpointEvery, c.Listen, c.HTTP, c.Etcd,
 	})
 	if err != nil {
 		return fmt.Errorf("print the configuration: %w", err)

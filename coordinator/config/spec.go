@@ -56,6 +56,7 @@ func (c *Config) Continue(existing ddpm.Spec) (Plan, error) {
 		}
 		wanted = preset.Spec
 		wanted.Dataset, wanted.DatasetDigest, wanted.DatasetLen = existing.Dataset, existing.DatasetDigest, existing.DatasetLen
+		wanted.LabelsDigest = existing.LabelsDigest
 	}
 	dataset := wanted.Dataset
 	c.override(&wanted)
@@ -87,6 +88,9 @@ func (c *Config) override(s *ddpm.Spec) {
 	}
 	if c.Given("lr") {
 		s.Optimizer.LearningRate = c.LR
+	}
+	if c.Given("classes") {
+		*s = s.WithClasses(c.Classes, c.LabelDropout)
 	}
 }
 

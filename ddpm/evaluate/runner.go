@@ -3,6 +3,7 @@ package evaluate
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm"
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm/dataset"
@@ -76,6 +77,14 @@ func (r *Runner) image(ctx context.Context, j Job, image int, out *Result, progr
 	for i, v := range pixels {
 		x0[i] = float32(v)/127.5 - 1
 	}
+	var class []int
+	if r.model.Classes > 0 {
+		label, err := ddpm.Label(r.spec, r.data, image)
+		if err != nil {
+			return err
+		}
+		class = slices.Repeat([]int{label}, r.batch)
+	}
 	b := bound{tables: r.model.Tables, variance: j.Variance}
 	*out = Result{Image: image, Prior: b.prior(x0), Rows: make([]Row, j.Bins+1)}
 	eps, xt := make([]float32, r.batch*n), make([]float32, r.batch*n)
@@ -93,7 +102,7 @@ func (r *Runner) image(ctx context.Context, j Job, image int, out *Result, progr
 			rng.Normals(eps[at:at+n], j.Seed, rng.EvalNoise, uint64(t), uint32(image))
 			b.tables.QSample(xt[at:at+n], x0, eps[at:at+n], t)
 		}
-		predicted := r.model.Predictor.Predict(xt[:len(ts)*n], ts, nil)
+		predicted := r.model.Predictor.Predict(xt[:len(ts)*n], ts, classes(class, len(ts)))
 		for i, t := range ts {
 			m := b.measure(t, x0, xt[i*n:(i+1)*n], eps[i*n:(i+1)*n], predicted[i*n:(i+1)*n])
 			out.Rows[j.bin(t, T)].add(weights[i], m)
@@ -108,4 +117,12 @@ func (r *Row) add(w float64, m measured) {
 	r.Bits += float64(w * m.bits)
 	r.X0 += float64(w * m.x0)
 	r.Eps += float64(w * m.eps)
+}
+
+// classes is nil for a model without them.
+func classes(class []int, n int) []int {
+	if class == nil {
+		return nil
+	}
+	return class[:n]
 }

@@ -6,15 +6,18 @@ import (
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm/rng"
 )
 
-// TimeEmbedding is SiLU(linear2(SiLU(linear1(sinusoid(t))))). Each residual block
-// applies SiLU to the embedding first, so it is applied here once.
+// TimeEmbedding is SiLU(linear2(SiLU(linear1(sinusoid(t)))) + class), where class is
+// the image's row of a table, in networks that have one. Each residual block applies
+// SiLU to the embedding first, so it is applied here once.
 //
 // It keeps all between, some rows, and its result, which is read until its
 // Backward.
 type TimeEmbedding struct {
 	e                *Engine
 	linear1, linear2 *Linear
-	in               int
+	in, out          int
+	table            *Param // [classes, out]; nil where the network has none
+	classes          []int  // of the pass
 	sinusoid         Tensor
 	h1, a1, h2, s    Tensor // after linear1, its SiLU, after linear2, its SiLU
 }
@@ -23,10 +26,15 @@ type TimeEmbedding struct {
 // in channels, an embedding of out channels.
 func NewTimeEmbedding(e *Engine, ps *Params, name string, in, out int) *TimeEmbedding {
 	return &TimeEmbedding{
-		e: e, in: in,
+		e: e, in: in, out: out,
 		linear1: NewLinear(e, ps, name+".linear_1", in, out),
 		linear2: NewLinear(e, ps, name+".linear_2", out, out),
 	}
+}
+
+// WithClasses gives the block a table of so many classes, the parameter name.weight.
+func (m *TimeEmbedding) WithClasses(ps *Params, name string, classes int) {
+	m.table = ps.Get(name+".weight", classes*m.out)
 }
 
 // Pack lays out the weights for the products, once after they change.
@@ -35,13 +43,19 @@ func (m *TimeEmbedding) Pack() {
 	m.linear2.Pack()
 }
 
-// Forward takes the timesteps of N images and returns [N, out]. The result stays
-// this block's own.
-func (m *TimeEmbedding) Forward(t []int) Tensor {
+// Forward takes the timesteps of N images, and their classes where there is a table,
+// and returns [N, out]. The result stays this block's own.
+func (m *TimeEmbedding) Forward(t, classes []int) Tensor {
 	m.sinusoid = m.e.Sinusoid(t, m.in)
 	m.h1 = m.linear1.Forward(m.sinusoid)
 	m.a1 = m.e.SiLU(m.h1)
 	m.h2 = m.linear2.Forward(m.a1)
+	m.classes = classes
+	m.eachClass(m.h2, func(h, row []float32) {
+		for i, v := range row {
+			h[i] += v
+		}
+	}, false)
 	m.s = m.e.SiLU(m.h2)
 	return m.s
 }
@@ -49,10 +63,31 @@ func (m *TimeEmbedding) Forward(t []int) Tensor {
 // Backward takes over the gradient by Forward's result.
 func (m *TimeEmbedding) Backward(ds Tensor) {
 	m.e.SiLUGrad(m.h2, ds)
+	m.eachClass(ds, func(d, row []float32) {
+		for i, v := range d {
+			row[i] += v
+		}
+	}, true)
 	d := m.linear2.Backward(m.a1, ds)
 	m.e.SiLUGrad(m.h1, d)
 	m.linear1.BackwardParams(m.sinusoid, d)
 	m.e.Release(m.sinusoid, m.h1, m.a1, m.h2, m.s, ds, d)
+}
+
+// eachClass calls f for each image in turn with its row of x [N, out], and that of
+// its class: of the table, or of the table's gradient.
+func (m *TimeEmbedding) eachClass(x Tensor, f func(x, row []float32), gradient bool) {
+	if m.table == nil {
+		return
+	}
+	rows := m.table.W
+	if gradient {
+		rows = m.table.G
+	}
+	xs := x.Float32s()
+	for i, c := range m.classes {
+		f(xs[i*m.out:(i+1)*m.out], rows[c*m.out:(c+1)*m.out])
+	}
 }
 
 // Sinusoid returns the position embedding of the timesteps, [len(t), dim]:

@@ -19,6 +19,7 @@ const (
 	GlyphChoice                      // class, face and geometry of a drawn digit
 	EvalNoise                        // eps of a held-out image; "step" is t
 	EvalTerm                         // which t of a stratum is evaluated; "step" is the stratum
+	LabelDrop                        // whether an example is seen without its class
 	PurposeFuture                    // the first value that is free
 )
 

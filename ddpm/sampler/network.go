@@ -19,8 +19,8 @@ func NewNetwork(model unet.Config, weights []float32, pool *kernel.Pool) *Networ
 }
 
 // Predict implements Predictor.
-func (n *Network) Predict(x []float32, t, _ []int) []float32 {
-	return n.net.Forward(x, t, unet.Sampling())
+func (n *Network) Predict(x []float32, t, classes []int) []float32 {
+	return n.net.Forward(x, t, unet.Sampling().WithClasses(classes))
 }
 
 // NewModel is the Model of a run's weights.
@@ -29,5 +29,7 @@ func NewModel(spec ddpm.Spec, weights []float32, pool *kernel.Pool) Model {
 		Predictor: NewNetwork(spec.Model, weights, pool),
 		Tables:    diffusion.NewTables(spec.Diffusion),
 		ImageLen:  spec.Model.ImageLen(),
+		Classes:   spec.Classes(),
+		Free:      spec.Classes() == 0 || spec.LabelDropout > 0,
 	}
 }

@@ -25,6 +25,8 @@ type Model struct {
 	ImageLen int
 	// Classes counts the classes that the model was trained with; 0 is none.
 	Classes int
+	// Free says that the model predicts without a class too, which guidance needs.
+	Free bool
 }
 
 // Watch is what a drawing tells on the way; either may be nil.
@@ -56,6 +58,9 @@ func (c Config) batch(imageLen int) int {
 func Draw(ctx context.Context, m Model, c Config, images []uint32, w Watch) ([][]float32, error) {
 	if err := c.Validate(m.Tables.Config, m.Classes); err != nil {
 		return nil, err
+	}
+	if c.Guidance != 1 && !m.Free {
+		return nil, fmt.Errorf("guidance %g: the model was trained without label dropout, so it can't predict without a class; it must be 1", c.Guidance)
 	}
 	batch, n := c.batch(m.ImageLen), m.ImageLen
 	d := drawing{m: m, c: c, w: w}

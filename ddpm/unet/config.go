@@ -30,6 +30,10 @@ type Config struct {
 	// Dropout is the probability of zeroing an element before a residual block's
 	// second convolution.
 	Dropout float64 `json:"dropout"`
+	// ClassEmbeds counts the rows of the class embedding; 0 is a network without
+	// classes. Where a network also predicts without a class, the last row stands for
+	// that.
+	ClassEmbeds int `json:"class_embeds,omitempty"`
 }
 
 // TimeChannels is the width of the time embedding: four times the first level's.
@@ -79,5 +83,11 @@ func (c Config) Validate() error {
 	if c.NormEps <= 0 || c.Dropout < 0 || c.Dropout >= 1 {
 		bad("norm_eps %g must be positive, dropout %g in [0, 1)", c.NormEps, c.Dropout)
 	}
+	if c.ClassEmbeds < 0 || c.ClassEmbeds > maxClassEmbeds {
+		bad("class_embeds %d: must be in 0 … %d", c.ClassEmbeds, maxClassEmbeds)
+	}
 	return errors.Join(errs...)
 }
+
+// maxClassEmbeds bounds the rows of the class embedding.
+const maxClassEmbeds = 1 << 16

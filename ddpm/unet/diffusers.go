@@ -24,6 +24,10 @@ func (c Config) DiffusersJSON() ([]byte, error) {
 			up[i] = "AttnUpBlock2D"
 		}
 	}
+	var classes any
+	if c.ClassEmbeds > 0 {
+		classes = c.ClassEmbeds
+	}
 	b, err := json.MarshalIndent(map[string]any{
 		"_class_name":             "UNet2DModel",
 		"_diffusers_version":      "0.40.0",
@@ -46,7 +50,7 @@ func (c Config) DiffusersJSON() ([]byte, error) {
 		"mid_block_type":          "UNetMidBlock2D",
 		"norm_eps":                c.NormEps,
 		"norm_num_groups":         c.Groups,
-		"num_class_embeds":        nil,
+		"num_class_embeds":        classes,
 		"num_train_timesteps":     nil,
 		"out_channels":            c.OutChannels,
 		"resnet_time_scale_shift": "default",

@@ -14,6 +14,14 @@ type Key = nn.Key
 type Options struct {
 	backward bool
 	masks    nn.Masks
+	classes  []int
+}
+
+// WithClasses gives the row of the class embedding for each image, for a network that
+// has one. Without it, such a network takes the last row for every image.
+func (o Options) WithClasses(classes []int) Options {
+	o.classes = classes
+	return o
 }
 
 // Sampling is a pass without dropout that no Backward follows: it keeps nothing
@@ -64,6 +72,9 @@ func New(c Config, pool *kernel.Pool) *Net {
 		head: nn.NewHead(e,
 			nn.NewGroupNorm(e, ps, "conv_norm_out", c.Channels[0], c.Groups, c.NormEps, true),
 			nn.NewConv(e, ps, "conv_out", c.Channels[0], c.OutChannels, 3)),
+	}
+	if c.ClassEmbeds > 0 {
+		n.time.WithClasses(ps, "class_embedding", c.ClassEmbeds)
 	}
 	for _, blk := range c.downBlocks() {
 		s := b.stage(blk)
@@ -148,11 +159,29 @@ func (n *Net) begin(x []float32, t []int, o Options) {
 	} else {
 		n.e.ResetForward()
 	}
-	n.pass = nn.Pass{S: n.time.Forward(t)}
+	n.pass = nn.Pass{S: n.time.Forward(t, n.classes(len(t)))}
 	if o.masks.Keys != nil {
 		n.pass.Masks = &n.options.masks
 	}
 	n.x = n.e.Wrap(x, len(t), n.config.Size, n.config.Size, n.config.InChannels)
+}
+
+// classes are the rows of the pass' images.
+func (n *Net) classes(images int) []int {
+	if n.config.ClassEmbeds == 0 {
+		return nil
+	}
+	if c := n.options.classes; c != nil {
+		if len(c) != images {
+			panic(fmt.Sprintf("unet: %d classes for %d images", len(c), images))
+		}
+		return c
+	}
+	free := make([]int, images)
+	for i := range free {
+		free[i] = n.config.ClassEmbeds - 1
+	}
+	return free
 }
 
 // pushSkip holds on to a tensor for the way up, beside the block that takes it

@@ -7,6 +7,7 @@ import "fmt"
 type Param struct {
 	Name string
 	// Shape is [out, in, kh, kw] for a convolution, [out, in] for a linear layer,
+	// [classes, channels] for the class embedding,
 	// [channels] for a bias or a norm.
 	Shape []int
 	// Init says how the tensor starts.
@@ -48,6 +49,9 @@ func (c Config) Params() []Param {
 	l.conv("conv_in", c.Channels[0], c.InChannels, 3, InitFanAvg)
 	l.linear("time_embedding.linear_1", te, c.Channels[0], InitFanAvg)
 	l.linear("time_embedding.linear_2", te, te, InitFanAvg)
+	if c.ClassEmbeds > 0 {
+		l.add("class_embedding.weight", InitFanAvg, c.ClassEmbeds, te)
+	}
 	for _, b := range c.downBlocks() {
 		l.block(b, te)
 		if b.resample {

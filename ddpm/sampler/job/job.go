@@ -57,6 +57,8 @@ func (j Job) Validate(spec ddpm.Spec) error {
 	if t := j.Settings.Towards; t != nil {
 		check(t.Images == j.N, "interpolation over %d images in a job of %d", t.Images, j.N)
 	}
+	check(j.Settings.Guidance == 1 || spec.Classes() == 0 || spec.LabelDropout > 0,
+		"guidance %g: the run was trained without label dropout, so its model can't predict without a class; it must be 1", j.Settings.Guidance)
 	errs = append(errs, j.Settings.Validate(spec.Diffusion, spec.Classes()))
 	return errors.Join(errs...)
 }
