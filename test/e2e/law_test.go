@@ -193,6 +193,12 @@ func TestDamagedCheckpointIsSkipped(t *testing.T) {
 	if r := run(t, nil, "ddpmctl", sample...); r.code != 0 || !strings.Contains(r.stderr, "skipping the checkpoint of step 4") || !strings.Contains(r.stdout, "step 2") {
 		t.Errorf("sample: exit code %d, %s%s", r.code, r.stdout, r.stderr)
 	}
+	if r := run(t, nil, "ddpmctl", sample...); r.code != 2 || !strings.Contains(r.stderr, "there already") {
+		t.Errorf("sample over a picture: exit code %d, %s", r.code, r.stderr)
+	}
+	if err := os.Remove(out); err != nil {
+		t.Error(err)
+	}
 	if r := run(t, nil, "ddpmctl", append(sample, "--step", "4")...); r.code != 1 || !strings.Contains(r.stderr, "SHA-256") || !strings.Contains(r.stderr, "leave --step out") {
 		t.Errorf("sample --step 4: exit code %d, %s", r.code, r.stderr)
 	}
