@@ -39,11 +39,11 @@ func (b bound) measure(t int, x0, xt, eps, predicted []float32) measured {
 		errX0 += float64(dx * dx)
 		errEps += float64(de * de)
 		if t == 0 {
-			bits -= logDiscretized(float64(x), y, rng.Exp(-logModel/2))
+			bits -= logDiscretized(float64(x), y, rng.Exp(float64(-logModel/2)))
 			continue
 		}
 		mean := float64(post.X0 * dx)
-		bits += (logModel - logTrue - 1 + rng.Exp(logTrue-logModel) + float64(float64(mean*mean)*rng.Exp(-logModel))) / 2
+		bits += float64((logModel - logTrue - 1 + float64(rng.Exp(logTrue-logModel)) + float64(float64(mean*mean)*rng.Exp(-logModel))) / 2)
 	}
 	n := float64(len(x0))
 	return measured{bits: bits / (n * math.Ln2), x0: errX0 / n, eps: errEps / n}
@@ -55,7 +55,7 @@ func (b bound) prior(x0 []float32) float64 {
 	v := 1 - bar
 	sum := 0.0
 	for _, x := range x0 {
-		sum += (v - 1 - rng.Log(v) + float64(bar*float64(float64(x)*float64(x)))) / 2
+		sum += float64((v - 1 - rng.Log(v) + float64(bar*float64(float64(x)*float64(x)))) / 2)
 	}
 	return sum / (float64(len(x0)) * math.Ln2)
 }
@@ -77,7 +77,7 @@ func logDiscretized(x, mean, inverseDeviation float64) float64 {
 
 // normalCDF is Ho's approximation, (1 + tanh(sqrt(2/π)·(z + 0.044715·z³)))/2.
 func normalCDF(z float64) float64 {
-	y := math.Sqrt(2/math.Pi) * (z + float64(0.044715*float64(z*z*z)))
+	y := float64(math.Sqrt(2/math.Pi) * (z + float64(0.044715*float64(z*z*z))))
 	// (1 + tanh y)/2 = 1/(1 + e^-2y).
-	return 1 / (1 + rng.Exp(max(-600, min(600, -2*y))))
+	return 1 / (1 + float64(rng.Exp(max(-600, min(600, -2*y)))))
 }
