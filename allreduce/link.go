@@ -26,6 +26,9 @@ const (
 	linger = 2 * time.Second
 )
 
+// ErrUnreachable marks a link to a successor that does not answer.
+var ErrUnreachable = errors.New("no answer")
+
 // Connect makes m's link: it dials the successor at addr, HOST:PORT, while server
 // waits for the predecessor. Dialing goes on until ctx ends, since neighbours
 // start when they start. opts must bring transport credentials. A ring of one
@@ -89,7 +92,11 @@ func dial(ctx context.Context, addr string, m Member, opts []grpc.DialOption) (*
 		}
 		if status.Code(err) != codes.Unavailable || ctx.Err() != nil {
 			_ = conn.Close()
-			return fail(plain(ctx, err))
+			err = plain(ctx, err)
+			if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+				err = fmt.Errorf("%w: %w", ErrUnreachable, err)
+			}
+			return fail(err)
 		}
 		select {
 		case <-time.After(wait/2 + rand.N(wait/2)):
@@ -205,6 +212,8 @@ func (l *grpcLink) Recv(ctx context.Context) (*Segment, error) {
 	}
 	return s, err
 }
+
+func (l *grpcLink) Broken() <-chan struct{} { return l.in.done }
 
 func (l *grpcLink) Close(cause error) (err error) {
 	l.once.Do(func() {

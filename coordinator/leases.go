@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"sync"
+	"time"
 )
 
 // leases keeps the workers' leases in etcd, beside the loop: a slow or lost etcd
@@ -20,14 +21,21 @@ func newLeases(r records, log *slog.Logger) *leases {
 	return &leases{records: r, log: log, renew: map[string]chan struct{}{}}
 }
 
-// begin keeps a worker's lease until end, or until ctx ends.
-func (l *leases) begin(ctx context.Context, id string) {
+// begin stores a worker and keeps its lease until end, or until ctx ends.
+func (l *leases) begin(ctx context.Context, id string, value any, ttl time.Duration) {
 	renew := make(chan struct{}, 1)
+	renew <- struct{}{}
 	l.renew[id] = renew
 	l.all.Go(func() {
-		failing := false
+		stored, failing := false, false
 		for range renew {
-			err := l.records.KeepWorker(ctx, id)
+			var err error
+			if stored {
+				err = l.records.KeepWorker(ctx, id)
+			} else {
+				err = l.records.PutWorker(ctx, id, value, ttl)
+			}
+			stored = err == nil // a lease that ran out meanwhile is made anew
 			if err != nil && !failing && ctx.Err() == nil {
 				l.log.Warn("can't renew a lease in etcd", "worker", id, "err", err)
 			}

@@ -146,6 +146,6 @@ func (s *start) openEtcd(ctx context.Context) (*registry.Etcd, error) {
 }
 
 // who names this process to another coordinator that wants the same run.
-func who(l net.Listener) string {
-	return fmt.Sprintf("the coordinator at %s on %s, pid %d", l.Addr(), hostname(), os.Getpid())
+func who(listen string) string {
+	return fmt.Sprintf("the coordinator at %s on %s, pid %d", listen, hostname(), os.Getpid())
 }

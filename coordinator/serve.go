@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strconv"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -20,7 +22,7 @@ import (
 )
 
 // lead serves the run under a leadership until it ends.
-func (s *start) lead(ctx context.Context, leader *registry.Leader, listener, web net.Listener) (end core.End, err error) {
+func (s *start) lead(ctx context.Context, leader *registry.Leader) (end core.End, err error) {
 	var last core.Generation
 	if _, err := leader.Generation(ctx, &last); err != nil {
 		return end, err
@@ -48,11 +50,11 @@ func (s *start) lead(ctx context.Context, leader *registry.Leader, listener, web
 		return end, err
 	}
 	keeper := &keeper{store: s.store, run: s.plan.Run, spec: s.plan.Spec, metrics: metrics}
-	l := s.newLoop(leader, last.Number, runID, spec, keeper)
-	return s.serve(ctx, l, listener, web)
+	l := s.newLoop(leader, last, runID, spec, keeper)
+	return s.serve(ctx, l)
 }
 
-func (s *start) newLoop(leader *registry.Leader, generation uint64, runID string, spec []byte, k *keeper) *loop {
+func (s *start) newLoop(leader *registry.Leader, last core.Generation, runID string, spec []byte, k *keeper) *loop {
 	var newest *CheckpointState
 	if s.resumes {
 		newest = &CheckpointState{s.newest.Step, s.newest.Digest}
@@ -60,14 +62,17 @@ func (s *start) newLoop(leader *registry.Leader, generation uint64, runID string
 	return &loop{
 		machine: core.New(core.Config{
 			Workers: s.config.Workers, MinWorkers: s.config.MinWorkers, Patience: s.options.limits.patience,
-			Shards: s.plan.Spec.Shards(), Steps: s.plan.Steps, StartStep: s.newest.Step, FromCheckpoint: s.resumes,
-			Generation: generation, Silence: s.options.limits.silence,
+			Shards: s.plan.Spec.Shards(), Steps: s.plan.Steps, CheckpointEvery: s.plan.CheckpointEvery,
+			StartStep: s.newest.Step, HasCheckpoint: s.resumes,
+			// Local workers end with their coordinator.
+			Last: last, Adopt: !s.config.Local, AdoptPatience: s.options.limits.adopt,
+			Silence: s.options.limits.silence, MaxSkipped: s.config.MaxSkipped,
 			Version: ddpmcluster.Version(), Build: ddpmcluster.Fingerprint(),
 		}),
 		registry: leader,
 		plan: welcome{
 			run: s.plan.Run, runID: runID, storage: s.store.String(), spec: spec,
-			steps: s.plan.Steps, checkpointEvery: s.plan.CheckpointEvery, threads: s.config.Threads,
+			compareEvery: s.config.CompareEvery, threads: s.config.Threads,
 		},
 		limits:    s.options.limits,
 		keeper:    k,
@@ -75,16 +80,30 @@ func (s *start) newLoop(leader *registry.Leader, generation uint64, runID string
 		log:       s.log,
 		sessions:  map[string]*session{},
 		leases:    newLeases(leader, s.log),
-		parts:     map[uint64]map[string]*ddpmv1.PartSaved{},
-		publisher: newPublisher(k),
+		parts:     map[partsKey]map[string]*ddpmv1.PartSaved{},
+		persisted: make(chan uint64),
+		named:     highest(last),
+		publisher: newPublisher(k, leader.Check),
 		newest:    newest,
 		view:      newView(s.plan.Run, s.newest.Step, s.plan.Steps, newest),
 	}
 }
 
+// highest is the number of the last name among a generation's members.
+func highest(g core.Generation) int {
+	most := 0
+	for _, m := range g.Members {
+		if n, err := strconv.Atoi(strings.TrimPrefix(m.Worker, "w")); err == nil {
+			most = max(most, n)
+		}
+	}
+	return most
+}
+
 // serve takes workers' sessions and runs the loop, until the run ends and nothing
 // that belongs to it is left.
-func (s *start) serve(ctx context.Context, l *loop, listener, web net.Listener) (core.End, error) {
+func (s *start) serve(ctx context.Context, l *loop) (core.End, error) {
+	listener, web := s.listener, s.web
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	events, done := make(chan sessionEvent), make(chan struct{})
@@ -100,7 +119,7 @@ func (s *start) serve(ctx context.Context, l *loop, listener, web net.Listener) 
 			return core.End{}, err
 		}
 		defer workers.end()
-		l.local, srv.why = workers.lost, workers.why
+		l.local, l.children, srv.why = workers.lost, s.config.Workers, workers.why
 	}
 	g := newServer(srv)
 	var serving errgroup.Group
@@ -116,6 +135,8 @@ func (s *start) serve(ctx context.Context, l *loop, listener, web net.Listener) 
 	}
 	close(done)
 	s.settle(ctx, cancel, l)
+	cancel()
+	l.persists.Wait()
 	stopServer(g, err == nil)
 	err = errors.Join(err, serving.Wait())
 	srv.readers.Wait()

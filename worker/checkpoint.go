@@ -2,8 +2,8 @@ package worker
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -14,14 +14,14 @@ import (
 )
 
 // saver writes this member's share of checkpoints behind the training: at most one
-// checkpoint is under way.
+// checkpoint is under way. It goes on when the generation that asked for it is over.
 type saver struct {
-	run        *run
-	generation uint64
-	rank, size int
-	send       func(*ddpmv1.WorkerMessage) error
-	log        *slog.Logger
+	run  *run
+	send func(*ddpmv1.WorkerMessage)
+	log  *slog.Logger
 
+	// rank and size are the member's in the checkpoint under way.
+	rank, size int
 	// weights, m and v are copies of the member's part of the state, ema of the
 	// whole moving average. They serve every checkpoint in turn.
 	weights, m, v, ema []float32
@@ -29,35 +29,82 @@ type saver struct {
 	// settled is closed when the state has been read and may change again, done
 	// when the checkpoint's share is stored and told. nil before the first.
 	settled, done chan struct{}
-	// err is what became of it. Invariant: written before done is closed, read
-	// after.
-	err error
+	cancel        context.CancelFunc
+
+	mu sync.Mutex
+	// told is what became of the newest checkpoints, for a coordinator that has not
+	// heard.
+	told []*ddpmv1.WorkerMessage
 }
 
-// begin starts a checkpoint of the state at a step boundary, after waiting for the
-// one before. The state must not change until settle has returned; it may be read.
-// The end of ctx gives the checkpoint up.
-func (s *saver) begin(ctx context.Context, state *ddpm.State, loss float64, last bool) error {
-	if err := s.wait(); err != nil {
-		return err
+// maxTold bounds what is told again.
+const maxTold = 4
+
+// begin starts a checkpoint of the state at a step boundary. The state must not
+// change until settle has returned; it may be read. While the checkpoint before is
+// under way there is no other: then this one fails.
+func (s *saver) begin(g *generation, state *ddpm.State, loss float64) {
+	step := state.Step
+	if s.underWay() {
+		s.tell(&ddpmv1.WorkerMessage{Body: &ddpmv1.WorkerMessage_PartFailed{PartFailed: &ddpmv1.PartFailed{
+			Generation: g.number, Step: step, Reason: "the checkpoint before is still being stored",
+		}}})
+		return
 	}
 	start := time.Now()
+	s.rank, s.size = g.rank, g.size
 	s.settled, s.done = make(chan struct{}), make(chan struct{})
+	ctx, cancel := context.WithCancel(context.Background())
+	s.cancel = cancel
 	// Step is copied: it is the loop's to read and write.
 	frozen := *state
 	go func() {
 		defer close(s.done)
+		defer cancel()
 		digest := frozen.Digest()
 		s.copy(&frozen)
 		close(s.settled)
-		saved := &ddpmv1.PartSaved{Generation: s.generation, Step: frozen.Step, Digest: digest, Last: last, Loss: loss}
-		if err := s.save(ctx, saved); err != nil {
-			s.err = fmt.Errorf("checkpoint of step %d: %w", saved.GetStep(), err)
+		saved := &ddpmv1.PartSaved{Generation: g.number, Step: step, Digest: digest, Loss: loss}
+		err := s.save(ctx, saved)
+		if err != nil {
+			s.log.Warn("a part of a checkpoint could not be stored", "step", step, "reason", err.Error())
+			s.tell(&ddpmv1.WorkerMessage{Body: &ddpmv1.WorkerMessage_PartFailed{PartFailed: &ddpmv1.PartFailed{Generation: g.number, Step: step, Reason: err.Error()}}})
 			return
 		}
-		s.log.Info("checkpoint part saved", "step", saved.GetStep(), "seconds", time.Since(start).Seconds())
+		s.log.Info("checkpoint part saved", "step", step, "seconds", time.Since(start).Seconds())
+		s.tell(&ddpmv1.WorkerMessage{Body: &ddpmv1.WorkerMessage_PartSaved{PartSaved: saved}})
 	}()
-	return nil
+}
+
+// underWay says that a checkpoint is being stored.
+func (s *saver) underWay() bool {
+	if s.done == nil {
+		return false
+	}
+	select {
+	case <-s.done:
+		return false
+	default:
+		return true
+	}
+}
+
+// tell tells the coordinator what became of a checkpoint, and keeps it.
+func (s *saver) tell(m *ddpmv1.WorkerMessage) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.told = append(s.told, m)
+	s.told = s.told[max(0, len(s.told)-maxTold):]
+	s.send(m)
+}
+
+// tellAgain tells a coordinator what it may not have heard.
+func (s *saver) tellAgain() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, m := range s.told {
+		s.send(m)
+	}
 }
 
 // settle waits until the state may change. The digest and the copy run beside the
@@ -68,23 +115,12 @@ func (s *saver) settle() {
 	}
 }
 
-// failed returns the error of a checkpoint that failed, without waiting.
-func (s *saver) failed() error {
-	select {
-	case <-s.done: // never, when there was none
-		return s.err
-	default:
-		return nil
+// wait gives up what is under way and waits until it has ended.
+func (s *saver) wait() {
+	if s.done != nil {
+		s.cancel()
+		<-s.done
 	}
-}
-
-// wait waits until no checkpoint is under way and returns the last one's error.
-func (s *saver) wait() error {
-	if s.done == nil {
-		return nil
-	}
-	<-s.done
-	return s.err
 }
 
 // part returns the range of parameters that the member writes.
@@ -101,7 +137,7 @@ func (s *saver) copy(state *ddpm.State) {
 	s.ema = append(s.ema[:0], state.EMA...)
 }
 
-// save stores the member's objects, draws its previews, and tells the coordinator.
+// save stores the member's objects and draws its previews.
 func (s *saver) save(ctx context.Context, saved *ddpmv1.PartSaved) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() (err error) {
@@ -112,10 +148,7 @@ func (s *saver) save(ctx context.Context, saved *ddpmv1.PartSaved) error {
 		saved.Previews, err = s.draw(ctx)
 		return err
 	})
-	if err := group.Wait(); err != nil {
-		return err
-	}
-	return s.send(&ddpmv1.WorkerMessage{Body: &ddpmv1.WorkerMessage_PartSaved{PartSaved: saved}})
+	return group.Wait()
 }
 
 // upload stores the member's part, and for rank 0 what makes the checkpoint a

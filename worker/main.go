@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -85,27 +86,36 @@ func command(stderr io.Writer) *cobra.Command {
 	}
 	c.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	c.Flags().SortFlags = false
-	c.Flags().StringVar(&f.join, "join", "", "the coordinator's HOST:PORT (needed)")
+	c.Flags().StringSliceVar(&f.join, "join", nil, "the coordinator's HOST:PORT (needed); with standbys all of theirs, separated by commas")
 	c.Flags().IntVar(&f.threads, "threads", 0, "threads to compute with (default: what the coordinator asks for, else all CPUs)")
 	c.Flags().StringVar(&f.advertise, "advertise", "", "this machine's HOST as other workers reach it (default: the address that reaches the coordinator)")
+	c.Flags().DurationVar(&f.grace, "grace", DefaultGrace, "when asked to end: how long to wait for the next step boundary")
+	c.Flags().DurationVar(&f.away, "away", DefaultAway, "how long to train on without a coordinator")
 	c.Flags().BoolVarP(&f.verbose, "verbose", "v", false, "log every step")
 	return c
 }
 
 // flags are the command line's.
 type flags struct {
-	join, advertise string
-	threads         int
-	verbose         bool
+	join        []string
+	advertise   string
+	threads     int
+	grace, away time.Duration
+	verbose     bool
 }
 
 func (f flags) validate() error {
-	if f.join == "" {
+	if len(f.join) == 0 {
 		return errors.New("--join is missing; give the coordinator's HOST:PORT, as it prints it")
 	}
-	host, port, err := net.SplitHostPort(f.join)
-	if n, perr := strconv.Atoi(port); err != nil || perr != nil || host == "" || n < 1 || n > 65535 {
-		return fmt.Errorf("--join %q is not HOST:PORT; give the coordinator's address, such as trainer:7600", f.join)
+	for _, join := range f.join {
+		host, port, err := net.SplitHostPort(join)
+		if n, perr := strconv.Atoi(port); err != nil || perr != nil || host == "" || n < 1 || n > 65535 {
+			return fmt.Errorf("--join %q is not HOST:PORT; give the coordinator's address, such as trainer:7600", join)
+		}
+	}
+	if f.grace <= 0 || f.away <= 0 {
+		return errors.New("--grace and --away: must be longer than 0, such as 30s or 10m")
 	}
 	if f.threads < 0 || f.threads > maxThreads {
 		return fmt.Errorf("--threads %d: must be 1 to %d, or 0 for the default", f.threads, maxThreads)
@@ -122,7 +132,7 @@ func (f flags) config(stderr io.Writer) Config {
 		level = slog.LevelDebug
 	}
 	return Config{
-		Join: f.join, Advertise: f.advertise, Threads: f.threads,
+		Join: f.join, Advertise: f.advertise, Threads: f.threads, Grace: f.grace, Away: f.away,
 		Log: slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: level})),
 	}
 }

@@ -23,7 +23,6 @@ type run struct {
 	threads  int
 	pool     *kernel.Pool // of the training loop alone
 	device   ddpm.Device
-	state    *ddpm.State // nil until a generation has loaded it
 }
 
 // deviceMaker makes the device that a run computes on.

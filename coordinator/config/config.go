@@ -35,6 +35,11 @@ type Config struct {
 	Steps           uint64
 	CheckpointEvery uint64
 
+	// CompareEvery is how often members compare their weights, in steps.
+	CompareEvery uint64
+	MaxSkipped   int
+	Standby      bool
+
 	Listen string
 	HTTP   string
 	Etcd   []string
@@ -53,7 +58,7 @@ func (c *Config) Flags(fs *pflag.FlagSet) {
 	c.flags = fs
 	fs.SortFlags = false
 	fs.IntVar(&c.Workers, "workers", 0, "how many workers the run waits for (needed)")
-	fs.IntVar(&c.MinWorkers, "min-workers", 0, "begin with this many when nobody else joins for 30 s (default: --workers)")
+	fs.IntVar(&c.MinWorkers, "min-workers", 1, "begin with this many when nobody else joins for 30 s, and pause with fewer")
 	fs.BoolVar(&c.Local, "local", false, "start the workers on this machine, as child processes")
 	fs.IntVar(&c.Threads, "threads", 0, "threads of each worker (default: this machine's CPUs shared out with --local, all of its own elsewhere)")
 	fs.StringVar(&c.Preset, "preset", DefaultPreset, "model and settings to start from: "+presetNames())
@@ -70,6 +75,9 @@ func (c *Config) Flags(fs *pflag.FlagSet) {
 	fs.StringVar(&c.Listen, "listen", "", "HOST:PORT for workers, port 0 is any free one (default: 127.0.0.1:7600, with --local 127.0.0.1:0)")
 	fs.StringVar(&c.HTTP, "http", "", "HOST:PORT that serves /healthz and /api/status (default: off)")
 	fs.StringSliceVar(&c.Etcd, "etcd", nil, "endpoints of an external etcd (default: embedded)")
+	fs.Uint64Var(&c.CompareEvery, "compare-every", 1, "steps between two comparisons of the workers' weights; 0 is never")
+	fs.IntVar(&c.MaxSkipped, "max-skipped", 10, "end the run when this many steps in a row overflow; 0 is never")
+	fs.BoolVar(&c.Standby, "standby", false, "wait until the leading coordinator is gone, and carry on in its place (needs --etcd)")
 	fs.BoolVar(&c.DryRun, "dry-run", false, "print the resolved configuration and do nothing")
 	fs.BoolVarP(&c.Verbose, "verbose", "v", false, "log more, the workers' lines included")
 }
@@ -95,10 +103,9 @@ func (c *Config) Validate() error {
 		}
 	}
 	check(c.Workers >= 1 && c.Workers <= 1<<16, "--workers %d: give how many workers the run has, at least 1", c.Workers)
-	if !c.Given("min-workers") {
-		c.MinWorkers = c.Workers
-	}
 	check(c.Workers < 1 || c.MinWorkers >= 1 && c.MinWorkers <= c.Workers, "--min-workers %d: must be in 1 … --workers %d", c.MinWorkers, c.Workers)
+	check(c.MaxSkipped >= 0, "--max-skipped %d: must be at least 1, or 0 for never", c.MaxSkipped)
+	check(!c.Standby || len(c.Etcd) > 0 && !c.Local, "--standby: needs an --etcd that both coordinators reach, and workers of their own")
 	check(c.Threads >= 0 && c.Threads <= 4096, "--threads %d: must be in 1 … 4096, or left out", c.Threads)
 	check(!c.Given("threads") || c.Threads > 0, "--threads 0: must be at least 1, or left out")
 	check(!c.Given("steps") || c.Steps > 0, "--steps 0: must be at least 1")

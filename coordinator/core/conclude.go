@@ -14,11 +14,21 @@ func (m *Machine) conclude(workers []*worker, step uint64, live bool) []Effect {
 		}
 		return m.finish(end)
 	}
-	if m.publishing(step) || m.yielding && m.savesAt(step) {
+	if m.publishing(step) || m.yielding && m.savesAt(step) && m.membersAt(step) {
 		m.await(step, fmt.Sprintf("step %d is the last one; its checkpoint is being stored", step))
 		return nil
 	}
 	return m.save(workers, step)
+}
+
+// membersAt says that the members of the generation stand at the end of a step.
+func (m *Machine) membersAt(step uint64) bool {
+	for _, w := range m.members() {
+		if !w.position.HasState || w.position.Step != step {
+			return false
+		}
+	}
+	return true
 }
 
 // await waits for the checkpoint of the step at which the members are idle.

@@ -62,7 +62,7 @@ func (m *Machine) release() []Effect {
 			continue
 		}
 		m.remove(w.id)
-		effects = append(effects, Dismiss{w.id, true, "it asked to leave: " + w.leaving})
+		effects = append(effects, Dismiss{Worker: w.id, OK: true, Reason: "it asked to leave: " + w.leaving})
 		i--
 	}
 	return effects
@@ -75,6 +75,9 @@ func (m *Machine) someoneLeaves() bool {
 
 // enough begins, or goes on, when there are workers enough.
 func (m *Machine) enough() []Effect {
+	if m.hasCheckpoint && m.published >= m.config.Steps {
+		return m.conclude(nil, m.published, false)
+	}
 	n := 0
 	for _, w := range m.workers {
 		if w.available && w.position != nil {

@@ -56,6 +56,8 @@ type Dismiss struct {
 	Worker string
 	OK     bool
 	Reason string
+	// Again says that it may come back: it was given up for lost, and perhaps is not.
+	Again bool
 }
 
 // Note says something that people want to know.

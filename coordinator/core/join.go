@@ -56,6 +56,10 @@ func (m *Machine) adopt() []Effect {
 				return m.halt("a member left its ring while there was no coordinator")
 			}
 		}
+		if reason := m.outdated(); reason != "" {
+			m.enter(training, m.reason)
+			return m.yield(reason, false)
+		}
 		m.enter(training, fmt.Sprintf("a new coordinator found all %d members of generation %d at work", len(members), m.generation.Number))
 	case waited < m.config.AdoptPatience && (fresh < m.config.Workers || waited < m.config.Silence.Min):
 	case len(members) > 0:
@@ -66,4 +70,17 @@ func (m *Machine) adopt() []Effect {
 		return m.enough()
 	}
 	return nil
+}
+
+// outdated says so where the generation trains by other settings than this
+// coordinator was started with.
+func (m *Machine) outdated() string {
+	g := m.generation
+	switch {
+	case g.LastStep != m.config.Steps && g.LastStep > g.StartStep:
+		return fmt.Sprintf("the run has %d steps now, not %d", m.config.Steps, g.LastStep)
+	case g.CheckpointEvery != m.config.CheckpointEvery:
+		return fmt.Sprintf("checkpoints are due every %d steps now, not every %d", m.config.CheckpointEvery, g.CheckpointEvery)
+	}
+	return ""
 }

@@ -162,7 +162,7 @@ func (m *Machine) event(e Event) []Effect {
 	case Left:
 		return m.lose(e.Worker, "was lost: "+e.Reason)
 	case Failed:
-		return m.lose(e.Worker, "failed: "+e.Reason)
+		return m.expel(e.Worker, "failed: "+e.Reason, false)
 	case Persisted:
 		return m.assign(e.Generation)
 	case Positioned:
@@ -251,7 +251,10 @@ func (m *Machine) remove(id string) {
 
 // lose takes a worker out that is gone or can't go on, and ends the generation
 // that it was in.
-func (m *Machine) lose(id, what string) []Effect {
+func (m *Machine) lose(id, what string) []Effect { return m.expel(id, what, true) }
+
+// expel takes a worker out that may not come back, unless again says so.
+func (m *Machine) expel(id, what string, again bool) []Effect {
 	w := m.find(id)
 	if w == nil {
 		return nil
@@ -259,7 +262,7 @@ func (m *Machine) lose(id, what string) []Effect {
 	member := w.member
 	m.remove(id)
 	what = fmt.Sprintf("worker %s %s", id, what)
-	effects := []Effect{Dismiss{id, false, what}}
+	effects := []Effect{Dismiss{Worker: id, Reason: what, Again: again}}
 	effects = append(effects, m.orphaned(what)...)
 	if member {
 		effects = append(effects, m.halt(what)...)
@@ -338,7 +341,7 @@ func (m *Machine) finish(end End) []Effect {
 	m.phase, m.end, m.reason = ended, end, end.Reason
 	var effects []Effect
 	for _, w := range m.workers {
-		effects = append(effects, Dismiss{w.id, end.OK, end.Reason})
+		effects = append(effects, Dismiss{Worker: w.id, OK: end.OK, Reason: end.Reason})
 	}
 	return append(effects, end)
 }

@@ -113,7 +113,7 @@ func (m *Machine) let(leavers []*worker) []Effect {
 	var effects []Effect
 	var left []Dismiss
 	for _, w := range leavers {
-		left = append(left, Dismiss{w.id, true, "it left as it asked to: " + w.leaving})
+		left = append(left, Dismiss{Worker: w.id, OK: true, Reason: "it left as it asked to: " + w.leaving})
 	}
 	for _, d := range left {
 		m.remove(d.Worker)

@@ -187,18 +187,15 @@ func (m *Machine) endStep() uint64 {
 // onItsWay says that a checkpoint of the step is, or can still be, saved by those
 // who are there.
 func (m *Machine) onItsWay(step uint64) bool {
-	for _, s := range m.savings {
-		if s.steps[step] != nil {
-			return true
-		}
-		if s.failed[step] || s.generation != m.generation.Number || !m.savesAt(step) {
-			continue
-		}
-		if !slices.ContainsFunc(s.members, func(id string) bool { return m.find(id) == nil }) {
-			return true
-		}
+	if m.publishing(step) {
+		return true
 	}
-	return false
+	s := m.savingsIn(m.generation.Number)
+	if s == nil || s.failed[step] {
+		return false
+	}
+	return s.steps[step] != nil || m.savesAt(step) &&
+		!slices.ContainsFunc(s.members, func(id string) bool { return m.find(id) == nil })
 }
 
 // savesAt says that the members of the current generation save a step of their own
@@ -237,7 +234,7 @@ func (m *Machine) disagreement(s *savings, step uint64, odd []string) []Effect {
 	}
 	effects := m.giveUp(s, step, what)
 	for _, id := range odd {
-		effects = append(effects, m.lose(id, fmt.Sprintf("computes wrong: after step %d it holds other bits than most; look at its memory", step))...)
+		effects = append(effects, m.expel(id, fmt.Sprintf("computes wrong: after step %d it holds other bits than most; look at its memory", step), false)...)
 	}
 	return effects
 }

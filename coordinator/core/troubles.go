@@ -62,7 +62,7 @@ func (m *Machine) complain(id string, p Position) []Effect {
 	if t.complaints[pair] < complaintLimit {
 		return nil
 	}
-	return m.lose(blamed.Worker, fmt.Sprintf("is not reached by worker %s at %s; see --advertise and the network between the two", id, blamed.Address))
+	return m.expel(blamed.Worker, fmt.Sprintf("is not reached by worker %s at %s; see --advertise and the network between the two", id, blamed.Address), false)
 }
 
 // differing takes out the members whose weights are not those of most of them,
@@ -93,7 +93,7 @@ func (m *Machine) differing() (effects []Effect, differ bool) {
 			"look for a machine with bad memory, and start again from the newest checkpoint", odd, step)), true
 	}
 	for _, id := range odd {
-		effects = append(effects, m.lose(id, fmt.Sprintf("computes wrong: after step %d its weights are not those of the %d others; look at its memory", step, total-len(odd)))...)
+		effects = append(effects, m.expel(id, fmt.Sprintf("computes wrong: after step %d its weights are not those of the %d others; look at its memory", step, total-len(odd)), false)...)
 	}
 	return append(effects, m.regroup()...), true
 }

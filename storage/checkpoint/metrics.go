@@ -139,8 +139,8 @@ func (l *MetricsLog) own(ctx context.Context) error {
 		return nil
 	}
 	if size := infos[0].Size; l.size != unknown && size != l.size {
-		return fmt.Errorf("%s in %s: it has %d bytes, not the %d that it was left with: another coordinator writes this run; stop one of them, or choose another --run",
-			l.key, l.st, size, l.size)
+		return fmt.Errorf("%w: %s in %s: it has %d bytes, not the %d that it was left with: another coordinator writes this run; stop one of them, or choose another --run",
+			ErrConflict, l.key, l.st, size, l.size)
 	}
 	return nil
 }
