@@ -42,9 +42,13 @@ const maxTold = 4
 
 // begin starts a checkpoint of the state at a step boundary. The state must not
 // change until settle has returned; it may be read. While the checkpoint before is
-// under way there is no other: then this one fails.
-func (s *saver) begin(g *generation, state *ddpm.State, loss float64) {
+// under way there is no other: patient waits for its end, otherwise this one fails,
+// so that a slow Store does not hold up training.
+func (s *saver) begin(g *generation, state *ddpm.State, loss float64, patient bool) {
 	step := state.Step
+	if patient && s.done != nil {
+		<-s.done
+	}
 	if s.underWay() {
 		s.tell(&ddpmv1.WorkerMessage{Body: &ddpmv1.WorkerMessage_PartFailed{PartFailed: &ddpmv1.PartFailed{
 			Generation: g.number, Step: step, Reason: "the checkpoint before is still being stored",

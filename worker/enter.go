@@ -27,10 +27,10 @@ func (t *trainer) enter(ctx context.Context, g *generation) error {
 	if ctx.Err() != nil {
 		return nil
 	}
-	if g.assignment.GetGeneration().GetSaveAtStart() {
-		t.saver.begin(g, t.state, t.loss(t.totals))
-	}
 	idle := g.lastStep() == g.startStep()
+	if g.assignment.GetGeneration().GetSaveAtStart() {
+		t.saver.begin(g, t.state, t.loss(t.totals), idle)
+	}
 	t.dealt(g, idle)
 	if idle {
 		t.idle()

@@ -126,7 +126,7 @@ func (t *trainer) complete(g *generation) error {
 	g.clock.updated(seconds)
 	t.report(g, totals, info)
 	if t.savesNow(g, totals) {
-		t.saver.begin(g, t.state, t.loss(totals))
+		t.saver.begin(g, t.state, t.loss(totals), ends)
 	}
 	if ends {
 		t.leave(g, departure{unreachable: -1})

@@ -67,7 +67,7 @@ func (m *Machine) save(workers []*worker, step uint64) []Effect {
 	if len(m.change) == 0 {
 		m.change = []string{"a checkpoint is needed"}
 	}
-	m.change = append(m.change, fmt.Sprintf("the checkpoint of step %d is stored", step))
+	m.change = append(m.change, fmt.Sprintf("the checkpoint of step %d is to be stored", step))
 	return m.form(savers, step, true, step)
 }
 
