@@ -34,6 +34,7 @@ func (m *Machine) membersAt(step uint64) bool {
 // await waits for the checkpoint of the step at which the members are idle.
 func (m *Machine) await(step uint64, reason string) {
 	m.enter(saving, reason)
+	m.idleAt = step
 	s := m.savingsIn(m.generation.Number)
 	switch {
 	case m.publishing(step) || m.onItsWay(step):

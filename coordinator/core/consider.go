@@ -45,7 +45,7 @@ func (m *Machine) consider() []Effect {
 		}
 		return m.regroup()
 	case saving:
-		if m.endStep() <= m.published || !m.retry.IsZero() && !m.now.Before(m.retry) {
+		if m.idleAt <= m.published || !m.retry.IsZero() && !m.now.Before(m.retry) {
 			m.retry, m.yielding = time.Time{}, false
 			return m.regroup()
 		}

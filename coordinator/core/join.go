@@ -63,8 +63,10 @@ func (m *Machine) adopt() []Effect {
 		m.enter(training, fmt.Sprintf("a new coordinator found all %d members of generation %d at work", len(members), m.generation.Number))
 	case waited < m.config.AdoptPatience && (fresh < m.config.Workers || waited < m.config.Silence.Min):
 	case len(members) > 0:
-		return m.halt(fmt.Sprintf("%d of the %d members of generation %d did not come back within %s",
-			len(m.generation.Members)-len(members), len(m.generation.Members), m.generation.Number, m.config.AdoptPatience))
+		reason := fmt.Sprintf("%d of the %d members of generation %d did not come back within %s",
+			len(m.generation.Members)-len(members), len(m.generation.Members), m.generation.Number, m.config.AdoptPatience)
+		effects := m.halt(reason)
+		return append(effects, m.orphaned(reason)...)
 	default:
 		m.enter(waiting, "waiting for workers")
 		return m.enough()

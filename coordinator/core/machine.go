@@ -103,8 +103,10 @@ type Machine struct {
 	asked uint64
 	// late asks the next generation for a checkpoint, since one was given up.
 	late bool
-	// retry is when a checkpoint at the end is tried again.
-	retry time.Time
+	// idleAt is the step at which the members wait for a checkpoint, retry when that
+	// is tried again.
+	idleAt uint64
+	retry  time.Time
 
 	stopping string
 	troubles troubles

@@ -59,6 +59,9 @@ func (m *Machine) partSaved(e Saved) []Effect {
 
 // missingParts gives a checkpoint up at once if a part can't come any more.
 func (m *Machine) missingParts(s *savings, step uint64) []Effect {
+	if m.phase == adopting {
+		return nil // members are still to come back
+	}
 	for _, id := range s.members {
 		if _, ok := s.steps[step].parts[id]; !ok && m.find(id) == nil {
 			return m.giveUp(s, step, fmt.Sprintf("worker %s is gone and has not stored its part", id))
@@ -79,6 +82,9 @@ func (m *Machine) savingsIn(generation uint64) *savings {
 // orphaned gives up the checkpoints that lack the part of a worker that is gone.
 func (m *Machine) orphaned(reason string) []Effect {
 	var effects []Effect
+	if m.phase == adopting {
+		return nil
+	}
 	for _, s := range slices.Clone(m.savings) {
 		for _, step := range s.open() {
 			for _, id := range s.members {
@@ -91,7 +97,7 @@ func (m *Machine) orphaned(reason string) []Effect {
 	}
 	// What no member has begun to save needs nothing given up, but the end waits
 	// for it.
-	if m.phase == saving && !m.onItsWay(m.endStep()) && m.retry.IsZero() {
+	if m.phase == saving && !m.onItsWay(m.idleAt) && m.retry.IsZero() {
 		m.retry = m.now
 	}
 	return effects
@@ -170,18 +176,6 @@ func (m *Machine) publishedStep(step uint64) []Effect {
 		return len(s.steps) == 0 && s.generation != m.generation.Number
 	})
 	return nil
-}
-
-// endStep is where the members are idle while the phase is saving.
-func (m *Machine) endStep() uint64 {
-	var all []*worker
-	for i := range m.workers {
-		if m.workers[i].position != nil {
-			all = append(all, &m.workers[i])
-		}
-	}
-	step, _ := m.newest(all)
-	return step
 }
 
 // onItsWay says that a checkpoint of the step is, or can still be, saved by those
