@@ -67,7 +67,7 @@ func (s *server) Session(stream ddpmv1.Coordinator_SessionServer) error {
 		return err
 	}
 	me := &session{
-		id:    fmt.Sprintf("w%d", s.next.Add(1)),
+		id:    s.name(stream.Context()),
 		hello: hello,
 		out:   make(chan *ddpmv1.CoordinatorMessage, outbox),
 	}

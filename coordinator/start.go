@@ -95,6 +95,8 @@ type start struct {
 	console *console
 	log     *slog.Logger
 
+	// security is nil with --insecure.
+	security *security
 	store    storage.Store
 	existing bool // the run has a run.json
 	newest   checkpoint.Manifest
@@ -175,6 +177,10 @@ func (s *start) own(ctx context.Context, listener, web net.Listener) (end core.E
 			s.log.Warn("can't leave etcd as it should be", "err", cerr)
 		}
 	}()
+	if err := s.openSecurity(ctx, etcd, listener); err != nil {
+		return end, err
+	}
+	defer s.security.close()
 	return s.lead(ctx, leader, listener, web)
 }
 

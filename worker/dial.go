@@ -12,7 +12,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/connectivity"
-	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/keepalive"
 )
 
@@ -33,12 +33,12 @@ type dialer struct {
 
 // dial connects to the coordinator at an address, trying again for patience if
 // nobody answers. It returns this machine's host as the coordinator sees it.
-func dial(ctx context.Context, address string, patience time.Duration, log *slog.Logger) (*grpc.ClientConn, string, error) {
+func dial(ctx context.Context, address string, security credentials.TransportCredentials, patience time.Duration, log *slog.Logger) (*grpc.ClientConn, string, error) {
 	d := &dialer{}
 	// The passthrough resolver leaves names to the dialer, so that a name that is
 	// not known yet is tried again too.
 	conn, err := grpc.NewClient("passthrough:///"+address,
-		grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithTransportCredentials(security),
 		grpc.WithContextDialer(d.dial),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: keepaliveTime, Timeout: keepaliveTimeout}),
 		grpc.WithConnectParams(grpc.ConnectParams{

@@ -8,7 +8,6 @@ import (
 
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/ddpm-cluster/ddpm-cluster/allreduce"
 	ddpmv1 "github.com/ddpm-cluster/ddpm-cluster/proto/ddpm/v1"
@@ -171,11 +170,20 @@ func (g *generation) connect(ctx context.Context) (allreduce.Link, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, patience, fmt.Errorf("not linked up within %v", patience))
 	defer cancel()
 	next := g.assignment.GetGeneration().GetMembers()[(g.rank+1)%g.size]
-	link, err := allreduce.Connect(ctx, g.life.ring.links, g.member(), next.GetRingAddress(), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	link, err := allreduce.Connect(ctx, g.life.ring.links, g.member(), next.GetRingAddress(), grpc.WithTransportCredentials(g.life.member.Worker(next.GetWorkerId())))
 	if err != nil {
 		return nil, fmt.Errorf("%w; see that the workers reach each other at the addresses that they advertise (--advertise)", err)
 	}
 	return link, nil
+}
+
+// names are those of the generation's members.
+func names(g *ddpmv1.Generation) []string {
+	var all []string
+	for _, m := range g.GetMembers() {
+		all = append(all, m.GetWorkerId())
+	}
+	return all
 }
 
 func (g *generation) trainer(ring *allreduce.Ring) *trainer {

@@ -14,6 +14,7 @@ import (
 	"github.com/ddpm-cluster/ddpm-cluster/allreduce"
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm/kernel"
 	ddpmv1 "github.com/ddpm-cluster/ddpm-cluster/proto/ddpm/v1"
+	"github.com/ddpm-cluster/ddpm-cluster/worker/membership"
 )
 
 // Config is how a worker is started.
@@ -26,7 +27,9 @@ type Config struct {
 	// Threads to compute with; 0 leaves it to the coordinator, and to the number of
 	// CPUs if it doesn't mind.
 	Threads int
-	Log     *slog.Logger
+	// Security is how the coordinator lets the worker in.
+	Security membership.Settings
+	Log      *slog.Logger
 }
 
 // defaultPatience bounds each wait for somebody else's answer.
@@ -50,6 +53,8 @@ type life struct {
 	patience time.Duration
 	device   deviceMaker
 
+	// member is nil with --insecure.
+	member  *membership.Member
 	session *session
 	ring    *ringServer
 	// id and tag are the coordinator's names for this worker and for the run.
@@ -71,12 +76,17 @@ func newLife(c Config) *life {
 }
 
 func (l *life) live(ctx context.Context) error {
-	conn, host, err := dial(ctx, l.config.Join, l.patience, l.log)
+	var err error
+	if l.member, err = membership.Join(ctx, l.config.Security, []string{l.config.Join}, l.patience, l.log); err != nil {
+		return err
+	}
+	defer l.member.Keep(ctx, []string{l.config.Join}, l.log)()
+	conn, host, err := dial(ctx, l.config.Join, l.member.Coordinator(), l.patience, l.log)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = conn.Close() }() // it only fails when it is closed
-	if l.ring, err = listen(host, l.config.Advertise, l.log); err != nil {
+	if l.ring, err = listen(host, l.config.Advertise, l.member.ServerOptions(), l.log); err != nil {
 		return err
 	}
 	defer l.ring.close()
@@ -227,6 +237,7 @@ func (l *life) assign(ctx context.Context, a *ddpmv1.Assignment) error {
 	}
 	l.log.Info("assigned", "generation", number, "rank", g.rank, "of", g.size, "shards", g.self.GetShards(), "step", a.GetGeneration().GetStartStep())
 	l.generation = g
+	l.member.Admit(names(a.GetGeneration()))
 	// An interruption is a vote to stop, not the end of the generation.
 	g.run(context.WithoutCancel(ctx))
 	return nil

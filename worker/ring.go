@@ -26,7 +26,7 @@ type ringServer struct {
 // listen opens the ring's server on any free port of the host. If advertise is set,
 // the other workers are told that host instead; it may be one that only they know,
 // such as an address that is translated on the way.
-func listen(host, advertise string, log *slog.Logger) (*ringServer, error) {
+func listen(host, advertise string, security []grpc.ServerOption, log *slog.Logger) (*ringServer, error) {
 	if advertise != "" {
 		host = advertise
 	}
@@ -41,7 +41,7 @@ func listen(host, advertise string, log *slog.Logger) (*ringServer, error) {
 	r := &ringServer{
 		address: net.JoinHostPort(host, strconv.Itoa(l.Addr().(*net.TCPAddr).Port)),
 		links:   allreduce.NewServer(log),
-		server:  grpc.NewServer(allreduce.ServerOptions()...),
+		server:  grpc.NewServer(append(allreduce.ServerOptions(), security...)...),
 	}
 	r.links.Register(r.server)
 	r.group.Go(func() {

@@ -39,6 +39,8 @@ type Config struct {
 	HTTP   string
 	Etcd   []string
 
+	Security Security
+
 	DryRun  bool
 	Verbose bool
 
@@ -70,6 +72,7 @@ func (c *Config) Flags(fs *pflag.FlagSet) {
 	fs.StringVar(&c.Listen, "listen", "", "HOST:PORT for workers, port 0 is any free one (default: 127.0.0.1:7600, with --local 127.0.0.1:0)")
 	fs.StringVar(&c.HTTP, "http", "", "HOST:PORT that serves /healthz and /api/status (default: off)")
 	fs.StringSliceVar(&c.Etcd, "etcd", nil, "endpoints of an external etcd (default: embedded)")
+	c.Security.flags(fs)
 	fs.BoolVar(&c.DryRun, "dry-run", false, "print the resolved configuration and do nothing")
 	fs.BoolVarP(&c.Verbose, "verbose", "v", false, "log more, the workers' lines included")
 }
@@ -114,6 +117,7 @@ func (c *Config) Validate() error {
 	}
 	check(address(c.Listen), "--listen %s: must be HOST:PORT, with port 0 for any free one", c.Listen)
 	check(c.HTTP == "" || address(c.HTTP), "--http %s: must be HOST:PORT, with port 0 for any free one", c.HTTP)
+	errs = append(errs, c.validateSecurity())
 	if c.Storage == "" {
 		c.Storage = c.DataDir
 	}

@@ -90,7 +90,7 @@ func Introduction(hash string) *tls.Config {
 					return verify(cs.PeerCertificates, c, Coordinator, "")
 				}
 			}
-			return fmt.Errorf("the coordinator's authority is not the one of --ca-hash %s; take the join command from the coordinator that you mean", hash)
+			return &Mistaken{fmt.Errorf("its authority is not the one of --ca-hash %s; take the join command from the coordinator that you mean", hash)}
 		},
 	}
 }
@@ -103,10 +103,22 @@ func verify(chain []*x509.Certificate, authority *x509.Certificate, role Role, n
 	roots := x509.NewCertPool()
 	roots.AddCert(authority)
 	if _, err := chain[0].Verify(x509.VerifyOptions{Roots: roots, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}}); err != nil {
-		return fmt.Errorf("the other end is not of this cluster: %w", err)
+		return &Mistaken{fmt.Errorf("the other end is not of this cluster: %w", err)}
 	}
-	return expect(chain[0], clusterOf(authority), name, role)
+	if err := expect(chain[0], clusterOf(authority), name, role); err != nil {
+		return &Mistaken{err}
+	}
+	return nil
 }
+
+// Mistaken says that the other end is somebody else than who is asked for.
+type Mistaken struct{ Err error }
+
+// Error implements error.
+func (e *Mistaken) Error() string { return e.Err.Error() }
+
+// Unwrap gives what is wrong with it.
+func (e *Mistaken) Unwrap() error { return e.Err }
 
 const (
 	// firstRetry and lastRetry bound the wait before a renewal is tried again.
