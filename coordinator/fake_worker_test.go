@@ -91,7 +91,7 @@ func launch(t *testing.T, dir string, bend func(*Options), args ...string) *clus
 		log: &watched{found: make(chan string, 1)}, done: make(chan error, 1),
 	}
 	o := Options{
-		Config: settings(t, append([]string{"--preset", "tiny", "--data-dir", dir, "--listen", "127.0.0.1:0"}, args...)...),
+		Config: settings(t, append([]string{"--preset", "tiny", "--data-dir", dir, "--listen", "127.0.0.1:0", "--insecure"}, args...)...),
 		Stdout: c.stdout, Stderr: c.log, Interrupts: c.interrupts, limits: defaultLimits(),
 	}
 	o.limits.heartbeat = 20 * time.Millisecond

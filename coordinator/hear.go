@@ -58,20 +58,15 @@ func (l *loop) hear(ctx context.Context, e sessionEvent) {
 	}
 }
 
-// joined gives a worker its name: the one that it had, if it comes back, unless
-// somebody else has got it meanwhile.
+// joined gives a worker its name: the one in its certificate, or the one that it
+// had, unless somebody else has got that meanwhile.
 func (l *loop) joined(ctx context.Context, s *session) {
 	h := s.hello
 	event := core.Joined{Address: h.GetRingAddress(), Version: h.GetVersion(), Build: h.GetBuild()}
 	if r := h.GetResume(); r.GetRunId() == l.plan.runID && r.GetWorkerId() != "" {
 		event.Resume = position(r.GetPosition())
-		s.id = r.GetWorkerId()
-		if old := l.sessions[s.id]; old != nil && same(old.hello, h) {
-			// Its old session is not yet seen to have broken.
-			l.drop(s.id, status.Error(codes.Aborted, "the worker has opened another session"))
-			l.step(ctx, core.Left{Worker: s.id, Reason: "it has opened another session"})
-		} else if old != nil {
-			s.id = ""
+		if old := l.sessions[r.GetWorkerId()]; s.id == "" && (old == nil || same(old.hello, h)) {
+			s.id = r.GetWorkerId()
 		}
 	}
 	for s.id == "" {
@@ -79,6 +74,10 @@ func (l *loop) joined(ctx context.Context, s *session) {
 		if id := fmt.Sprintf("w%d", l.named); l.sessions[id] == nil {
 			s.id = id
 		}
+	}
+	if l.sessions[s.id] != nil { // which is not yet seen to have broken
+		l.drop(s.id, status.Error(codes.Aborted, "the worker has opened another session"))
+		l.step(ctx, core.Left{Worker: s.id, Reason: "it has opened another session"})
 	}
 	event.Worker = s.id
 	l.sessions[s.id] = s

@@ -140,7 +140,11 @@ func damaged(err error) bool {
 
 func (s *start) openEtcd(ctx context.Context) (*registry.Etcd, error) {
 	if len(s.config.Etcd) > 0 {
-		return registry.Dial(ctx, s.config.Etcd)
+		secure, err := etcdTLS(s.config.Security)
+		if err != nil {
+			return nil, err
+		}
+		return registry.Dial(ctx, s.config.Etcd, secure)
 	}
 	return registry.Embed(ctx, filepath.Join(s.config.DataDir, "etcd"))
 }

@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc/keepalive"
 
 	ddpmcluster "github.com/ddpm-cluster/ddpm-cluster"
+	"github.com/ddpm-cluster/ddpm-cluster/coordinator/config"
 	"github.com/ddpm-cluster/ddpm-cluster/coordinator/core"
 	"github.com/ddpm-cluster/ddpm-cluster/coordinator/registry"
 	ddpmv1 "github.com/ddpm-cluster/ddpm-cluster/proto/ddpm/v1"
@@ -114,19 +115,21 @@ func (s *start) serve(ctx context.Context, l *loop) (core.End, error) {
 	address := joinAddress(listener)
 	s.announce(address)
 	if s.config.Local {
-		workers, err := startLocal(ctx, s.config.Workers, s.options.Worker, address, s.config.Threads, s.console, s.config.Verbose)
+		workers, err := startLocal(ctx, s.config.Workers, s.options.Worker, s.security.local(), address, s.config.Threads, s.console, s.config.Verbose)
 		if err != nil {
 			return core.End{}, err
 		}
 		defer workers.end()
 		l.local, l.children, srv.why = workers.lost, s.config.Workers, workers.why
 	}
-	g := newServer(srv)
+	g := newServer(srv, s.security.options()...)
+	s.security.register(g)
 	var serving errgroup.Group
-	serving.Go(func() error { return g.Serve(listener) })
+	serving.Go(func() error { return g.Serve(s.security.guard(listener)) })
 	if web != nil {
-		defer serveHTTP(web, l.view)()
-		s.log.Info("status", "at", fmt.Sprintf("http://%s/api/status", web.Addr()))
+		secured, scheme := s.security.web(web)
+		defer serveHTTP(secured, l.view)()
+		s.log.Info("status", "at", fmt.Sprintf("%s://%s/api/status", scheme, web.Addr()))
 	}
 	s.begun()
 	end, err := l.run(ctx, events, s.options.Interrupts)
@@ -149,12 +152,12 @@ func (s *start) serve(ctx context.Context, l *loop) (core.End, error) {
 	return end, nil
 }
 
-func newServer(srv *server) *grpc.Server {
-	g := grpc.NewServer(
+func newServer(srv *server, security ...grpc.ServerOption) *grpc.Server {
+	g := grpc.NewServer(append(security,
 		grpc.MaxRecvMsgSize(maxMessage), grpc.MaxConcurrentStreams(16), grpc.WaitForHandlers(true),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 10 * time.Second, Timeout: 10 * time.Second}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: time.Second, PermitWithoutStream: true}),
-	)
+	)...)
 	ddpmv1.RegisterCoordinatorServer(g, srv)
 	return g
 }
@@ -192,9 +195,6 @@ func stopServer(g *grpc.Server, patient bool) {
 func (s *start) announce(address string) {
 	s.log.Info("run", "run", s.plan.Run, "preset", s.plan.Spec.Preset, "parameters", s.plan.Spec.Model.ParamCount(),
 		"dataset", s.plan.Spec.Dataset, "examples", s.plan.Spec.DatasetLen, "from", s.newest.Step, "to", s.plan.Steps, "storage", s.store)
-	if !loopback(address) {
-		s.log.Warn("this version has no TLS: whoever reaches the port can join; use it on a network that you trust", "listen", address)
-	}
 	if s.config.Local {
 		return
 	}
@@ -202,16 +202,10 @@ func (s *start) announce(address string) {
 	if s.config.Workers == 1 {
 		workers = "1 worker; start it"
 	}
-	fmt.Fprintf(s.console, "waiting for %s with:\n\n    ddpm-worker --join %s\n\n", workers, address)
-	if loopback(address) {
+	fmt.Fprintf(s.console, "waiting for %s with:\n\n    ddpm-worker --join %s %s\n\n", workers, address, s.security.joinFlags(s.console.tty))
+	if config.Loopback(address) {
 		fmt.Fprint(s.console, "That is for this machine. For others, start with --listen HOST:PORT, an address that they reach.\n\n")
 	}
-}
-
-// loopback says that only this machine reaches the address.
-func loopback(address string) bool {
-	host, _, err := net.SplitHostPort(address)
-	return err == nil && (host == "localhost" || net.ParseIP(host).IsLoopback())
 }
 
 // joinAddress is the listener's address as another machine dials it.

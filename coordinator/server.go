@@ -28,7 +28,7 @@ const (
 
 // session is one worker's stream as the loop sees it.
 type session struct {
-	// id is the loop's to give.
+	// id is the name in the worker's certificate, or the loop's to give.
 	id    string
 	hello *ddpmv1.Hello
 	out   chan *ddpmv1.CoordinatorMessage
@@ -66,6 +66,7 @@ func (s *server) Session(stream ddpmv1.Coordinator_SessionServer) error {
 		return err
 	}
 	me := &session{
+		id:    certified(stream.Context()),
 		hello: hello,
 		out:   make(chan *ddpmv1.CoordinatorMessage, outbox),
 	}

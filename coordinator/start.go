@@ -102,6 +102,8 @@ type start struct {
 	console *console
 	log     *slog.Logger
 
+	// security is nil with --insecure.
+	security *security
 	store    storage.Store
 	existing bool // the run has a run.json
 	newest   checkpoint.Manifest
@@ -223,6 +225,10 @@ func (s *start) own(ctx context.Context) (end core.End, err error) {
 			return end, err
 		}
 	}
+	if err := s.openSecurity(ctx, etcd, s.listener); err != nil {
+		return end, err
+	}
+	defer s.security.close()
 	return s.lead(ctx, leader)
 }
 

@@ -16,6 +16,7 @@ import (
 	ddpmv1 "github.com/ddpm-cluster/ddpm-cluster/proto/ddpm/v1"
 	"github.com/ddpm-cluster/ddpm-cluster/storage"
 	"github.com/ddpm-cluster/ddpm-cluster/storage/checkpoint"
+	"github.com/ddpm-cluster/ddpm-cluster/worker/membership"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -97,7 +98,7 @@ func (c *cluster) run(ctx context.Context, t *testing.T) (*fake, []error) {
 
 func (c *cluster) worker(t *testing.T, address string) *life {
 	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))
-	l := newLife(Config{Join: address, Threads: c.threads, Log: log})
+	l := newLife(Config{Join: address, Threads: c.threads, Security: membership.Settings{Insecure: true}, Log: log})
 	l.patience, l.device = c.patience, c.device
 	return l
 }

@@ -11,7 +11,6 @@ import (
 
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
 
 	ddpmv1 "github.com/ddpm-cluster/ddpm-cluster/proto/ddpm/v1"
 )
@@ -47,7 +46,7 @@ func (g *generation) sources(gradient bool, limit int) ([]source, error) {
 		if m.GetLack() != ddpmv1.Lack_LACK_NOTHING || gradient && !m.GetHasGradient() || len(out) == limit {
 			continue
 		}
-		conn, err := grpc.NewClient("passthrough:///"+m.GetRingAddress(), grpc.WithTransportCredentials(insecure.NewCredentials()),
+		conn, err := grpc.NewClient("passthrough:///"+m.GetRingAddress(), grpc.WithTransportCredentials(g.security(m.GetWorkerId())),
 			grpc.WithInitialWindowSize(1<<24), grpc.WithInitialConnWindowSize(1<<24), grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(8<<20)))
 		if err != nil {
 			return out, fetchError{fmt.Errorf("reach the member at %s: %w", m.GetRingAddress(), err)}

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/credentials"
 
 	"github.com/ddpm-cluster/ddpm-cluster/allreduce"
 	ddpmv1 "github.com/ddpm-cluster/ddpm-cluster/proto/ddpm/v1"
@@ -26,6 +26,8 @@ type generation struct {
 	// group are the goroutines that make and close its links.
 	group *sync.WaitGroup
 	clock stepClock // the loop's
+	// security gives the credentials for reaching the worker of a name.
+	security func(name string) credentials.TransportCredentials
 
 	// Under the trainer's mu: entered says that the state is at its start, left that
 	// it is over for this worker; ring is there once the links are; yields and saves
@@ -78,7 +80,7 @@ func (g *generation) connect(tag allreduce.RunTag, server *allreduce.Server) (*a
 	ctx, cancel := context.WithTimeoutCause(g.ctx, linkPatience, fmt.Errorf("not linked up within %v", linkPatience))
 	defer cancel()
 	member := allreduce.Member{Run: tag, Generation: g.number, Rank: g.rank, World: g.size}
-	link, err := allreduce.Connect(ctx, server, member, g.next().GetRingAddress(), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	link, err := allreduce.Connect(ctx, server, member, g.next().GetRingAddress(), grpc.WithTransportCredentials(g.security(g.next().GetWorkerId())))
 	if err != nil {
 		return nil, err
 	}

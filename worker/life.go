@@ -13,6 +13,7 @@ import (
 	"github.com/ddpm-cluster/ddpm-cluster/allreduce"
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm/kernel"
 	ddpmv1 "github.com/ddpm-cluster/ddpm-cluster/proto/ddpm/v1"
+	"github.com/ddpm-cluster/ddpm-cluster/worker/membership"
 )
 
 // Config is how a worker is started.
@@ -30,7 +31,9 @@ type Config struct {
 	Grace time.Duration
 	// Away is how long a worker trains on without a coordinator.
 	Away time.Duration
-	Log  *slog.Logger
+	// Security is how the coordinator lets the worker in.
+	Security membership.Settings
+	Log      *slog.Logger
 }
 
 // defaultPatience bounds each wait for somebody else's answer.
@@ -63,6 +66,8 @@ type life struct {
 	patience time.Duration
 	device   deviceMaker
 
+	// member is nil with --insecure.
+	member *membership.Member
 	ring   *ringServer
 	office office
 	// id and tag are the coordinator's names for this worker and for the run.
@@ -93,11 +98,16 @@ func newLife(c Config) *life {
 }
 
 func (l *life) live(ctx context.Context) error {
-	conn, host, address, err := dialAny(ctx, l.config.Join, l.patience, l.log)
+	var err error
+	if l.member, err = membership.Join(ctx, l.config.Security, l.config.Join, l.patience, l.log); err != nil {
+		return err
+	}
+	defer l.member.Keep(ctx, l.config.Join, l.log)()
+	conn, host, address, err := dialAny(ctx, l.config.Join, l.member.Coordinator(), l.patience, l.log)
 	if err != nil {
 		return err
 	}
-	if l.ring, err = listen(host, l.config.Advertise, &peerServer{trainer: l.served.Load}, l.log); err != nil {
+	if l.ring, err = listen(host, l.config.Advertise, &peerServer{trainer: l.served.Load}, l.member.ServerOptions(), l.log); err != nil {
 		return errors.Join(err, conn.Close())
 	}
 	defer l.ring.close()

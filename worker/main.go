@@ -19,6 +19,7 @@ import (
 
 	ddpmcluster "github.com/ddpm-cluster/ddpm-cluster"
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm/kernel"
+	"github.com/ddpm-cluster/ddpm-cluster/worker/membership"
 )
 
 // Exit codes.
@@ -62,12 +63,12 @@ func Main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 func command(stderr io.Writer) *cobra.Command {
 	var f flags
 	c := &cobra.Command{
-		Use:   "ddpm-worker --join HOST:PORT",
+		Use:   "ddpm-worker --join HOST:PORT --token ID.SECRET --ca-hash sha256:HEX",
 		Short: "Train in a cluster as one of its workers",
 		Long: "Joins the coordinator's run, computes its share of every step, and ends when the run does.\n" +
 			"The coordinator sends the run's config; it prints the line that starts a worker.",
-		Example: "  ddpm-worker --join 192.0.2.10:7600\n" +
-			"  ddpm-worker --join trainer:7600 --threads 8 --advertise 192.0.2.11",
+		Example: "  ddpm-worker --join 192.0.2.10:7600 --token-file token --ca-hash sha256:…\n" +
+			"  DDPM_TOKEN=… DDPM_CA_HASH=… ddpm-worker --join trainer:7600 --threads 8 --advertise 192.0.2.11",
 		Version:       ddpmcluster.Version(),
 		SilenceUsage:  true,
 		SilenceErrors: true,
@@ -78,7 +79,7 @@ func command(stderr io.Writer) *cobra.Command {
 			return nil
 		},
 		RunE: func(c *cobra.Command, _ []string) error {
-			if err := f.validate(); err != nil {
+			if err := f.validate(os.Getenv); err != nil {
 				return usageError{err}
 			}
 			return Run(c.Context(), f.config(stderr))
@@ -87,6 +88,7 @@ func command(stderr io.Writer) *cobra.Command {
 	c.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	c.Flags().SortFlags = false
 	c.Flags().StringSliceVar(&f.join, "join", nil, "the coordinator's HOST:PORT (needed); with standbys all of theirs, separated by commas")
+	f.security.Flags(c.Flags())
 	c.Flags().IntVar(&f.threads, "threads", 0, "threads to compute with (default: what the coordinator asks for, else all CPUs)")
 	c.Flags().StringVar(&f.advertise, "advertise", "", "this machine's HOST as other workers reach it (default: the address that reaches the coordinator)")
 	c.Flags().DurationVar(&f.grace, "grace", DefaultGrace, "when asked to end: how long to wait for the next step boundary")
@@ -102,9 +104,10 @@ type flags struct {
 	threads     int
 	grace, away time.Duration
 	verbose     bool
+	security    membership.Settings
 }
 
-func (f flags) validate() error {
+func (f *flags) validate(getenv func(string) string) error {
 	if len(f.join) == 0 {
 		return errors.New("--join is missing; give the coordinator's HOST:PORT, as it prints it")
 	}
@@ -123,7 +126,11 @@ func (f flags) validate() error {
 	if strings.ContainsAny(f.advertise, "/ []") || strings.Contains(f.advertise, ":") && net.ParseIP(f.advertise) == nil {
 		return fmt.Errorf("--advertise %q is not a host; give a name or an address without a port", f.advertise)
 	}
-	return nil
+	hosts := f.join
+	if f.advertise != "" {
+		hosts = append(hosts, f.advertise)
+	}
+	return f.security.Resolve(getenv, hosts...)
 }
 
 func (f flags) config(stderr io.Writer) Config {
@@ -132,7 +139,7 @@ func (f flags) config(stderr io.Writer) Config {
 		level = slog.LevelDebug
 	}
 	return Config{
-		Join: f.join, Advertise: f.advertise, Threads: f.threads, Grace: f.grace, Away: f.away,
+		Join: f.join, Advertise: f.advertise, Threads: f.threads, Grace: f.grace, Away: f.away, Security: f.security,
 		Log: slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: level})),
 	}
 }

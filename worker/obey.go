@@ -50,6 +50,8 @@ func (l *life) assign(ctx context.Context, a *ddpmv1.Assignment) error {
 	if err != nil {
 		return err
 	}
+	g.security = l.member.Worker
+	l.member.Admit(names(a.GetGeneration()))
 	if l.current != nil {
 		l.trainer.leave(l.current, departure{cause: errLeft, broke: errLeft.Error(), unreachable: -1})
 	}
@@ -91,4 +93,13 @@ func (l *life) yield(y *ddpmv1.Yield) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	g.yields, g.saves = true, g.saves || y.GetSave()
+}
+
+// names are those of a generation's members.
+func names(g *ddpmv1.Generation) []string {
+	var all []string
+	for _, m := range g.GetMembers() {
+		all = append(all, m.GetWorkerId())
+	}
+	return all
 }

@@ -147,7 +147,7 @@ func (l *life) rejoin(ctx context.Context, until time.Time) (*session, *ddpmv1.W
 func (l *life) attempt(ctx context.Context, address string) (*session, *ddpmv1.Welcome, error) {
 	ctx = context.WithoutCancel(ctx)
 	const short = 2 * time.Second
-	conn, err := redial(ctx, address, short)
+	conn, err := redial(ctx, address, l.member.Coordinator(), short)
 	if err != nil {
 		return nil, nil, err
 	}

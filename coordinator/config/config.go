@@ -44,6 +44,8 @@ type Config struct {
 	HTTP   string
 	Etcd   []string
 
+	Security Security
+
 	DryRun  bool
 	Verbose bool
 
@@ -78,6 +80,7 @@ func (c *Config) Flags(fs *pflag.FlagSet) {
 	fs.Uint64Var(&c.CompareEvery, "compare-every", 1, "steps between two comparisons of the workers' weights; 0 is never")
 	fs.IntVar(&c.MaxSkipped, "max-skipped", 10, "end the run when this many steps in a row overflow; 0 is never")
 	fs.BoolVar(&c.Standby, "standby", false, "wait until the leading coordinator is gone, and carry on in its place (needs --etcd)")
+	c.Security.flags(fs)
 	fs.BoolVar(&c.DryRun, "dry-run", false, "print the resolved configuration and do nothing")
 	fs.BoolVarP(&c.Verbose, "verbose", "v", false, "log more, the workers' lines included")
 }
@@ -121,6 +124,7 @@ func (c *Config) Validate() error {
 	}
 	check(address(c.Listen), "--listen %s: must be HOST:PORT, with port 0 for any free one", c.Listen)
 	check(c.HTTP == "" || address(c.HTTP), "--http %s: must be HOST:PORT, with port 0 for any free one", c.HTTP)
+	errs = append(errs, c.validateSecurity())
 	if c.Storage == "" {
 		c.Storage = c.DataDir
 	}

@@ -294,7 +294,7 @@ func external(t *testing.T) (endpoint string) {
 
 func dialled(t *testing.T, endpoint string) *Etcd {
 	t.Helper()
-	e, err := Dial(t.Context(), []string{endpoint})
+	e, err := Dial(t.Context(), []string{endpoint}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -411,7 +411,7 @@ func TestDialNobody(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
-	if _, err := Dial(ctx, []string{endpoint}); err == nil || !strings.Contains(err.Error(), endpoint) || !strings.Contains(err.Error(), "--etcd") {
+	if _, err := Dial(ctx, []string{endpoint}, nil); err == nil || !strings.Contains(err.Error(), endpoint) || !strings.Contains(err.Error(), "--etcd") {
 		t.Errorf("nobody listens: %v", err)
 	}
 }

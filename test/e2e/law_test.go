@@ -80,8 +80,13 @@ func TestInterruptAndResume(t *testing.T) {
 	}
 }
 
-// joinLine is how the coordinator says where workers join.
-var joinLine = regexp.MustCompile(`ddpm-worker --join (127\.0\.0\.1:\d+)`)
+// joinLine is how the coordinator says how workers join.
+var joinLine = regexp.MustCompile(`ddpm-worker (--join 127\.0\.0\.1:\d+ --token-file \S+ --ca-hash sha256:[0-9a-f]{64})$`)
+
+// joinFlags are the flags of a line that says how to join, and others.
+func joinFlags(line string, others ...string) []string {
+	return append(strings.Fields(joinLine.FindStringSubmatch(line)[1]), others...)
+}
 
 // Workers that are started by hand join by the line that the coordinator prints.
 func TestWorkersJoinByHand(t *testing.T) {
@@ -91,7 +96,7 @@ func TestWorkersJoinByHand(t *testing.T) {
 		var group sync.WaitGroup
 		for i := range workers {
 			group.Go(func() {
-				workers[i] = run(t, nil, "ddpm-worker", "--join", joinLine.FindStringSubmatch(line)[1], "--threads", "1")
+				workers[i] = run(t, nil, "ddpm-worker", joinFlags(line, "--threads", "1")...)
 			})
 		}
 		group.Wait()
