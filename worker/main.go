@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -126,7 +127,7 @@ func (f *flags) validate(getenv func(string) string) error {
 	if strings.ContainsAny(f.advertise, "/ []") || strings.Contains(f.advertise, ":") && net.ParseIP(f.advertise) == nil {
 		return fmt.Errorf("--advertise %q is not a host; give a name or an address without a port", f.advertise)
 	}
-	hosts := f.join
+	hosts := slices.Clone(f.join)
 	if f.advertise != "" {
 		hosts = append(hosts, f.advertise)
 	}
