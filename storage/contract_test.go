@@ -29,7 +29,7 @@ func TestContract(t *testing.T) {
 		"cancelled":          testCancelled,
 		"probe":              testProbe,
 	}
-	for name, newStore := range stores() {
+	for name, newStore := range stores(t) {
 		t.Run(name, func(t *testing.T) {
 			for test, run := range tests {
 				t.Run(test, func(t *testing.T) { run(t, newStore(t)) })
