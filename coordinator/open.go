@@ -33,7 +33,7 @@ func (s *start) openStore(ctx context.Context) error {
 	if s.store, err = storage.Open(ctx, s.config.Storage); err != nil {
 		return err
 	}
-	if err := storage.Probe(ctx, s.store); err != nil {
+	if err := storage.Probe(ctx, s.store, s.log); err != nil {
 		return err
 	}
 	spec, err := readSpec(ctx, s.store, s.plan.Run)

@@ -286,7 +286,7 @@ func testCancelled(t *testing.T, st Store) {
 
 func testProbe(t *testing.T, st Store) {
 	put(t, st, "k", "x")
-	if err := Probe(t.Context(), st); err != nil {
+	if err := Probe(t.Context(), st, quiet()); err != nil {
 		t.Fatal(err)
 	}
 	if got := keys(t, st, ""); !slices.Equal(got, []string{"k"}) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"strings"
 	"testing"
@@ -24,8 +25,9 @@ func stores(t *testing.T) map[string]func(t *testing.T) Store {
 			fake := startFakeS3(t)
 			return open(t, "s3://bucket/some/prefix?insecure=true&region=us-east-1&endpoint="+fake.address)
 		},
-		"MinIO":     onServer(t, s3test.StartMinIO),
-		"versitygw": onServer(t, s3test.StartVersityGW),
+		"MinIO":               onServer(t, s3test.StartMinIO),
+		"MinIO, keys claimed": claiming(onServer(t, s3test.StartMinIO)),
+		"versitygw":           onServer(t, s3test.StartVersityGW),
 		"named S3": func(t *testing.T) Store {
 			uri := os.Getenv("DDPM_TEST_S3")
 			if uri == "" {
@@ -40,6 +42,15 @@ func stores(t *testing.T) map[string]func(t *testing.T) Store {
 			t.Cleanup(func() { deleteAll(t, st) })
 			return st
 		},
+	}
+}
+
+// claiming makes Stores as on a server that does not honour If-None-Match.
+func claiming(newStore func(*testing.T) Store) func(*testing.T) Store {
+	return func(t *testing.T) Store {
+		st := newStore(t)
+		st.(*s3).claims.Store(true)
+		return st
 	}
 }
 
@@ -126,3 +137,6 @@ func keys(t *testing.T, st Store, prefix string) []string {
 	}
 	return list
 }
+
+// quiet is a log for what is not looked at.
+func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }

@@ -72,7 +72,7 @@ func (s *Server) begin() *Server {
 	s.t.Helper()
 	s.t.Cleanup(s.Stop)
 	s.Start()
-	if err := s.Client().MakeBucket(s.t.Context(), Bucket, minio.MakeBucketOptions{}); err != nil {
+	if err := s.Client().MakeBucket(s.t.Context(), Bucket, minio.MakeBucketOptions{Region: s.region()}); err != nil {
 		s.t.Fatalf("s3test: make the bucket: %v\n%s", err, s.Log())
 	}
 	return s
@@ -153,7 +153,7 @@ func URI(address, prefix string) string {
 // Client is the owner's, for what the product has no call for.
 func (s *Server) Client() *minio.Client {
 	s.t.Helper()
-	c, err := minio.New(s.Address, &minio.Options{Creds: credentials.NewStaticV4(s.User, s.Secret, "")})
+	c, err := minio.New(s.Address, &minio.Options{Creds: credentials.NewStaticV4(s.User, s.Secret, ""), Region: s.region()})
 	if err != nil {
 		s.t.Fatalf("s3test: %v", err)
 	}
@@ -165,7 +165,7 @@ func (s *Server) Client() *minio.Client {
 func (s *Server) Restricted(policy string) []string {
 	s.t.Helper()
 	sts, err := credentials.NewSTSAssumeRole("http://"+s.Address, credentials.STSAssumeRoleOptions{
-		AccessKey: s.User, SecretKey: s.Secret, Policy: policy, DurationSeconds: 3600,
+		AccessKey: s.User, SecretKey: s.Secret, Policy: policy, DurationSeconds: 3600, Location: s.region(),
 	})
 	if err != nil {
 		s.t.Fatalf("s3test: %v", err)
@@ -175,6 +175,16 @@ func (s *Server) Restricted(policy string) []string {
 		s.t.Fatalf("s3test: credentials for a policy: %v", err)
 	}
 	return []string{"AWS_ACCESS_KEY_ID=" + v.AccessKeyID, "AWS_SECRET_ACCESS_KEY=" + v.SecretAccessKey, "AWS_SESSION_TOKEN=" + v.SessionToken}
+}
+
+// region is what the settings say.
+func (s *Server) region() string {
+	for _, v := range s.env {
+		if name, ok := strings.CutPrefix(v, "MINIO_SITE_REGION="); ok {
+			return name
+		}
+	}
+	return "us-east-1"
 }
 
 // freeAddress is a loopback address that nobody listens on.
