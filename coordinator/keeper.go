@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"math"
 	"slices"
 
@@ -22,6 +23,9 @@ type keeper struct {
 	run     string
 	spec    ddpm.Spec
 	metrics *checkpoint.MetricsLog
+	// retention says which checkpoints stay once another one is complete.
+	retention checkpoint.Retention
+	log       *slog.Logger
 }
 
 // metricLine is a line of metrics.jsonl: one completed step.
@@ -83,7 +87,23 @@ func (k *keeper) publish(ctx context.Context, e core.Publish, parts []*ddpmv1.Pa
 	if err := k.metrics.Flush(ctx); err != nil {
 		return err
 	}
-	return checkpoint.Publish(ctx, k.store, m)
+	if err := checkpoint.Publish(ctx, k.store, m); err != nil {
+		return err
+	}
+	k.retain(ctx)
+	return nil
+}
+
+// retain deletes what the run does not keep. What can't be deleted now goes after
+// the next checkpoint.
+func (k *keeper) retain(ctx context.Context) {
+	gone, err := checkpoint.Retain(ctx, k.store, k.run, k.retention)
+	if len(gone) > 0 {
+		k.log.Info("deleted old checkpoints", "steps", gone)
+	}
+	if err != nil {
+		k.log.Warn("old checkpoints could not be deleted; they go after the next one", "err", err)
+	}
 }
 
 // samples stores the picture of the previews, in the order of their numbers.

@@ -47,7 +47,10 @@ func (s *start) lead(ctx context.Context, leader *registry.Leader, listener, web
 	if err != nil {
 		return end, err
 	}
-	keeper := &keeper{store: s.store, run: s.plan.Run, spec: s.plan.Spec, metrics: metrics}
+	keeper := &keeper{
+		store: s.store, run: s.plan.Run, spec: s.plan.Spec, metrics: metrics, log: s.log,
+		retention: checkpoint.Retention{Last: s.config.KeepLast, Every: s.config.KeepEvery},
+	}
 	l := s.newLoop(leader, last.Number, runID, spec, keeper)
 	return s.serve(ctx, l, listener, web)
 }

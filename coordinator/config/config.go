@@ -34,6 +34,8 @@ type Config struct {
 
 	Steps           uint64
 	CheckpointEvery uint64
+	KeepLast        int
+	KeepEvery       uint64
 
 	Listen string
 	HTTP   string
@@ -67,6 +69,8 @@ func (c *Config) Flags(fs *pflag.FlagSet) {
 	fs.Uint64Var(&c.Seed, "seed", 0, "seed of everything random (default: the preset's)")
 	fs.Float64Var(&c.LR, "lr", 0, "learning rate after warm-up (default: the preset's)")
 	fs.Uint64Var(&c.CheckpointEvery, "checkpoint-every", 0, "steps between checkpoints (default: the preset's); the last step always has one")
+	fs.IntVar(&c.KeepLast, "keep-last", 0, "keep this many of the newest checkpoints and delete older ones (default: keep all)")
+	fs.Uint64Var(&c.KeepEvery, "keep-every", 0, "with --keep-last, also keep those of steps that are multiples of this")
 	fs.StringVar(&c.Listen, "listen", "", "HOST:PORT for workers, port 0 is any free one (default: 127.0.0.1:7600, with --local 127.0.0.1:0)")
 	fs.StringVar(&c.HTTP, "http", "", "HOST:PORT that serves /healthz and /api/status (default: off)")
 	fs.StringSliceVar(&c.Etcd, "etcd", nil, "endpoints of an external etcd (default: embedded)")
@@ -105,6 +109,8 @@ func (c *Config) Validate() error {
 	check(!c.Given("batch") || c.Batch > 0, "--batch %d: must be at least 1", c.Batch)
 	check(!c.Given("shard-size") || c.ShardSize > 0, "--shard-size %d: must be at least 1", c.ShardSize)
 	check(!c.Given("dataset") || c.Dataset != "", "--dataset: must not be empty; leave it out for the built-in glyphs://")
+	check(c.KeepLast >= 0 && (!c.Given("keep-last") || c.KeepLast > 0), "--keep-last %d: must be at least 1, or left out to keep all", c.KeepLast)
+	check(c.KeepEvery == 0 || c.KeepLast > 0, "--keep-every %d: without --keep-last all checkpoints are kept; give both", c.KeepEvery)
 	check(c.DataDir != "", "--data-dir: must not be empty")
 	if c.Listen == "" {
 		c.Listen = "127.0.0.1:7600"

@@ -42,12 +42,15 @@ func (c *Config) Print(w io.Writer, p Plan) error {
 		Seed            uint64   `yaml:"seed"`
 		LR              float64  `yaml:"lr"`
 		CheckpointEvery uint64   `yaml:"checkpoint-every"`
+		KeepLast        int      `yaml:"keep-last,omitempty"`
+		KeepEvery       uint64   `yaml:"keep-every,omitempty"`
 		Listen          string   `yaml:"listen"`
 		HTTP            string   `yaml:"http,omitempty"`
 		Etcd            []string `yaml:"etcd,omitempty"`
 	}{
 		c.Workers, c.MinWorkers, c.Local, c.Threads, p.Spec.Preset, p.Spec.Dataset, c.Storage, c.DataDir, p.Run, p.Steps,
-		p.Spec.Batch, p.Spec.ShardSize, p.Spec.Seed, p.Spec.Optimizer.LearningRate, p.CheckpointEvery, c.Listen, c.HTTP, c.Etcd,
+		p.Spec.Batch, p.Spec.ShardSize, p.Spec.Seed, p.Spec.Optimizer.LearningRate, p.CheckpointEvery, c.KeepLast, c.KeepEvery,
+		c.Listen, c.HTTP, c.Etcd,
 	})
 	if err != nil {
 		return fmt.Errorf("print the configuration: %w", err)
