@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"math"
 	"slices"
+	"time"
 
 	"github.com/ddpm-cluster/ddpm-cluster/coordinator/core"
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm"
@@ -15,6 +16,10 @@ import (
 	"github.com/ddpm-cluster/ddpm-cluster/storage"
 	"github.com/ddpm-cluster/ddpm-cluster/storage/checkpoint"
 )
+
+// storePatience is how long a Store that fails is tried again for an object, before
+// the checkpoint that it is for is given up.
+const storePatience = 10 * time.Minute
 
 // keeper writes the coordinator's share of a run to the Store: pictures,
 // manifests and metrics.

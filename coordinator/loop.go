@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
+	"slices"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -43,6 +45,8 @@ type loop struct {
 	leases   *leases
 	// parts holds, by step and worker, what came with a Saved event.
 	parts map[uint64]map[string]*ddpmv1.PartSaved
+	// closed is the last step whose parts were given up.
+	closed uint64
 	// pending are events that wait for the effects of the first of them.
 	pending   []core.Event
 	publisher *publisher
@@ -143,23 +147,27 @@ func (l *loop) progressed(ctx context.Context, id string, p *ddpmv1.Progress) {
 	}
 }
 
-// openSteps bounds how many steps have some of their parts at once. A member begins
-// a checkpoint when its share of the one before is stored, and none is more than a
-// step ahead: that makes two, and twice as many where streams overtake each other.
-const openSteps = 4
+// openSteps bounds how many steps have some of their parts at once. They are many
+// where one member stores its part much slower than others, which go on meanwhile:
+// the older steps are given up then.
+const openSteps = 64
 
 // saved keeps a part until its step is published.
 func (l *loop) saved(ctx context.Context, id string, p *ddpmv1.PartSaved) {
 	step := p.GetStep()
 	g, _ := l.machine.Generation()
-	if p.GetGeneration() != g.Number || l.machine.Phase() != "training" || l.newest != nil && step <= l.newest.Step {
+	if p.GetGeneration() != g.Number || l.machine.Phase() != "training" || l.newest != nil && step <= l.newest.Step || step <= l.closed {
 		return
 	}
 	if l.parts[step] == nil {
-		if !l.due(p) || len(l.parts) == openSteps {
+		if !l.due(p) {
 			l.drop(id, status.Error(codes.InvalidArgument, "no checkpoint is due at that step"))
 			l.step(ctx, core.Left{Worker: id, Reason: fmt.Sprintf("it saved step %d, at which no checkpoint is due", step)})
 			return
+		}
+		for len(l.parts) >= openSteps {
+			l.closed = slices.Min(slices.Collect(maps.Keys(l.parts)))
+			delete(l.parts, l.closed)
 		}
 		l.parts[step] = map[string]*ddpmv1.PartSaved{}
 	}
@@ -196,6 +204,10 @@ func (l *loop) published(ctx context.Context, o outcome) {
 	l.publisher.took(ctx)
 	e := o.checkpoint
 	delete(l.parts, e.Step) // what came once more
+	if o.givenUp {
+		l.log.Warn("gave up a checkpoint", "step", e.Step, "reason", o.err)
+		return
+	}
 	if o.err != nil {
 		if l.end != nil { // which has its reason already
 			l.log.Warn("a checkpoint could not be published", "step", e.Step, "err", o.err)

@@ -2,10 +2,13 @@ package coordinator
 
 import (
 	"context"
+	"errors"
+	"slices"
 	"sync"
 
 	"github.com/ddpm-cluster/ddpm-cluster/coordinator/core"
 	ddpmv1 "github.com/ddpm-cluster/ddpm-cluster/proto/ddpm/v1"
+	"github.com/ddpm-cluster/ddpm-cluster/storage"
 )
 
 // publisher makes checkpoints of what the members saved, beside the loop: in the
@@ -25,10 +28,17 @@ type publication struct {
 	parts      []*ddpmv1.PartSaved
 }
 
+// last says that the run ends with the checkpoint.
+func (p publication) last() bool {
+	return slices.ContainsFunc(p.parts, (*ddpmv1.PartSaved).GetLast)
+}
+
 // outcome is how publishing a checkpoint went.
 type outcome struct {
 	checkpoint core.Publish
 	err        error
+	// givenUp says that the Store failed for too long, and that training goes on.
+	givenUp bool
 }
 
 func newPublisher(k *keeper) *publisher {
@@ -47,7 +57,8 @@ func (p *publisher) add(ctx context.Context, e core.Publish, parts []*ddpmv1.Par
 func (p *publisher) start(ctx context.Context) {
 	next := p.queue[0]
 	p.work.Go(func() {
-		p.outcomes <- outcome{next.checkpoint, p.keeper.publish(ctx, next.checkpoint, next.parts)}
+		err := p.keeper.publish(ctx, next.checkpoint, next.parts)
+		p.outcomes <- outcome{next.checkpoint, err, errors.Is(err, storage.ErrGaveUp) && !next.last()}
 	})
 }
 

@@ -43,12 +43,13 @@ func (s *start) lead(ctx context.Context, leader *registry.Leader, listener, web
 		}
 		s.existing = true
 	}
-	metrics, err := checkpoint.OpenMetrics(ctx, s.store, s.plan.Run, s.newest.Step+1)
+	store := storage.Patient(s.store, storePatience, s.log)
+	metrics, err := checkpoint.OpenMetrics(ctx, store, s.plan.Run, s.newest.Step+1)
 	if err != nil {
 		return end, err
 	}
 	keeper := &keeper{
-		store: s.store, run: s.plan.Run, spec: s.plan.Spec, metrics: metrics, log: s.log,
+		store: store, run: s.plan.Run, spec: s.plan.Spec, metrics: metrics, log: s.log,
 		retention: checkpoint.Retention{Last: s.config.KeepLast, Every: s.config.KeepEvery},
 	}
 	l := s.newLoop(leader, last.Number, runID, spec, keeper)

@@ -120,7 +120,7 @@ func (s *s3) get(ctx context.Context, key string, opts minio.GetObjectOptions) (
 func (s *s3) GetRange(ctx context.Context, key string, offset, length int64) (io.ReadCloser, error) {
 	var opts minio.GetObjectOptions
 	if offset < 0 || length < 1 || opts.SetRange(offset, offset+length-1) != nil {
-		return nil, s.fail("get", key, fmt.Errorf("no range: %d bytes from %d", length, offset))
+		return nil, s.fail("get", key, mistakef("no range: %d bytes from %d", length, offset))
 	}
 	body, info, err := s.get(ctx, key, opts)
 	if err != nil {
@@ -128,7 +128,7 @@ func (s *s3) GetRange(ctx context.Context, key string, offset, length int64) (io
 	}
 	// A server cuts a range at the object's end.
 	if info.Size != length {
-		err = fmt.Errorf("%d bytes came, not %d from %d", info.Size, length, offset)
+		err = mistakef("%d bytes came, not %d from %d", info.Size, length, offset)
 		return nil, s.fail("get", key, errors.Join(err, body.Close()))
 	}
 	return body, nil

@@ -2,6 +2,7 @@ package worker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm"
 	ddpmv1 "github.com/ddpm-cluster/ddpm-cluster/proto/ddpm/v1"
+	"github.com/ddpm-cluster/ddpm-cluster/storage"
 	"github.com/ddpm-cluster/ddpm-cluster/storage/checkpoint"
 )
 
@@ -27,22 +29,39 @@ type saver struct {
 	weights, m, v, ema []float32
 
 	// settled is closed when the state has been read and may change again, done
-	// when the checkpoint's share is stored and told. nil before the first.
+	// when the checkpoint's share is stored and told, or given up. nil before the
+	// first.
 	settled, done chan struct{}
-	// err is what became of it. Invariant: written before done is closed, read
-	// after.
+	step          uint64 // of the checkpoint that is under way
+	// err is why the checkpoint could not be told, or why the last one could not be
+	// stored. Invariant: written before done is closed, read after.
 	err error
 }
 
-// begin starts a checkpoint of the state at a step boundary, after waiting for the
-// one before. The state must not change until settle has returned; it may be read.
-// The end of ctx gives the checkpoint up.
+// storePatience is how long a store that fails is tried again for an object of a
+// checkpoint, before the checkpoint is given up.
+const storePatience = 10 * time.Minute
+
+// boundaryPatience is how long training waits for the checkpoint before to be stored
+// when another one is due. That is for runs whose checkpoints are moments apart;
+// where the Store can't keep up, training does not wait for it.
+const boundaryPatience = 5 * time.Second
+
+// begin starts a checkpoint of the state at a step boundary. Where the checkpoint
+// before is still being stored, this one is given up, unless it is the last. The
+// state must not change until settle has returned; it may be read. The end of ctx
+// gives the checkpoint up.
 func (s *saver) begin(ctx context.Context, state *ddpm.State, loss float64, last bool) error {
+	if !last && !s.idleWithin(boundaryPatience) {
+		s.giveUp(state.Step, fmt.Sprintf("the one of step %d is still being stored; store faster, or make checkpoints less often", s.step))
+		return nil
+	}
 	if err := s.wait(); err != nil {
 		return err
 	}
 	start := time.Now()
 	s.settled, s.done = make(chan struct{}), make(chan struct{})
+	s.step = state.Step
 	// Step is copied: it is the loop's to read and write.
 	frozen := *state
 	go func() {
@@ -51,13 +70,37 @@ func (s *saver) begin(ctx context.Context, state *ddpm.State, loss float64, last
 		s.copy(&frozen)
 		close(s.settled)
 		saved := &ddpmv1.PartSaved{Generation: s.generation, Step: frozen.Step, Digest: digest, Last: last, Loss: loss}
-		if err := s.save(ctx, saved); err != nil {
+		err := s.save(ctx, saved)
+		switch {
+		case err == nil:
+			s.log.Info("checkpoint part saved", "step", saved.GetStep(), "seconds", time.Since(start).Seconds())
+		case errors.Is(err, storage.ErrGaveUp) && !last:
+			s.giveUp(saved.GetStep(), err.Error())
+		default:
 			s.err = fmt.Errorf("checkpoint of step %d: %w", saved.GetStep(), err)
-			return
 		}
-		s.log.Info("checkpoint part saved", "step", saved.GetStep(), "seconds", time.Since(start).Seconds())
 	}()
 	return nil
+}
+
+// giveUp says why there is no checkpoint of a step; training goes on.
+func (s *saver) giveUp(step uint64, reason string) {
+	s.log.Warn("gave up a checkpoint", "step", step, "reason", reason)
+}
+
+// idleWithin waits a bounded time until no checkpoint is under way.
+func (s *saver) idleWithin(d time.Duration) bool {
+	if s.done == nil {
+		return true
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-s.done:
+		return true
+	case <-timer.C:
+		return false
+	}
 }
 
 // settle waits until the state may change. The digest and the copy run beside the
@@ -126,13 +169,14 @@ func (s *saver) upload(ctx context.Context, step uint64) ([]*ddpmv1.Object, erro
 		Offset: int64(lo), Total: int64(len(s.ema)),
 		Weights: s.weights, M: s.m, V: s.v, EMA: s.ema[lo:hi],
 	}
-	object, err := checkpoint.WritePart(ctx, s.run.store, s.run.name, step, s.rank, s.size, part)
+	store := storage.Patient(s.run.store, storePatience, s.log)
+	object, err := checkpoint.WritePart(ctx, store, s.run.name, step, s.rank, s.size, part)
 	if err != nil {
 		return nil, err
 	}
 	objects := []checkpoint.Object{object}
 	if s.rank == 0 {
-		pipeline, err := writePipeline(ctx, s.run, step, s.ema)
+		pipeline, err := writePipeline(ctx, store, s.run, step, s.ema)
 		if err != nil {
 			return nil, err
 		}

@@ -7,6 +7,7 @@ import (
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm/kernel"
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm/sampler"
 	ddpmv1 "github.com/ddpm-cluster/ddpm-cluster/proto/ddpm/v1"
+	"github.com/ddpm-cluster/ddpm-cluster/storage"
 	"github.com/ddpm-cluster/ddpm-cluster/storage/checkpoint"
 	"github.com/ddpm-cluster/ddpm-cluster/storage/safetensors"
 )
@@ -22,13 +23,13 @@ func previews(size int) int {
 
 // writePipeline stores what makes the checkpoint's folder a DDPMPipeline: the
 // averaged weights under diffusers' names, and three descriptions.
-func writePipeline(ctx context.Context, r *run, step uint64, ema []float32) ([]checkpoint.Object, error) {
+func writePipeline(ctx context.Context, store storage.Store, r *run, step uint64, ema []float32) ([]checkpoint.Object, error) {
 	params := r.spec.Model.Params()
 	tensors := make([]safetensors.Tensor, len(params))
 	for i, p := range params {
 		tensors[i] = safetensors.Tensor{Name: p.Name, Shape: p.Shape, Data: ema[p.Offset : p.Offset+p.Len()]}
 	}
-	weights, err := checkpoint.WriteTensors(ctx, r.store, r.name, step, checkpoint.UNetWeightsKey, tensors)
+	weights, err := checkpoint.WriteTensors(ctx, store, r.name, step, checkpoint.UNetWeightsKey, tensors)
 	if err != nil {
 		return nil, err
 	}
@@ -49,7 +50,7 @@ func writePipeline(ctx context.Context, r *run, step uint64, ema []float32) ([]c
 		{checkpoint.SchedulerConfigKey, scheduler},
 		{checkpoint.ModelIndexKey, ddpm.ModelIndexJSON()},
 	} {
-		o, err := checkpoint.WriteObject(ctx, r.store, r.name, step, text.key, "application/json", text.content)
+		o, err := checkpoint.WriteObject(ctx, store, r.name, step, text.key, "application/json", text.content)
 		if err != nil {
 			return nil, err
 		}
