@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"reflect"
+	"strings"
 
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm/diffusion"
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm/unet"
@@ -178,7 +179,8 @@ func (s Spec) Differences(other Spec) []string {
 func differences(prefix string, a, b reflect.Value) []string {
 	var out []string
 	for i := range a.NumField() {
-		name := prefix + a.Type().Field(i).Tag.Get("json")
+		key, _, _ := strings.Cut(a.Type().Field(i).Tag.Get("json"), ",")
+		name := prefix + key
 		x, y := a.Field(i), b.Field(i)
 		switch {
 		case x.Kind() == reflect.Struct:
