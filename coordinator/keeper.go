@@ -88,7 +88,11 @@ func (k *keeper) publish(ctx context.Context, e core.Publish, parts []*ddpmv1.Pa
 	if err != nil {
 		return err
 	}
-	m.Objects = append(m.Objects, samples...)
+	summary, err := k.summary(ctx, e)
+	if err != nil {
+		return err
+	}
+	m.Objects = append(append(m.Objects, samples...), summary)
 	if err := k.metrics.Flush(ctx); err != nil {
 		return err
 	}
@@ -109,6 +113,28 @@ func (k *keeper) retain(ctx context.Context) {
 	if err != nil {
 		k.log.Warn("old checkpoints could not be deleted; they go after the next one", "err", err)
 	}
+}
+
+// summary stores how the run stands, for people who browse the bucket.
+func (k *keeper) summary(ctx context.Context, e core.Publish) (checkpoint.Object, error) {
+	text, err := json.MarshalIndent(struct {
+		Run     string `json:"run"`
+		Step    uint64 `json:"step"`
+		Images  uint64 `json:"images"` // seen so far
+		Loss    number `json:"loss"`   // of the step
+		Digest  string `json:"digest"`
+		Params  int    `json:"params"`
+		Preset  string `json:"preset"`
+		Dataset string `json:"dataset"`
+		Seed    uint64 `json:"seed"`
+	}{
+		k.run, e.Step, e.Step * uint64(k.spec.Batch), number(e.Loss), e.Digest,
+		k.spec.Model.ParamCount(), k.spec.Preset, k.spec.Dataset, k.spec.Seed,
+	}, "", "  ")
+	if err != nil {
+		return checkpoint.Object{}, fmt.Errorf("metrics of step %d: %w", e.Step, err)
+	}
+	return checkpoint.WriteObject(ctx, k.store, k.run, e.Step, checkpoint.SummaryKey, "application/json", append(text, '\n'))
 }
 
 // samples stores the picture of the previews, in the order of their numbers.

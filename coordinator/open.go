@@ -47,6 +47,9 @@ func (s *start) openStore(ctx context.Context) error {
 	if s.plan, err = s.config.Continue(spec); err != nil {
 		return UsageError{err}
 	}
+	if err := s.continueInit(spec); err != nil {
+		return err
+	}
 	return s.findCheckpoint(ctx)
 }
 

@@ -43,6 +43,9 @@ func (s *start) lead(ctx context.Context, leader *registry.Leader, listener, web
 		}
 		s.existing = true
 	}
+	if err := s.begin(ctx); err != nil {
+		return end, err
+	}
 	store := storage.Patient(s.store, storePatience, s.log)
 	metrics, err := checkpoint.OpenMetrics(ctx, store, s.plan.Run, s.newest.Step+1)
 	if err != nil {

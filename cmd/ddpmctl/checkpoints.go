@@ -24,7 +24,7 @@ func checkpointsCommand(stdout io.Writer) *cobra.Command {
 	}
 	c.AddCommand(
 		listCommand(stdout), showCommand(stdout), verifyCommand(stdout),
-		exportCommand(stdout), deleteCommand(stdout),
+		exportCommand(stdout), importCommand(stdout), deleteCommand(stdout),
 	)
 	return c
 }

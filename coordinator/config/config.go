@@ -27,6 +27,7 @@ type Config struct {
 	ShardSize int
 	Seed      uint64
 	LR        float64
+	Init      string
 
 	Storage string
 	DataDir string
@@ -68,6 +69,7 @@ func (c *Config) Flags(fs *pflag.FlagSet) {
 	fs.IntVar(&c.ShardSize, "shard-size", 0, "examples of a shard, the unit that is dealt to workers (default: the preset's)")
 	fs.Uint64Var(&c.Seed, "seed", 0, "seed of everything random (default: the preset's)")
 	fs.Float64Var(&c.LR, "lr", 0, "learning rate after warm-up (default: the preset's)")
+	fs.StringVar(&c.Init, "init", "", "begin with the network in a folder of Hugging Face diffusers, a path or s3:// URI: its weights, architecture and noise schedule (default: new weights)")
 	fs.Uint64Var(&c.CheckpointEvery, "checkpoint-every", 0, "steps between checkpoints (default: the preset's); the last step always has one")
 	fs.IntVar(&c.KeepLast, "keep-last", 0, "keep this many of the newest checkpoints and delete older ones (default: keep all)")
 	fs.Uint64Var(&c.KeepEvery, "keep-every", 0, "with --keep-last, also keep those of steps that are multiples of this")
@@ -128,6 +130,10 @@ func (c *Config) Validate() error {
 	}
 	if c.Local && c.Threads == 0 && c.Workers > 0 {
 		c.Threads = max(1, runtime.NumCPU()/c.Workers)
+	}
+	if c.Given("init") {
+		_, err := storage.Canonical(c.Init)
+		check(err == nil, "--init: %w", err)
 	}
 	if c.Given("run") {
 		errs = append(errs, checkpoint.ValidRunName(c.Run))

@@ -41,6 +41,7 @@ func (c *Config) Print(w io.Writer, p Plan) error {
 		ShardSize       int      `yaml:"shard-size"`
 		Seed            uint64   `yaml:"seed"`
 		LR              float64  `yaml:"lr"`
+		Init            string   `yaml:"init,omitempty"`
 		CheckpointEvery uint64   `yaml:"checkpoint-every"`
 		KeepLast        int      `yaml:"keep-last,omitempty"`
 		KeepEvery       uint64   `yaml:"keep-every,omitempty"`
@@ -49,7 +50,7 @@ func (c *Config) Print(w io.Writer, p Plan) error {
 		Etcd            []string `yaml:"etcd,omitempty"`
 	}{
 		c.Workers, c.MinWorkers, c.Local, c.Threads, p.Spec.Preset, p.Spec.Dataset, c.Storage, c.DataDir, p.Run, p.Steps,
-		p.Spec.Batch, p.Spec.ShardSize, p.Spec.Seed, p.Spec.Optimizer.LearningRate, p.CheckpointEvery, c.KeepLast, c.KeepEvery,
+		p.Spec.Batch, p.Spec.ShardSize, p.Spec.Seed, p.Spec.Optimizer.LearningRate, c.Init, p.CheckpointEvery, c.KeepLast, c.KeepEvery,
 		c.Listen, c.HTTP, c.Etcd,
 	})
 	if err != nil {
