@@ -34,6 +34,10 @@ build: ## Build the three commands into bin/.
 test: ## Run the test suite.
 	go test ./...
 
+.PHONY: test-deps
+test-deps: ## Build the S3 servers that tests run against, once, into the user's cache.
+	go run ./internal/s3test/install
+
 .PHONY: generate
 generate: proto kernel ## Write generated code anew: proto and kernel.
 

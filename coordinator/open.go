@@ -33,7 +33,7 @@ func (s *start) openStore(ctx context.Context) error {
 	if s.store, err = storage.Open(ctx, s.config.Storage); err != nil {
 		return err
 	}
-	if err := storage.Probe(ctx, s.store); err != nil {
+	if err := storage.Probe(ctx, s.store, s.log); err != nil {
 		return err
 	}
 	spec, err := readSpec(ctx, s.store, s.plan.Run)
@@ -46,6 +46,9 @@ func (s *start) openStore(ctx context.Context) error {
 	s.existing = true
 	if s.plan, err = s.config.Continue(spec); err != nil {
 		return UsageError{err}
+	}
+	if err := s.continueInit(spec); err != nil {
+		return err
 	}
 	return s.findCheckpoint(ctx)
 }

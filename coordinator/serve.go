@@ -46,11 +46,18 @@ func (s *start) lead(ctx context.Context, leader *registry.Leader) (end core.End
 		}
 		s.existing = true
 	}
-	metrics, err := checkpoint.OpenMetrics(ctx, s.store, s.plan.Run, s.newest.Step+1)
+	if err := s.begin(ctx); err != nil {
+		return end, err
+	}
+	store := storage.Patient(s.store, storePatience, s.log)
+	metrics, err := checkpoint.OpenMetrics(ctx, store, s.plan.Run, s.newest.Step+1)
 	if err != nil {
 		return end, err
 	}
-	keeper := &keeper{store: s.store, run: s.plan.Run, spec: s.plan.Spec, metrics: metrics}
+	keeper := &keeper{
+		store: store, run: s.plan.Run, spec: s.plan.Spec, metrics: metrics, log: s.log,
+		retention: checkpoint.Retention{Last: s.config.KeepLast, Every: s.config.KeepEvery},
+	}
 	l := s.newLoop(leader, last, runID, spec, keeper)
 	return s.serve(ctx, l)
 }

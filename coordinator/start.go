@@ -14,6 +14,7 @@ import (
 
 	"github.com/ddpm-cluster/ddpm-cluster/coordinator/config"
 	"github.com/ddpm-cluster/ddpm-cluster/coordinator/core"
+	"github.com/ddpm-cluster/ddpm-cluster/coordinator/initial"
 	"github.com/ddpm-cluster/ddpm-cluster/coordinator/registry"
 	"github.com/ddpm-cluster/ddpm-cluster/storage"
 	"github.com/ddpm-cluster/ddpm-cluster/storage/checkpoint"
@@ -78,6 +79,10 @@ func Run(ctx context.Context, o Options) error {
 	if err != nil {
 		return UsageError{err}
 	}
+	source, err := openInit(ctx, c, &plan)
+	if err != nil {
+		return err
+	}
 	if c.DryRun {
 		return dryRun(ctx, c, plan, o.Stdout)
 	}
@@ -89,7 +94,7 @@ func Run(ctx context.Context, o Options) error {
 	if o.limits == (limits{}) {
 		o.limits = defaultLimits()
 	}
-	s := &start{options: o, config: c, plan: plan, console: console, log: console.logger(level)}
+	s := &start{options: o, config: c, plan: plan, source: source, console: console, log: console.logger(level)}
 	defer console.end()
 	return s.interruptible(ctx)
 }
@@ -99,6 +104,7 @@ type start struct {
 	options Options
 	config  *config.Config
 	plan    config.Plan
+	source  *initial.Source // of --init, nil without
 	console *console
 	log     *slog.Logger
 

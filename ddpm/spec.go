@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"math"
 	"reflect"
+	"regexp"
+	"strings"
 
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm/diffusion"
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm/unet"
@@ -41,6 +43,9 @@ type Spec struct {
 	// FractionBits is the resolution of the sums between shards: 2^-FractionBits.
 	FractionBits int    `json:"fraction_bits"`
 	Seed         uint64 `json:"seed"`
+	// Init names the weights that the run begins with, as WeightsDigest does; "" are
+	// those of NewState.
+	Init string `json:"init,omitempty"`
 	// Dataset is the canonical URI; DatasetDigest names its content, so that the
 	// same data under another path is the same run; DatasetLen counts examples.
 	Dataset       string `json:"dataset"`
@@ -90,10 +95,14 @@ func (s Spec) Validate() error {
 	errs = append(errs, s.checkBatch())
 	check(s.Timesteps == TimestepsUniform || s.Timesteps == TimestepsStratified,
 		"timesteps %q: must be %q or %q", s.Timesteps, TimestepsUniform, TimestepsStratified)
+	check(s.Init == "" || digestForm().MatchString(s.Init), "init %q: must be sha256: and 64 hexadecimal digits", s.Init)
 	check(s.FractionBits >= 24 && s.FractionBits <= 48, "fraction_bits %d: must be in 24 … 48", s.FractionBits)
 	errs = append(errs, s.Model.Validate(), s.Diffusion.Validate(), s.Optimizer.Validate())
 	return errors.Join(errs...)
 }
+
+// digestForm is how a digest is written.
+func digestForm() *regexp.Regexp { return regexp.MustCompile(`^sha256:[0-9a-f]{64}$`) }
 
 // checkBatch says what is wrong with the batch or with its shards.
 func (s Spec) checkBatch() error {
@@ -178,7 +187,8 @@ func (s Spec) Differences(other Spec) []string {
 func differences(prefix string, a, b reflect.Value) []string {
 	var out []string
 	for i := range a.NumField() {
-		name := prefix + a.Type().Field(i).Tag.Get("json")
+		key, _, _ := strings.Cut(a.Type().Field(i).Tag.Get("json"), ",")
+		name := prefix + key
 		x, y := a.Field(i), b.Field(i)
 		switch {
 		case x.Kind() == reflect.Struct:

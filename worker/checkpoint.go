@@ -10,6 +10,7 @@ import (
 
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm"
 	ddpmv1 "github.com/ddpm-cluster/ddpm-cluster/proto/ddpm/v1"
+	"github.com/ddpm-cluster/ddpm-cluster/storage"
 	"github.com/ddpm-cluster/ddpm-cluster/storage/checkpoint"
 )
 
@@ -27,7 +28,8 @@ type saver struct {
 	weights, m, v, ema []float32
 
 	// settled is closed when the state has been read and may change again, done
-	// when the checkpoint's share is stored and told. nil before the first.
+	// when the checkpoint's share is stored and told, or given up. nil before the
+	// first.
 	settled, done chan struct{}
 	cancel        context.CancelFunc
 
@@ -37,19 +39,27 @@ type saver struct {
 	told []*ddpmv1.WorkerMessage
 }
 
+// boundaryPatience is how long training waits for the checkpoint before to be stored
+// when another one is due. That is for runs whose checkpoints are moments apart.
+const boundaryPatience = 5 * time.Second
+
+// storePatience is how long a store that fails is tried again for an object of a
+// checkpoint, before the checkpoint is given up.
+const storePatience = 10 * time.Minute
+
 // maxTold bounds what is told again.
 const maxTold = 4
 
 // begin starts a checkpoint of the state at a step boundary. The state must not
 // change until settle has returned; it may be read. While the checkpoint before is
-// under way there is no other: patient waits for its end, otherwise this one fails,
-// so that a slow Store does not hold up training.
+// under way there is no other: patient waits for its end, otherwise this one is
+// given up, so that a slow Store does not hold up training.
 func (s *saver) begin(g *generation, state *ddpm.State, loss float64, patient bool) {
 	step := state.Step
 	if patient && s.done != nil {
 		<-s.done
 	}
-	if s.underWay() {
+	if !s.idleWithin(boundaryPatience) {
 		s.tell(&ddpmv1.WorkerMessage{Body: &ddpmv1.WorkerMessage_PartFailed{PartFailed: &ddpmv1.PartFailed{
 			Generation: g.number, Step: step, Reason: "the checkpoint before is still being stored",
 		}}})
@@ -80,19 +90,6 @@ func (s *saver) begin(g *generation, state *ddpm.State, loss float64, patient bo
 	}()
 }
 
-// underWay says that a checkpoint is being stored.
-func (s *saver) underWay() bool {
-	if s.done == nil {
-		return false
-	}
-	select {
-	case <-s.done:
-		return false
-	default:
-		return true
-	}
-}
-
 // tell tells the coordinator what became of a checkpoint, and keeps it.
 func (s *saver) tell(m *ddpmv1.WorkerMessage) {
 	s.mu.Lock()
@@ -108,6 +105,21 @@ func (s *saver) tellAgain() {
 	defer s.mu.Unlock()
 	for _, m := range s.told {
 		s.send(m)
+	}
+}
+
+// idleWithin waits a bounded time until no checkpoint is under way.
+func (s *saver) idleWithin(d time.Duration) bool {
+	if s.done == nil {
+		return true
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-s.done:
+		return true
+	case <-timer.C:
+		return false
 	}
 }
 
@@ -163,13 +175,14 @@ func (s *saver) upload(ctx context.Context, step uint64) ([]*ddpmv1.Object, erro
 		Offset: int64(lo), Total: int64(len(s.ema)),
 		Weights: s.weights, M: s.m, V: s.v, EMA: s.ema[lo:hi],
 	}
-	object, err := checkpoint.WritePart(ctx, s.run.store, s.run.name, step, s.rank, s.size, part)
+	store := storage.Patient(s.run.store, storePatience, s.log)
+	object, err := checkpoint.WritePart(ctx, store, s.run.name, step, s.rank, s.size, part)
 	if err != nil {
 		return nil, err
 	}
 	objects := []checkpoint.Object{object}
 	if s.rank == 0 {
-		pipeline, err := writePipeline(ctx, s.run, step, s.ema)
+		pipeline, err := writePipeline(ctx, store, s.run, step, s.ema)
 		if err != nil {
 			return nil, err
 		}

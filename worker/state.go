@@ -26,6 +26,9 @@ func (r *run) load(ctx context.Context, g *ddpmv1.Generation, state *ddpm.State)
 		if g.GetStartStep() != 0 {
 			return fmt.Errorf("generation %d starts at step %d from the initial weights; use the same version on both sides", g.GetNumber(), g.GetStartStep())
 		}
+		if r.spec.Init != "" {
+			return errors.New("the run begins with imported weights, which are in its checkpoint of step 0; start the coordinator again with the same --init")
+		}
 		state.Copy(ddpm.NewState(r.spec))
 		state.Step = noStep
 		return nil

@@ -27,6 +27,7 @@ type Config struct {
 	ShardSize int
 	Seed      uint64
 	LR        float64
+	Init      string
 
 	Storage string
 	DataDir string
@@ -34,6 +35,8 @@ type Config struct {
 
 	Steps           uint64
 	CheckpointEvery uint64
+	KeepLast        int
+	KeepEvery       uint64
 
 	// CompareEvery is how often members compare their weights, in steps.
 	CompareEvery uint64
@@ -73,7 +76,10 @@ func (c *Config) Flags(fs *pflag.FlagSet) {
 	fs.IntVar(&c.ShardSize, "shard-size", 0, "examples of a shard, the unit that is dealt to workers (default: the preset's)")
 	fs.Uint64Var(&c.Seed, "seed", 0, "seed of everything random (default: the preset's)")
 	fs.Float64Var(&c.LR, "lr", 0, "learning rate after warm-up (default: the preset's)")
+	fs.StringVar(&c.Init, "init", "", "begin with the network in a folder of Hugging Face diffusers, a path or s3:// URI: its weights, architecture and noise schedule (default: new weights)")
 	fs.Uint64Var(&c.CheckpointEvery, "checkpoint-every", 0, "steps between checkpoints (default: the preset's); the last step always has one")
+	fs.IntVar(&c.KeepLast, "keep-last", 0, "keep this many of the newest checkpoints and delete older ones (default: keep all)")
+	fs.Uint64Var(&c.KeepEvery, "keep-every", 0, "with --keep-last, also keep those of steps that are multiples of this")
 	fs.StringVar(&c.Listen, "listen", "", "HOST:PORT for workers, port 0 is any free one (default: 127.0.0.1:7600, with --local 127.0.0.1:0)")
 	fs.StringVar(&c.HTTP, "http", "", "HOST:PORT that serves /healthz and /api/status (default: off)")
 	fs.StringSliceVar(&c.Etcd, "etcd", nil, "endpoints of an external etcd (default: embedded)")
@@ -115,6 +121,8 @@ func (c *Config) Validate() error {
 	check(!c.Given("batch") || c.Batch > 0, "--batch %d: must be at least 1", c.Batch)
 	check(!c.Given("shard-size") || c.ShardSize > 0, "--shard-size %d: must be at least 1", c.ShardSize)
 	check(!c.Given("dataset") || c.Dataset != "", "--dataset: must not be empty; leave it out for the built-in glyphs://")
+	check(c.KeepLast >= 0 && (!c.Given("keep-last") || c.KeepLast > 0), "--keep-last %d: must be at least 1, or left out to keep all", c.KeepLast)
+	check(c.KeepEvery == 0 || c.KeepLast > 0, "--keep-every %d: without --keep-last all checkpoints are kept; give both", c.KeepEvery)
 	check(c.DataDir != "", "--data-dir: must not be empty")
 	if c.Listen == "" {
 		c.Listen = "127.0.0.1:7600"
@@ -133,6 +141,10 @@ func (c *Config) Validate() error {
 	}
 	if c.Local && c.Threads == 0 && c.Workers > 0 {
 		c.Threads = max(1, runtime.NumCPU()/c.Workers)
+	}
+	if c.Given("init") {
+		_, err := storage.Canonical(c.Init)
+		check(err == nil, "--init: %w", err)
 	}
 	if c.Given("run") {
 		errs = append(errs, checkpoint.ValidRunName(c.Run))

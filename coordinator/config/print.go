@@ -41,7 +41,10 @@ func (c *Config) Print(w io.Writer, p Plan) error {
 		ShardSize       int      `yaml:"shard-size"`
 		Seed            uint64   `yaml:"seed"`
 		LR              float64  `yaml:"lr"`
+		Init            string   `yaml:"init,omitempty"`
 		CheckpointEvery uint64   `yaml:"checkpoint-every"`
+		KeepLast        int      `yaml:"keep-last,omitempty"`
+		KeepEvery       uint64   `yaml:"keep-every,omitempty"`
 		Listen          string   `yaml:"listen"`
 		HTTP            string   `yaml:"http,omitempty"`
 		Etcd            []string `yaml:"etcd,omitempty"`
@@ -54,7 +57,8 @@ func (c *Config) Print(w io.Writer, p Plan) error {
 		EtcdKey         string   `yaml:"etcd-key,omitempty"`
 	}{
 		c.Workers, c.MinWorkers, c.Local, c.Threads, p.Spec.Preset, p.Spec.Dataset, c.Storage, c.DataDir, p.Run, p.Steps,
-		p.Spec.Batch, p.Spec.ShardSize, p.Spec.Seed, p.Spec.Optimizer.LearningRate, p.CheckpointEvery, c.Listen, c.HTTP, c.Etcd,
+		p.Spec.Batch, p.Spec.ShardSize, p.Spec.Seed, p.Spec.Optimizer.LearningRate, c.Init, p.CheckpointEvery, c.KeepLast, c.KeepEvery,
+		c.Listen, c.HTTP, c.Etcd,
 		c.Security.Insecure, c.Security.CACert, c.Security.CAKey, c.Security.Names, c.Security.EtcdCACert, c.Security.EtcdCert, c.Security.EtcdKey,
 	})
 	if err != nil {

@@ -23,9 +23,13 @@ func NewConv(e *Engine, ps *Params, name string, in, out, k int) *Conv {
 
 // newConvDown builds the 3x3 convolution of stride 2 that halves the size. It
 // pads the bottom and the right by one, and nothing else, as "SAME" does in the
-// paper's code on even sizes.
-func newConvDown(e *Engine, ps *Params, name string, channels int) *Conv {
-	return newConv(e, ps, name, kernel.Conv{Cin: channels, Cout: channels, K: 3, Stride: 2, Pad: 0, PadEnd: 1})
+// paper's code on even sizes; or all sides by one.
+func newConvDown(e *Engine, ps *Params, name string, channels int, allSides bool) *Conv {
+	g := kernel.Conv{Cin: channels, Cout: channels, K: 3, Stride: 2, Pad: 0, PadEnd: 1}
+	if allSides {
+		g.Pad = 1
+	}
+	return newConv(e, ps, name, g)
 }
 
 func newConv(e *Engine, ps *Params, name string, g kernel.Conv) *Conv {

@@ -15,15 +15,16 @@ type TimeEmbedding struct {
 	e                *Engine
 	linear1, linear2 *Linear
 	in               int
+	form             SinusoidForm
 	sinusoid         Tensor
 	h1, a1, h2, s    Tensor // after linear1, its SiLU, after linear2, its SiLU
 }
 
 // NewTimeEmbedding builds the block from the parameters under name: sinusoids of
-// in channels, an embedding of out channels.
-func NewTimeEmbedding(e *Engine, ps *Params, name string, in, out int) *TimeEmbedding {
+// in channels in a form, an embedding of out channels.
+func NewTimeEmbedding(e *Engine, ps *Params, name string, in, out int, form SinusoidForm) *TimeEmbedding {
 	return &TimeEmbedding{
-		e: e, in: in,
+		e: e, in: in, form: form,
 		linear1: NewLinear(e, ps, name+".linear_1", in, out),
 		linear2: NewLinear(e, ps, name+".linear_2", out, out),
 	}
@@ -38,7 +39,7 @@ func (m *TimeEmbedding) Pack() {
 // Forward takes the timesteps of N images and returns [N, out]. The result stays
 // this block's own.
 func (m *TimeEmbedding) Forward(t []int) Tensor {
-	m.sinusoid = m.e.Sinusoid(t, m.in)
+	m.sinusoid = m.e.Sinusoid(t, m.in, m.form)
 	m.h1 = m.linear1.Forward(m.sinusoid)
 	m.a1 = m.e.SiLU(m.h1)
 	m.h2 = m.linear2.Forward(m.a1)
@@ -55,18 +56,35 @@ func (m *TimeEmbedding) Backward(ds Tensor) {
 	m.e.Release(m.sinusoid, m.h1, m.a1, m.h2, m.s, ds, d)
 }
 
+// SinusoidForm is how a position embedding departs from that of Ho's code, which is
+// the zero value.
+type SinusoidForm struct {
+	// CosFirst puts the cosines before the sines.
+	CosFirst bool
+	// Unshifted divides the exponent by dim/2 instead of dim/2-1.
+	Unshifted bool
+}
+
 // Sinusoid returns the position embedding of the timesteps, [len(t), dim]:
 // sin(t·f_j) for j < dim/2, then cos(t·f_j), with f_j = 10000^(-j/(dim/2-1))
-// (Vaswani et al. 2017, in the form of Ho's code). dim is even and at least 4.
-func (e *Engine) Sinusoid(t []int, dim int) Tensor {
+// (Vaswani et al. 2017, in the form of Ho's code), or another form of it. dim is even
+// and at least 4.
+func (e *Engine) Sinusoid(t []int, dim int, form SinusoidForm) Tensor {
 	y := e.New(len(t), dim)
 	ys, half := y.Float32s(), dim/2
+	divisor, sin, cos := float64(half-1), 0, half
+	if form.Unshifted {
+		divisor = float64(half)
+	}
+	if form.CosFirst {
+		sin, cos = half, 0
+	}
 	for j := range half {
-		freq := rng.Exp(-math.Ln10 * 4 * float64(j) / float64(half-1))
+		freq := rng.Exp(-math.Ln10 * 4 * float64(j) / divisor)
 		for i, step := range t {
 			angle := float64(step) * freq
-			ys[i*dim+j] = float32(rng.Sin(angle))
-			ys[i*dim+half+j] = float32(rng.Cos(angle))
+			ys[i*dim+sin+j] = float32(rng.Sin(angle))
+			ys[i*dim+cos+j] = float32(rng.Cos(angle))
 		}
 	}
 	return y

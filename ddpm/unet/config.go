@@ -30,6 +30,19 @@ type Config struct {
 	// Dropout is the probability of zeroing an element before a residual block's
 	// second convolution.
 	Dropout float64 `json:"dropout"`
+
+	// What follows is where a network that was trained elsewhere may depart from the
+	// paper's; the zero values are the paper's.
+
+	// HeadDim is the channels of a head of attention; 0 is one head of all.
+	HeadDim int `json:"head_dim,omitempty"`
+	// PadAllSides pads a downsampling convolution by one on all sides, not only at the
+	// bottom and the right.
+	PadAllSides bool `json:"pad_all_sides,omitempty"`
+	// CosFirst and Unshifted are of the timesteps' sinusoids: cosines before sines,
+	// and frequencies 10000^(-j/half) instead of 10000^(-j/(half-1)).
+	CosFirst  bool `json:"cos_first,omitempty"`
+	Unshifted bool `json:"unshifted,omitempty"`
 }
 
 // TimeChannels is the width of the time embedding: four times the first level's.
@@ -75,6 +88,12 @@ func (c Config) Validate() error {
 	}
 	if c.Channels[0] < 4 || c.Channels[0]%2 != 0 {
 		bad("channels[0] = %d: must be even and at least 4, for the time embedding", c.Channels[0])
+	}
+	for i, ch := range c.Channels {
+		attends := c.HasAttention(i) || i == c.Levels()-1 // and so does the middle
+		if c.HeadDim < 0 || c.HeadDim > 0 && attends && ch%c.HeadDim != 0 {
+			bad("head_dim %d: must divide channels[%d] = %d, or be 0 for one head", c.HeadDim, i, c.Channels[i])
+		}
 	}
 	if c.NormEps <= 0 || c.Dropout < 0 || c.Dropout >= 1 {
 		bad("norm_eps %g must be positive, dropout %g in [0, 1)", c.NormEps, c.Dropout)

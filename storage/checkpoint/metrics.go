@@ -109,14 +109,22 @@ func (l *MetricsLog) store(ctx context.Context, pending []byte) error {
 	if err := l.own(ctx); err != nil {
 		return err
 	}
-	var content io.Reader = bytes.NewReader(pending)
-	if l.kept > 0 {
-		old, err := l.st.GetRange(ctx, l.key, 0, l.kept)
-		if err != nil {
-			return err
+	var old io.Closer = io.NopCloser(nil)
+	defer func() { _ = old.Close() }() // it was only read
+	content := &reopened{open: func() (io.Reader, error) {
+		if l.kept == 0 {
+			return bytes.NewReader(pending), nil
 		}
-		content = io.MultiReader(old, content)
-		defer func() { _ = old.Close() }() // it was only read
+		stays, err := l.st.GetRange(ctx, l.key, 0, l.kept)
+		if err != nil {
+			return nil, err
+		}
+		_ = old.Close() // of a try that failed
+		old = stays
+		return io.MultiReader(stays, bytes.NewReader(pending)), nil
+	}}
+	if err := content.Rewind(); err != nil {
+		return err
 	}
 	size := l.kept + int64(len(pending))
 	l.size = unknown
