@@ -15,7 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	ddpmcluster "github.com/ddpm-cluster/ddpm-cluster"
-	"github.com/ddpm-cluster/ddpm-cluster/ddpm/kernel"
+	"github.com/ddpm-cluster/ddpm-cluster/internal/cpulevel"
 )
 
 // Exit codes.
@@ -38,7 +38,7 @@ func main() {
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root := command(stdout, stderr)
 	root.SetArgs(args)
-	err := kernel.CheckLevel()
+	err := cpulevel.Check()
 	if err == nil {
 		err = root.ExecuteContext(ctx)
 	}
