@@ -17,7 +17,7 @@ export GOFLAGS := $(strip $(GOFLAGS) -buildvcs=false)
 # Packages whose floats become weights, data, metrics or pictures.
 bits := ./ddpm/... ./allreduce/... ./worker/... ./internal/picture/...
 # Packages with assembly, each beside its generator and the portable code.
-kernels := ./ddpm/kernel ./allreduce
+kernels := ./ddpm/kernel ./ddpm/rng ./allreduce
 # Packages with goroutines that share memory.
 concurrent := ./allreduce/... ./storage/... ./coordinator/... ./worker/...
 

@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.."
 copy=$(mktemp -d)
 trap 'rm -rf "$copy"' EXIT
 cp -R proto "$copy/proto"
-kernels=(ddpm/kernel allreduce)
+kernels=(ddpm/kernel ddpm/rng allreduce)
 for package in "${kernels[@]}"; do
   mkdir -p "$copy/$package"
   cp -R "$package/." "$copy/$package"
