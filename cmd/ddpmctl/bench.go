@@ -37,7 +37,7 @@ type benchResult struct {
 	PeakRSS        int64          `json:"peak_rss_bytes"`
 }
 
-func benchCommand(stdout io.Writer) *cobra.Command {
+func benchCommand(stdin io.Reader, stdout io.Writer) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "bench",
 		Short: "Measure this machine",
@@ -67,7 +67,7 @@ func benchCommand(stdout io.Writer) *cobra.Command {
 	f.IntVar(&b.threads, "threads", runtime.NumCPU(), "threads")
 	f.IntVar(&b.steps, "steps", 10, "steps to time, after one that is not")
 	f.BoolVar(&b.json, "json", false, "print JSON")
-	c.AddCommand(step)
+	c.AddCommand(step, benchAllReduceCommand(stdin, stdout))
 	return c
 }
 
