@@ -66,6 +66,21 @@ func BenchmarkUnpackAdd(b *testing.B) {
 	})
 }
 
+// BenchmarkUnpackAddFromMemory takes one segment after another of a large vector, as
+// a step does.
+func BenchmarkUnpackAddFromMemory(b *testing.B) {
+	const n = 1 << 24
+	dst, local := make([]int64, DefaultSegmentElems), gradient(n)
+	src := AppendPacked(nil, local[:DefaultSegmentElems])
+	from := 0
+	benchLevels(b, 8, func() {
+		if err := unpackAdd(dst, src, local[from:from+DefaultSegmentElems]); err != nil {
+			b.Fatal(err)
+		}
+		from = (from + DefaultSegmentElems) % n
+	})
+}
+
 func BenchmarkAppendSum(b *testing.B) {
 	local := gradient(DefaultSegmentElems)
 	src := AppendPacked(nil, local)

@@ -157,7 +157,7 @@ DATA both<>+0(SB)/8, $0x4530000080100000
 GLOBL both<>(SB), RODATA|NOPTR, $8
 
 // func zigzagAVX2(dst *uint64, src *int64) (all uint64)
-// Requires: AVX, AVX2
+// Requires: AVX, AVX2, MMX+
 TEXT ·zigzagAVX2(SB), NOSPLIT, $0-24
 	MOVQ  dst+0(FP), AX
 	MOVQ  src+8(FP), CX
@@ -167,6 +167,7 @@ TEXT ·zigzagAVX2(SB), NOSPLIT, $0-24
 
 rows:
 	VMOVDQU      (CX)(DX*1), Y2
+	PREFETCHT0   4096(CX)(DX*1)
 	VPCMPGTQ     Y2, Y0, Y3
 	VPADDQ       Y2, Y2, Y2
 	VPXOR        Y3, Y2, Y2
@@ -174,6 +175,7 @@ rows:
 	VMOVDQU      Y2, (AX)(DX*1)
 	ADDQ         $0x20, DX
 	VMOVDQU      (CX)(DX*1), Y2
+	PREFETCHT0   4096(CX)(DX*1)
 	VPCMPGTQ     Y2, Y0, Y3
 	VPADDQ       Y2, Y2, Y2
 	VPXOR        Y3, Y2, Y2
@@ -181,6 +183,7 @@ rows:
 	VMOVDQU      Y2, (AX)(DX*1)
 	ADDQ         $0x20, DX
 	VMOVDQU      (CX)(DX*1), Y2
+	PREFETCHT0   4096(CX)(DX*1)
 	VPCMPGTQ     Y2, Y0, Y3
 	VPADDQ       Y2, Y2, Y2
 	VPXOR        Y3, Y2, Y2
@@ -188,6 +191,7 @@ rows:
 	VMOVDQU      Y2, (AX)(DX*1)
 	ADDQ         $0x20, DX
 	VMOVDQU      (CX)(DX*1), Y2
+	PREFETCHT0   4096(CX)(DX*1)
 	VPCMPGTQ     Y2, Y0, Y3
 	VPADDQ       Y2, Y2, Y2
 	VPXOR        Y3, Y2, Y2
@@ -405,7 +409,7 @@ rows:
 	RET
 
 // func unpackAddAVX2(dst *int64, src *byte, local *int64, w uint64)
-// Requires: AVX, AVX2
+// Requires: AVX, AVX2, MMX+
 TEXT ·unpackAddAVX2(SB), NOSPLIT, $0-32
 	MOVQ         dst+0(FP), AX
 	MOVQ         src+8(FP), CX
@@ -428,99 +432,103 @@ TEXT ·unpackAddAVX2(SB), NOSPLIT, $0-32
 	XORQ         R8, R8
 
 rows:
-	MOVQ    SI, DI
-	SHRQ    $0x06, DI
-	SHLQ    $0x05, DI
-	VMOVDQU (CX)(DI*1), Y7
-	LEAQ    -1(SI)(BX*1), DI
-	SHRQ    $0x06, DI
-	SHLQ    $0x05, DI
-	VMOVDQU (CX)(DI*1), Y8
-	ADDQ    BX, SI
-	VPSUBQ  Y6, Y3, Y9
-	VPSRLVQ Y6, Y7, Y7
-	VPSLLVQ Y9, Y8, Y8
-	VPOR    Y8, Y7, Y7
-	VPAND   Y1, Y7, Y7
-	VPADDQ  Y0, Y6, Y6
-	VPAND   Y2, Y6, Y6
-	VPAND   Y4, Y7, Y8
-	VPSUBQ  Y8, Y5, Y8
-	VPSRLQ  $0x01, Y7, Y7
-	VPXOR   Y8, Y7, Y7
-	VPADDQ  (DX)(R8*1), Y7, Y7
-	VMOVDQU Y7, (AX)(R8*1)
-	ADDQ    $0x20, R8
-	MOVQ    SI, DI
-	SHRQ    $0x06, DI
-	SHLQ    $0x05, DI
-	VMOVDQU (CX)(DI*1), Y7
-	LEAQ    -1(SI)(BX*1), DI
-	SHRQ    $0x06, DI
-	SHLQ    $0x05, DI
-	VMOVDQU (CX)(DI*1), Y8
-	ADDQ    BX, SI
-	VPSUBQ  Y6, Y3, Y9
-	VPSRLVQ Y6, Y7, Y7
-	VPSLLVQ Y9, Y8, Y8
-	VPOR    Y8, Y7, Y7
-	VPAND   Y1, Y7, Y7
-	VPADDQ  Y0, Y6, Y6
-	VPAND   Y2, Y6, Y6
-	VPAND   Y4, Y7, Y8
-	VPSUBQ  Y8, Y5, Y8
-	VPSRLQ  $0x01, Y7, Y7
-	VPXOR   Y8, Y7, Y7
-	VPADDQ  (DX)(R8*1), Y7, Y7
-	VMOVDQU Y7, (AX)(R8*1)
-	ADDQ    $0x20, R8
-	MOVQ    SI, DI
-	SHRQ    $0x06, DI
-	SHLQ    $0x05, DI
-	VMOVDQU (CX)(DI*1), Y7
-	LEAQ    -1(SI)(BX*1), DI
-	SHRQ    $0x06, DI
-	SHLQ    $0x05, DI
-	VMOVDQU (CX)(DI*1), Y8
-	ADDQ    BX, SI
-	VPSUBQ  Y6, Y3, Y9
-	VPSRLVQ Y6, Y7, Y7
-	VPSLLVQ Y9, Y8, Y8
-	VPOR    Y8, Y7, Y7
-	VPAND   Y1, Y7, Y7
-	VPADDQ  Y0, Y6, Y6
-	VPAND   Y2, Y6, Y6
-	VPAND   Y4, Y7, Y8
-	VPSUBQ  Y8, Y5, Y8
-	VPSRLQ  $0x01, Y7, Y7
-	VPXOR   Y8, Y7, Y7
-	VPADDQ  (DX)(R8*1), Y7, Y7
-	VMOVDQU Y7, (AX)(R8*1)
-	ADDQ    $0x20, R8
-	MOVQ    SI, DI
-	SHRQ    $0x06, DI
-	SHLQ    $0x05, DI
-	VMOVDQU (CX)(DI*1), Y7
-	LEAQ    -1(SI)(BX*1), DI
-	SHRQ    $0x06, DI
-	SHLQ    $0x05, DI
-	VMOVDQU (CX)(DI*1), Y8
-	ADDQ    BX, SI
-	VPSUBQ  Y6, Y3, Y9
-	VPSRLVQ Y6, Y7, Y7
-	VPSLLVQ Y9, Y8, Y8
-	VPOR    Y8, Y7, Y7
-	VPAND   Y1, Y7, Y7
-	VPADDQ  Y0, Y6, Y6
-	VPAND   Y2, Y6, Y6
-	VPAND   Y4, Y7, Y8
-	VPSUBQ  Y8, Y5, Y8
-	VPSRLQ  $0x01, Y7, Y7
-	VPXOR   Y8, Y7, Y7
-	VPADDQ  (DX)(R8*1), Y7, Y7
-	VMOVDQU Y7, (AX)(R8*1)
-	ADDQ    $0x20, R8
-	CMPQ    R8, $0x00000800
-	JLT     rows
+	MOVQ       SI, DI
+	SHRQ       $0x06, DI
+	SHLQ       $0x05, DI
+	VMOVDQU    (CX)(DI*1), Y7
+	LEAQ       -1(SI)(BX*1), DI
+	SHRQ       $0x06, DI
+	SHLQ       $0x05, DI
+	VMOVDQU    (CX)(DI*1), Y8
+	ADDQ       BX, SI
+	VPSUBQ     Y6, Y3, Y9
+	VPSRLVQ    Y6, Y7, Y7
+	VPSLLVQ    Y9, Y8, Y8
+	VPOR       Y8, Y7, Y7
+	VPAND      Y1, Y7, Y7
+	VPADDQ     Y0, Y6, Y6
+	VPAND      Y2, Y6, Y6
+	VPAND      Y4, Y7, Y8
+	VPSUBQ     Y8, Y5, Y8
+	VPSRLQ     $0x01, Y7, Y7
+	VPXOR      Y8, Y7, Y7
+	VPADDQ     (DX)(R8*1), Y7, Y7
+	PREFETCHT0 4096(DX)(R8*1)
+	VMOVDQU    Y7, (AX)(R8*1)
+	ADDQ       $0x20, R8
+	MOVQ       SI, DI
+	SHRQ       $0x06, DI
+	SHLQ       $0x05, DI
+	VMOVDQU    (CX)(DI*1), Y7
+	LEAQ       -1(SI)(BX*1), DI
+	SHRQ       $0x06, DI
+	SHLQ       $0x05, DI
+	VMOVDQU    (CX)(DI*1), Y8
+	ADDQ       BX, SI
+	VPSUBQ     Y6, Y3, Y9
+	VPSRLVQ    Y6, Y7, Y7
+	VPSLLVQ    Y9, Y8, Y8
+	VPOR       Y8, Y7, Y7
+	VPAND      Y1, Y7, Y7
+	VPADDQ     Y0, Y6, Y6
+	VPAND      Y2, Y6, Y6
+	VPAND      Y4, Y7, Y8
+	VPSUBQ     Y8, Y5, Y8
+	VPSRLQ     $0x01, Y7, Y7
+	VPXOR      Y8, Y7, Y7
+	VPADDQ     (DX)(R8*1), Y7, Y7
+	PREFETCHT0 4096(DX)(R8*1)
+	VMOVDQU    Y7, (AX)(R8*1)
+	ADDQ       $0x20, R8
+	MOVQ       SI, DI
+	SHRQ       $0x06, DI
+	SHLQ       $0x05, DI
+	VMOVDQU    (CX)(DI*1), Y7
+	LEAQ       -1(SI)(BX*1), DI
+	SHRQ       $0x06, DI
+	SHLQ       $0x05, DI
+	VMOVDQU    (CX)(DI*1), Y8
+	ADDQ       BX, SI
+	VPSUBQ     Y6, Y3, Y9
+	VPSRLVQ    Y6, Y7, Y7
+	VPSLLVQ    Y9, Y8, Y8
+	VPOR       Y8, Y7, Y7
+	VPAND      Y1, Y7, Y7
+	VPADDQ     Y0, Y6, Y6
+	VPAND      Y2, Y6, Y6
+	VPAND      Y4, Y7, Y8
+	VPSUBQ     Y8, Y5, Y8
+	VPSRLQ     $0x01, Y7, Y7
+	VPXOR      Y8, Y7, Y7
+	VPADDQ     (DX)(R8*1), Y7, Y7
+	PREFETCHT0 4096(DX)(R8*1)
+	VMOVDQU    Y7, (AX)(R8*1)
+	ADDQ       $0x20, R8
+	MOVQ       SI, DI
+	SHRQ       $0x06, DI
+	SHLQ       $0x05, DI
+	VMOVDQU    (CX)(DI*1), Y7
+	LEAQ       -1(SI)(BX*1), DI
+	SHRQ       $0x06, DI
+	SHLQ       $0x05, DI
+	VMOVDQU    (CX)(DI*1), Y8
+	ADDQ       BX, SI
+	VPSUBQ     Y6, Y3, Y9
+	VPSRLVQ    Y6, Y7, Y7
+	VPSLLVQ    Y9, Y8, Y8
+	VPOR       Y8, Y7, Y7
+	VPAND      Y1, Y7, Y7
+	VPADDQ     Y0, Y6, Y6
+	VPAND      Y2, Y6, Y6
+	VPAND      Y4, Y7, Y8
+	VPSUBQ     Y8, Y5, Y8
+	VPSRLQ     $0x01, Y7, Y7
+	VPXOR      Y8, Y7, Y7
+	VPADDQ     (DX)(R8*1), Y7, Y7
+	PREFETCHT0 4096(DX)(R8*1)
+	VMOVDQU    Y7, (AX)(R8*1)
+	ADDQ       $0x20, R8
+	CMPQ       R8, $0x00000800
+	JLT        rows
 	VZEROUPPER
 	RET

@@ -29,6 +29,14 @@ func rows(body func(off Register)) {
 // row is the row at a byte offset.
 func row(p, off Register) Mem { return Mem{Base: p, Index: off, Scale: 1} }
 
+// ahead asks for the same row of the next block but one, since a member's sums come
+// from memory and the CPU's own prefetching ends with each page.
+func ahead(p, off Register) {
+	m := row(p, off)
+	m.Disp = 2 * blockRows * rowBytes
+	PREFETCHT0(m)
+}
+
 // wordAt sets off to the byte offset of the row of words that holds a bit of the
 // lanes.
 func wordAt(bit, off GPVirtual) {
@@ -45,6 +53,7 @@ func zigzag() {
 	rows(func(off Register) {
 		x, sign := YMM(), YMM()
 		VMOVDQU(row(src, off), x)
+		ahead(src, off)
 		VPCMPGTQ(x, zero, sign)
 		VPADDQ(x, x, x)
 		VPXOR(sign, x, x)
@@ -143,6 +152,7 @@ func unpack(adding bool) {
 		VPXOR(sign, z, z)
 		if adding {
 			VPADDQ(row(local, off), z, z)
+			ahead(local, off)
 		}
 		VMOVDQU(z, row(dst, off))
 	})
