@@ -11,7 +11,7 @@ import (
 
 	ddpmcluster "github.com/ddpm-cluster/ddpm-cluster"
 	"github.com/ddpm-cluster/ddpm-cluster/allreduce"
-	"github.com/ddpm-cluster/ddpm-cluster/ddpm/kernel"
+	"github.com/ddpm-cluster/ddpm-cluster/internal/cpulevel"
 	ddpmv1 "github.com/ddpm-cluster/ddpm-cluster/proto/ddpm/v1"
 	"github.com/ddpm-cluster/ddpm-cluster/worker/membership"
 )
@@ -165,7 +165,7 @@ func (l *life) hello() *ddpmv1.Hello {
 		Build:       ddpmcluster.Fingerprint(),
 		RingAddress: l.ring.address,
 		Threads:     uint32(threads(l.config.Threads, 0)),
-		CpuLevel:    string(kernel.ActiveLevel()),
+		CpuLevel:    string(cpulevel.Active()),
 		Hostname:    hostname,
 		Pid:         uint32(os.Getpid()),
 	}

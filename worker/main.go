@@ -19,7 +19,7 @@ import (
 	"github.com/spf13/cobra"
 
 	ddpmcluster "github.com/ddpm-cluster/ddpm-cluster"
-	"github.com/ddpm-cluster/ddpm-cluster/ddpm/kernel"
+	"github.com/ddpm-cluster/ddpm-cluster/internal/cpulevel"
 	"github.com/ddpm-cluster/ddpm-cluster/worker/membership"
 )
 
@@ -47,7 +47,7 @@ func Main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	c.SetOut(stdout)
 	c.SetErr(stderr)
 	c.SetArgs(args)
-	err := kernel.CheckLevel()
+	err := cpulevel.Check()
 	if err == nil {
 		err = c.ExecuteContext(ctx)
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm"
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm/dataset"
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm/kernel"
+	"github.com/ddpm-cluster/ddpm-cluster/internal/cpulevel"
 )
 
 // bench is what a benchmark is of.
@@ -25,18 +26,18 @@ type bench struct {
 
 // benchResult is what one found, in the order of its JSON.
 type benchResult struct {
-	Preset         string       `json:"preset"`
-	Params         int          `json:"params"`
-	Batch          int          `json:"batch"`
-	Threads        int          `json:"threads"`
-	Level          kernel.Level `json:"level"`
-	SecondsPerStep float64      `json:"seconds_per_step"`
-	ImagesPerSec   float64      `json:"images_per_second"`
-	GFLOPS         float64      `json:"gflops"`
-	PeakRSS        int64        `json:"peak_rss_bytes"`
+	Preset         string         `json:"preset"`
+	Params         int            `json:"params"`
+	Batch          int            `json:"batch"`
+	Threads        int            `json:"threads"`
+	Level          cpulevel.Level `json:"level"`
+	SecondsPerStep float64        `json:"seconds_per_step"`
+	ImagesPerSec   float64        `json:"images_per_second"`
+	GFLOPS         float64        `json:"gflops"`
+	PeakRSS        int64          `json:"peak_rss_bytes"`
 }
 
-func benchCommand(stdout io.Writer) *cobra.Command {
+func benchCommand(stdin io.Reader, stdout io.Writer) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "bench",
 		Short: "Measure this machine",
@@ -66,7 +67,7 @@ func benchCommand(stdout io.Writer) *cobra.Command {
 	f.IntVar(&b.threads, "threads", runtime.NumCPU(), "threads")
 	f.IntVar(&b.steps, "steps", 10, "steps to time, after one that is not")
 	f.BoolVar(&b.json, "json", false, "print JSON")
-	c.AddCommand(step)
+	c.AddCommand(step, benchAllReduceCommand(stdin, stdout))
 	return c
 }
 
@@ -115,7 +116,7 @@ func (b bench) step(ctx context.Context) (benchResult, error) {
 	// The first step finds out how much memory the others need.
 	median := median(times[1:])
 	return benchResult{
-		Preset: b.preset, Params: len(grad), Batch: b.batch, Threads: b.threads, Level: kernel.ActiveLevel(),
+		Preset: b.preset, Params: len(grad), Batch: b.batch, Threads: b.threads, Level: cpulevel.Active(),
 		SecondsPerStep: median,
 		ImagesPerSec:   float64(b.batch) / median,
 		GFLOPS:         3 * 2 * float64(s.Model.MACs()) * float64(b.batch) / median / 1e9,

@@ -2,11 +2,7 @@
 
 package kernel
 
-import (
-	"math"
-
-	"golang.org/x/sys/cpu"
-)
+import "math"
 
 //go:generate go -C _asm run . -set kernel -out ../kernel_amd64.s -stubs ../kernel_stubs_amd64.go -pkg kernel
 
@@ -16,20 +12,9 @@ import (
 
 // useAVX2 and useAVX512 are whether the assembly for these runs.
 var (
-	useAVX2   = level == LevelAVX2 || level == LevelAVX512
-	useAVX512 = level == LevelAVX512
+	useAVX2   = ActiveLevel() != LevelPortable
+	useAVX512 = ActiveLevel() == LevelAVX512
 )
-
-// bestLevel returns the best level of this CPU and build.
-func bestLevel() Level {
-	switch x := cpu.X86; {
-	case x.HasAVX2 && x.HasFMA && x.HasAVX512F && x.HasAVX512DQ && x.HasAVX512BW && x.HasAVX512VL:
-		return LevelAVX512
-	case x.HasAVX2 && x.HasFMA:
-		return LevelAVX2
-	}
-	return LevelPortable
-}
 
 // whole returns how many of n values the assembly takes: whole vectors of 8.
 func whole(n int) int {

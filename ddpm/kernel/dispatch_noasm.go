@@ -4,9 +4,6 @@ package kernel
 
 import "math"
 
-// bestLevel returns the best level of this CPU and build.
-func bestLevel() Level { return LevelPortable }
-
 func micro(a []float32, aRow []int, kStep int, segs []segment, b, c []float32, cRow []int, d []float32, dRow []int) {
 	microPortable(a, aRow, kStep, segs, b, c, cRow, d, dRow)
 }

@@ -10,7 +10,7 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/ddpm-cluster/ddpm-cluster/ddpm/kernel"
+	"github.com/ddpm-cluster/ddpm-cluster/internal/cpulevel"
 )
 
 // The law: after 60 steps every cluster has the same bits.
@@ -47,12 +47,12 @@ func TestSameBitsWhateverTheCluster(t *testing.T) {
 func TestSameBitsOnEveryCPULevel(t *testing.T) {
 	args := []string{"--steps", "3", "--workers", "2", "--threads", "1"}
 	_, want := train(t, t.TempDir(), args...).lastLine(t)
-	levels := []kernel.Level{kernel.LevelPortable}
-	if kernel.ActiveLevel() == kernel.LevelAVX512 {
-		levels = append(levels, kernel.LevelAVX2)
+	levels := []cpulevel.Level{cpulevel.Portable}
+	if cpulevel.Active() == cpulevel.AVX512 {
+		levels = append(levels, cpulevel.AVX2)
 	}
 	for _, level := range levels {
-		env := []string{kernel.LevelVariable + "=" + string(level)}
+		env := []string{cpulevel.Variable + "=" + string(level)}
 		if _, got := trainEnv(t, env, t.TempDir(), args...).lastLine(t); got != want {
 			t.Errorf("%s kernels give %s, this machine's best %s", level, got, want)
 		}
