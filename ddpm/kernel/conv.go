@@ -129,15 +129,6 @@ func (c Conv) GradInput(p *Pool, dy []float32, w *Packed, dx []float32) {
 	}
 }
 
-// ScratchLen returns an upper bound of the float32 values of scratch that a Pool
-// of the given number of threads keeps for Forward, GradInput and GradWeight of
-// this convolution. (The Pool grows by itself; this is for a memory estimate.)
-func (c Conv) ScratchLen(threads int) int {
-	f, g := c.forwardPass(), c.gradPass()
-	bands := threads * max(f.scratch(f.bandRows(c.OutH())), g.scratch(g.bandRows(c.H)))
-	return bands + c.weightScratch()
-}
-
 func (c Conv) weights() int   { return c.Cout * c.Cin * c.K * c.K }
 func (c Conv) pixelsIn() int  { return c.N * c.H * c.W }
 func (c Conv) pixelsOut() int { return c.N * c.OutH() * c.OutW() }

@@ -166,29 +166,3 @@ func (c Conv) meaning(x, w, bias, dy, dw []float32) (y, dx, dwOut []float32) {
 	}
 	return y, dx, dwOut
 }
-
-// TestConvScratchLen checks that the estimate is one of what the pool holds.
-func TestConvScratchLen(t *testing.T) {
-	for _, c := range convCases {
-		p := NewPool(2)
-		rng := newRand(t)
-		x, w, dy := randoms(rng, c.pixelsIn()*c.Cin), randoms(rng, c.weights()), randoms(rng, c.pixelsOut()*c.Cout)
-		y, dx, dw := make([]float32, len(dy)), make([]float32, len(x)), make([]float32, len(w))
-		var pk Packed
-		c.PackForward(p, &pk, w)
-		c.Forward(p, x, &pk, nil, y)
-		c.PackGradInput(p, &pk, w)
-		c.GradInput(p, dy, &pk, dx)
-		c.GradWeight(p, x, dy, dw)
-		held := cap(p.common.packed.data)
-		for _, ws := range append([]workspace{p.common}, p.slots...) {
-			for _, f := range ws.floats {
-				held += cap(f)
-			}
-		}
-		if limit := c.ScratchLen(2); held > limit {
-			t.Errorf("%+v: the pool holds %d values, ScratchLen says %d", c, held, limit)
-		}
-		p.Close()
-	}
-}

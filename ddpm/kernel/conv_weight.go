@@ -20,7 +20,7 @@ func (c Conv) GradWeight(p *Pool, x, dy, dw []float32) {
 	packed := &ws.packed
 	packed.Pack(p, Mat{dy, c.pixelsOut(), c.Cout, c.Cout, 1})
 	total := grow(&ws.floats[0], c.weights())
-	tiles := (c.Cin + tileRows - 1) / tileRows
+	tiles := (c.Cin + tileRows() - 1) / tileRows()
 	p.run(c.K*c.K*tiles, 1, func(ws *workspace, lo, hi int) {
 		q := &ws.product
 		q.a, q.kStep, q.b, q.c, q.bias = x, c.Stride*c.Cin, packed, total, nil
@@ -81,10 +81,4 @@ func (c Conv) addTransposed(p *Pool, dw, total []float32) {
 			transposeAdd(dw[co*ld:], ld, total[co:], off, min(transposeCols, c.Cout-co))
 		}
 	})
-}
-
-// weightScratch returns the scratch that GradWeight needs.
-func (c Conv) weightScratch() int {
-	panels := (c.Cout + panelCols - 1) / panelCols
-	return c.weights() + c.pixelsOut()*panels*panelCols
 }

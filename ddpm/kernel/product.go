@@ -60,47 +60,63 @@ func (q *product) finish() {
 	}
 }
 
-// run computes panels [p0, p1) of the rows whose starts in a and c are given.
+// run computes panels [p0, p1) of the rows whose starts in a and c are given. Each
+// tile of rows meets all panels in turn, so that its part of A is in the first-level
+// cache from the second panel on.
 func (q *product) run(aRow, cRow []int, p0, p1 int) {
 	from := 0
 	for i, end := range q.ends {
-		for p := p0; p < p1; p++ {
-			q.panel(q.segs[from:end], aRow, cRow, p, i == 0)
-		}
+		q.block(q.segs[from:end], aRow, cRow, p0, p1, i == 0)
 		from = end
 	}
 }
 
-// panel adds one block to one panel of the given rows, tile by tile. Rows are
-// spread evenly over the tiles, since a tile of few rows wastes the most.
-func (q *product) panel(segs []segment, aRow, cRow []int, p int, first bool) {
-	b := q.b.data[p*q.b.rows*panelCols:]
-	j := p * panelCols
-	var noRows [tileRows]int
-	for tiles := (len(aRow) + tileRows - 1) / tileRows; tiles > 0; tiles-- {
+// block adds one block to the given rows, tile by tile. Rows are spread evenly over
+// the tiles, since a tile of few rows wastes the most.
+func (q *product) block(segs []segment, aRow, cRow []int, p0, p1 int, first bool) {
+	tiles := (len(aRow) + tileRows() - 1) / tileRows()
+	for ; tiles > 0; tiles-- {
 		m := (len(aRow) + tiles - 1) / tiles
-		ar, cr, dr := aRow[:m], cRow[:m], cRow[:m]
-		aRow, cRow = aRow[m:], cRow[m:]
-		c := q.c[j:]
-		d := c
-		if first && !q.accumulate {
-			d, dr = nil, noRows[:m]
-			if q.bias != nil {
-				d = q.bias[j:]
+		for p := p0; p < p1; {
+			n := 1
+			if full := q.b.cols/panelCols - p; full >= tilePanels() && p1-p >= tilePanels() {
+				n = tilePanels()
 			}
+			q.tile(segs, aRow[:m], cRow[:m], p, n, first)
+			p += n
 		}
-		if cols := q.b.cols - j; cols < panelCols {
-			q.edge(segs, b, ar, c, cr, d, dr, cols)
-			continue
-		}
-		micro(q.a, ar, q.kStep, segs, b, c, cr, d, dr)
+		aRow, cRow = aRow[m:], cRow[m:]
 	}
 }
 
+// tile adds one block to the rows and n panels of a micro tile.
+func (q *product) tile(segs []segment, aRow, cRow []int, p, n int, first bool) {
+	var noRows [maxTileRows]int
+	panelLen := q.b.rows * panelCols
+	b := panels{q.b.data[p*panelLen:], n, panelLen}
+	j := p * panelCols
+	c := q.c[j:]
+	d, dRow := c, cRow
+	if first && !q.accumulate {
+		d, dRow = nil, noRows[:len(aRow)]
+		if q.bias != nil {
+			d = q.bias[j:]
+		}
+	}
+	if cols := q.b.cols - j; cols < panelCols {
+		q.edge(segs, b, aRow, c, cRow, d, dRow, cols)
+		return
+	}
+	micro(q.a, aRow, q.kStep, segs, b, c, cRow, d, dRow)
+}
+
 // edge computes a tile of fewer than panelCols columns by way of a full one.
-func (q *product) edge(segs []segment, b []float32, aRow []int, c []float32, cRow []int, d []float32, dRow []int, cols int) {
-	var tile [tileRows * panelCols]float32
-	rows := [tileRows]int{0, panelCols, 2 * panelCols, 3 * panelCols, 4 * panelCols, 5 * panelCols}
+func (q *product) edge(segs []segment, b panels, aRow []int, c []float32, cRow []int, d []float32, dRow []int, cols int) {
+	var tile [maxTileRows * panelCols]float32
+	var rows [maxTileRows]int
+	for r := range rows {
+		rows[r] = r * panelCols
+	}
 	m := len(aRow)
 	if d == nil {
 		micro(q.a, aRow, q.kStep, segs, b, tile[:], rows[:m], nil, rows[:m])
