@@ -24,6 +24,7 @@ func (c Conv) GradWeight(p *Pool, x, dy, dw []float32) {
 	p.run(c.K*c.K*tiles, 1, func(ws *workspace, lo, hi int) {
 		q := &ws.product
 		q.a, q.kStep, q.b, q.c, q.bias = x, c.Stride*c.Cin, packed, total, nil
+		q.pack = packingFor(1, q.kStep, packed.panels())
 		for pixel := 0; pixel < c.pixelsOut(); pixel += KBlock {
 			q.accumulate = pixel > 0
 			for u := lo; u < hi; {
@@ -46,7 +47,7 @@ func (c Conv) weightBlock(ws *workspace, q *product, pixel, tap, ci0, ci1 int) {
 	for i := range aRow {
 		aRow[i], cRow[i] = ci0+i, (tap*c.Cin+ci0+i)*c.Cout
 	}
-	q.run(aRow, cRow, 0, q.b.panels())
+	q.run(ws, aRow, cRow, 0, q.b.panels())
 }
 
 // addPixels appends output pixels [from, to) to the product, row by row, without

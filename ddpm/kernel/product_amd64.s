@@ -5,16 +5,21 @@
 #include "textflag.h"
 
 // func micro1x16AVX2(a *float32, aRow *int, kStep int, segs *int, nseg int, b *float32, bStep int, c *float32, cRow *int, d *float32, dRow *int)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·micro1x16AVX2(SB), NOSPLIT, $0-88
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	MOVQ   a+0(FP), AX
-	MOVQ   aRow+8(FP), CX
-	MOVQ   (CX), CX
-	LEAQ   (AX)(CX*4), CX
-	MOVQ   kStep+16(FP), AX
-	SHLQ   $0x02, AX
+	VXORPS     Y0, Y0, Y0
+	VXORPS     Y1, Y1, Y1
+	MOVQ       c+56(FP), AX
+	MOVQ       cRow+64(FP), CX
+	MOVQ       (CX), CX
+	LEAQ       (AX)(CX*4), CX
+	PREFETCHT0 (CX)
+	MOVQ       a+0(FP), AX
+	MOVQ       aRow+8(FP), CX
+	MOVQ       (CX), CX
+	LEAQ       (AX)(CX*4), CX
+	MOVQ       kStep+16(FP), AX
+	SHLQ       $0x02, AX
 
 segment:
 	CMPQ nseg+32(FP), $0x00
@@ -98,20 +103,28 @@ write:
 	RET
 
 // func micro2x16AVX2(a *float32, aRow *int, kStep int, segs *int, nseg int, b *float32, bStep int, c *float32, cRow *int, d *float32, dRow *int)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·micro2x16AVX2(SB), NOSPLIT, $0-88
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	MOVQ   a+0(FP), AX
-	MOVQ   aRow+8(FP), CX
-	MOVQ   (CX), DX
-	LEAQ   (AX)(DX*4), DX
-	MOVQ   8(CX), CX
-	LEAQ   (AX)(CX*4), CX
-	MOVQ   kStep+16(FP), AX
-	SHLQ   $0x02, AX
+	VXORPS     Y0, Y0, Y0
+	VXORPS     Y1, Y1, Y1
+	VXORPS     Y2, Y2, Y2
+	VXORPS     Y3, Y3, Y3
+	MOVQ       c+56(FP), AX
+	MOVQ       cRow+64(FP), CX
+	MOVQ       (CX), DX
+	LEAQ       (AX)(DX*4), DX
+	MOVQ       8(CX), CX
+	LEAQ       (AX)(CX*4), CX
+	PREFETCHT0 (DX)
+	PREFETCHT0 (CX)
+	MOVQ       a+0(FP), AX
+	MOVQ       aRow+8(FP), CX
+	MOVQ       (CX), DX
+	LEAQ       (AX)(DX*4), DX
+	MOVQ       8(CX), CX
+	LEAQ       (AX)(CX*4), CX
+	MOVQ       kStep+16(FP), AX
+	SHLQ       $0x02, AX
 
 segment:
 	CMPQ nseg+32(FP), $0x00
@@ -218,24 +231,35 @@ write:
 	RET
 
 // func micro3x16AVX2(a *float32, aRow *int, kStep int, segs *int, nseg int, b *float32, bStep int, c *float32, cRow *int, d *float32, dRow *int)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·micro3x16AVX2(SB), NOSPLIT, $0-88
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	MOVQ   a+0(FP), AX
-	MOVQ   aRow+8(FP), CX
-	MOVQ   (CX), DX
-	LEAQ   (AX)(DX*4), DX
-	MOVQ   8(CX), BX
-	LEAQ   (AX)(BX*4), BX
-	MOVQ   16(CX), CX
-	LEAQ   (AX)(CX*4), CX
-	MOVQ   kStep+16(FP), AX
-	SHLQ   $0x02, AX
+	VXORPS     Y0, Y0, Y0
+	VXORPS     Y1, Y1, Y1
+	VXORPS     Y2, Y2, Y2
+	VXORPS     Y3, Y3, Y3
+	VXORPS     Y4, Y4, Y4
+	VXORPS     Y5, Y5, Y5
+	MOVQ       c+56(FP), AX
+	MOVQ       cRow+64(FP), CX
+	MOVQ       (CX), DX
+	LEAQ       (AX)(DX*4), DX
+	MOVQ       8(CX), BX
+	LEAQ       (AX)(BX*4), BX
+	MOVQ       16(CX), CX
+	LEAQ       (AX)(CX*4), CX
+	PREFETCHT0 (DX)
+	PREFETCHT0 (BX)
+	PREFETCHT0 (CX)
+	MOVQ       a+0(FP), AX
+	MOVQ       aRow+8(FP), CX
+	MOVQ       (CX), DX
+	LEAQ       (AX)(DX*4), DX
+	MOVQ       8(CX), BX
+	LEAQ       (AX)(BX*4), BX
+	MOVQ       16(CX), CX
+	LEAQ       (AX)(CX*4), CX
+	MOVQ       kStep+16(FP), AX
+	SHLQ       $0x02, AX
 
 segment:
 	CMPQ nseg+32(FP), $0x00
@@ -365,28 +389,42 @@ write:
 	RET
 
 // func micro4x16AVX2(a *float32, aRow *int, kStep int, segs *int, nseg int, b *float32, bStep int, c *float32, cRow *int, d *float32, dRow *int)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·micro4x16AVX2(SB), NOSPLIT, $0-88
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-	MOVQ   a+0(FP), AX
-	MOVQ   aRow+8(FP), CX
-	MOVQ   (CX), DX
-	LEAQ   (AX)(DX*4), DX
-	MOVQ   8(CX), BX
-	LEAQ   (AX)(BX*4), BX
-	MOVQ   16(CX), SI
-	LEAQ   (AX)(SI*4), SI
-	MOVQ   24(CX), CX
-	LEAQ   (AX)(CX*4), CX
-	MOVQ   kStep+16(FP), AX
-	SHLQ   $0x02, AX
+	VXORPS     Y0, Y0, Y0
+	VXORPS     Y1, Y1, Y1
+	VXORPS     Y2, Y2, Y2
+	VXORPS     Y3, Y3, Y3
+	VXORPS     Y4, Y4, Y4
+	VXORPS     Y5, Y5, Y5
+	VXORPS     Y6, Y6, Y6
+	VXORPS     Y7, Y7, Y7
+	MOVQ       c+56(FP), AX
+	MOVQ       cRow+64(FP), CX
+	MOVQ       (CX), DX
+	LEAQ       (AX)(DX*4), DX
+	MOVQ       8(CX), BX
+	LEAQ       (AX)(BX*4), BX
+	MOVQ       16(CX), SI
+	LEAQ       (AX)(SI*4), SI
+	MOVQ       24(CX), CX
+	LEAQ       (AX)(CX*4), CX
+	PREFETCHT0 (DX)
+	PREFETCHT0 (BX)
+	PREFETCHT0 (SI)
+	PREFETCHT0 (CX)
+	MOVQ       a+0(FP), AX
+	MOVQ       aRow+8(FP), CX
+	MOVQ       (CX), DX
+	LEAQ       (AX)(DX*4), DX
+	MOVQ       8(CX), BX
+	LEAQ       (AX)(BX*4), BX
+	MOVQ       16(CX), SI
+	LEAQ       (AX)(SI*4), SI
+	MOVQ       24(CX), CX
+	LEAQ       (AX)(CX*4), CX
+	MOVQ       kStep+16(FP), AX
+	SHLQ       $0x02, AX
 
 segment:
 	CMPQ nseg+32(FP), $0x00
@@ -539,32 +577,49 @@ write:
 	RET
 
 // func micro5x16AVX2(a *float32, aRow *int, kStep int, segs *int, nseg int, b *float32, bStep int, c *float32, cRow *int, d *float32, dRow *int)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·micro5x16AVX2(SB), NOSPLIT, $0-88
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-	VXORPS Y8, Y8, Y8
-	VXORPS Y9, Y9, Y9
-	MOVQ   a+0(FP), AX
-	MOVQ   aRow+8(FP), CX
-	MOVQ   (CX), DX
-	LEAQ   (AX)(DX*4), DX
-	MOVQ   8(CX), BX
-	LEAQ   (AX)(BX*4), BX
-	MOVQ   16(CX), SI
-	LEAQ   (AX)(SI*4), SI
-	MOVQ   24(CX), DI
-	LEAQ   (AX)(DI*4), DI
-	MOVQ   32(CX), CX
-	LEAQ   (AX)(CX*4), CX
-	MOVQ   kStep+16(FP), AX
-	SHLQ   $0x02, AX
+	VXORPS     Y0, Y0, Y0
+	VXORPS     Y1, Y1, Y1
+	VXORPS     Y2, Y2, Y2
+	VXORPS     Y3, Y3, Y3
+	VXORPS     Y4, Y4, Y4
+	VXORPS     Y5, Y5, Y5
+	VXORPS     Y6, Y6, Y6
+	VXORPS     Y7, Y7, Y7
+	VXORPS     Y8, Y8, Y8
+	VXORPS     Y9, Y9, Y9
+	MOVQ       c+56(FP), AX
+	MOVQ       cRow+64(FP), CX
+	MOVQ       (CX), DX
+	LEAQ       (AX)(DX*4), DX
+	MOVQ       8(CX), BX
+	LEAQ       (AX)(BX*4), BX
+	MOVQ       16(CX), SI
+	LEAQ       (AX)(SI*4), SI
+	MOVQ       24(CX), DI
+	LEAQ       (AX)(DI*4), DI
+	MOVQ       32(CX), CX
+	LEAQ       (AX)(CX*4), CX
+	PREFETCHT0 (DX)
+	PREFETCHT0 (BX)
+	PREFETCHT0 (SI)
+	PREFETCHT0 (DI)
+	PREFETCHT0 (CX)
+	MOVQ       a+0(FP), AX
+	MOVQ       aRow+8(FP), CX
+	MOVQ       (CX), DX
+	LEAQ       (AX)(DX*4), DX
+	MOVQ       8(CX), BX
+	LEAQ       (AX)(BX*4), BX
+	MOVQ       16(CX), SI
+	LEAQ       (AX)(SI*4), SI
+	MOVQ       24(CX), DI
+	LEAQ       (AX)(DI*4), DI
+	MOVQ       32(CX), CX
+	LEAQ       (AX)(CX*4), CX
+	MOVQ       kStep+16(FP), AX
+	SHLQ       $0x02, AX
 
 segment:
 	CMPQ nseg+32(FP), $0x00
@@ -740,36 +795,56 @@ write:
 	RET
 
 // func micro6x16AVX2(a *float32, aRow *int, kStep int, segs *int, nseg int, b *float32, bStep int, c *float32, cRow *int, d *float32, dRow *int)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·micro6x16AVX2(SB), NOSPLIT, $0-88
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-	VXORPS Y8, Y8, Y8
-	VXORPS Y9, Y9, Y9
-	VXORPS Y10, Y10, Y10
-	VXORPS Y11, Y11, Y11
-	MOVQ   a+0(FP), AX
-	MOVQ   aRow+8(FP), CX
-	MOVQ   (CX), DX
-	LEAQ   (AX)(DX*4), DX
-	MOVQ   8(CX), BX
-	LEAQ   (AX)(BX*4), BX
-	MOVQ   16(CX), SI
-	LEAQ   (AX)(SI*4), SI
-	MOVQ   24(CX), DI
-	LEAQ   (AX)(DI*4), DI
-	MOVQ   32(CX), R8
-	LEAQ   (AX)(R8*4), R8
-	MOVQ   40(CX), CX
-	LEAQ   (AX)(CX*4), CX
-	MOVQ   kStep+16(FP), AX
-	SHLQ   $0x02, AX
+	VXORPS     Y0, Y0, Y0
+	VXORPS     Y1, Y1, Y1
+	VXORPS     Y2, Y2, Y2
+	VXORPS     Y3, Y3, Y3
+	VXORPS     Y4, Y4, Y4
+	VXORPS     Y5, Y5, Y5
+	VXORPS     Y6, Y6, Y6
+	VXORPS     Y7, Y7, Y7
+	VXORPS     Y8, Y8, Y8
+	VXORPS     Y9, Y9, Y9
+	VXORPS     Y10, Y10, Y10
+	VXORPS     Y11, Y11, Y11
+	MOVQ       c+56(FP), AX
+	MOVQ       cRow+64(FP), CX
+	MOVQ       (CX), DX
+	LEAQ       (AX)(DX*4), DX
+	MOVQ       8(CX), BX
+	LEAQ       (AX)(BX*4), BX
+	MOVQ       16(CX), SI
+	LEAQ       (AX)(SI*4), SI
+	MOVQ       24(CX), DI
+	LEAQ       (AX)(DI*4), DI
+	MOVQ       32(CX), R8
+	LEAQ       (AX)(R8*4), R8
+	MOVQ       40(CX), CX
+	LEAQ       (AX)(CX*4), CX
+	PREFETCHT0 (DX)
+	PREFETCHT0 (BX)
+	PREFETCHT0 (SI)
+	PREFETCHT0 (DI)
+	PREFETCHT0 (R8)
+	PREFETCHT0 (CX)
+	MOVQ       a+0(FP), AX
+	MOVQ       aRow+8(FP), CX
+	MOVQ       (CX), DX
+	LEAQ       (AX)(DX*4), DX
+	MOVQ       8(CX), BX
+	LEAQ       (AX)(BX*4), BX
+	MOVQ       16(CX), SI
+	LEAQ       (AX)(SI*4), SI
+	MOVQ       24(CX), DI
+	LEAQ       (AX)(DI*4), DI
+	MOVQ       32(CX), R8
+	LEAQ       (AX)(R8*4), R8
+	MOVQ       40(CX), CX
+	LEAQ       (AX)(CX*4), CX
+	MOVQ       kStep+16(FP), AX
+	SHLQ       $0x02, AX
 
 segment:
 	CMPQ nseg+32(FP), $0x00
@@ -968,15 +1043,20 @@ write:
 	RET
 
 // func micro1x16AVX512(a *float32, aRow *int, kStep int, segs *int, nseg int, b *float32, bStep int, c *float32, cRow *int, d *float32, dRow *int)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·micro1x16AVX512(SB), NOSPLIT, $0-88
-	VPXORD Z0, Z0, Z0
-	MOVQ   a+0(FP), AX
-	MOVQ   aRow+8(FP), CX
-	MOVQ   (CX), CX
-	LEAQ   (AX)(CX*4), CX
-	MOVQ   kStep+16(FP), AX
-	SHLQ   $0x02, AX
+	VPXORD     Z0, Z0, Z0
+	MOVQ       c+56(FP), AX
+	MOVQ       cRow+64(FP), CX
+	MOVQ       (CX), CX
+	LEAQ       (AX)(CX*4), CX
+	PREFETCHT0 (CX)
+	MOVQ       a+0(FP), AX
+	MOVQ       aRow+8(FP), CX
+	MOVQ       (CX), CX
+	LEAQ       (AX)(CX*4), CX
+	MOVQ       kStep+16(FP), AX
+	SHLQ       $0x02, AX
 
 segment:
 	CMPQ nseg+32(FP), $0x00
@@ -1048,18 +1128,26 @@ write:
 	RET
 
 // func micro2x16AVX512(a *float32, aRow *int, kStep int, segs *int, nseg int, b *float32, bStep int, c *float32, cRow *int, d *float32, dRow *int)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·micro2x16AVX512(SB), NOSPLIT, $0-88
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	MOVQ   a+0(FP), AX
-	MOVQ   aRow+8(FP), CX
-	MOVQ   (CX), DX
-	LEAQ   (AX)(DX*4), DX
-	MOVQ   8(CX), CX
-	LEAQ   (AX)(CX*4), CX
-	MOVQ   kStep+16(FP), AX
-	SHLQ   $0x02, AX
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	MOVQ       c+56(FP), AX
+	MOVQ       cRow+64(FP), CX
+	MOVQ       (CX), DX
+	LEAQ       (AX)(DX*4), DX
+	MOVQ       8(CX), CX
+	LEAQ       (AX)(CX*4), CX
+	PREFETCHT0 (DX)
+	PREFETCHT0 (CX)
+	MOVQ       a+0(FP), AX
+	MOVQ       aRow+8(FP), CX
+	MOVQ       (CX), DX
+	LEAQ       (AX)(DX*4), DX
+	MOVQ       8(CX), CX
+	LEAQ       (AX)(CX*4), CX
+	MOVQ       kStep+16(FP), AX
+	SHLQ       $0x02, AX
 
 segment:
 	CMPQ nseg+32(FP), $0x00
@@ -1147,21 +1235,32 @@ write:
 	RET
 
 // func micro3x16AVX512(a *float32, aRow *int, kStep int, segs *int, nseg int, b *float32, bStep int, c *float32, cRow *int, d *float32, dRow *int)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·micro3x16AVX512(SB), NOSPLIT, $0-88
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	MOVQ   a+0(FP), AX
-	MOVQ   aRow+8(FP), CX
-	MOVQ   (CX), DX
-	LEAQ   (AX)(DX*4), DX
-	MOVQ   8(CX), BX
-	LEAQ   (AX)(BX*4), BX
-	MOVQ   16(CX), CX
-	LEAQ   (AX)(CX*4), CX
-	MOVQ   kStep+16(FP), AX
-	SHLQ   $0x02, AX
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	MOVQ       c+56(FP), AX
+	MOVQ       cRow+64(FP), CX
+	MOVQ       (CX), DX
+	LEAQ       (AX)(DX*4), DX
+	MOVQ       8(CX), BX
+	LEAQ       (AX)(BX*4), BX
+	MOVQ       16(CX), CX
+	LEAQ       (AX)(CX*4), CX
+	PREFETCHT0 (DX)
+	PREFETCHT0 (BX)
+	PREFETCHT0 (CX)
+	MOVQ       a+0(FP), AX
+	MOVQ       aRow+8(FP), CX
+	MOVQ       (CX), DX
+	LEAQ       (AX)(DX*4), DX
+	MOVQ       8(CX), BX
+	LEAQ       (AX)(BX*4), BX
+	MOVQ       16(CX), CX
+	LEAQ       (AX)(CX*4), CX
+	MOVQ       kStep+16(FP), AX
+	SHLQ       $0x02, AX
 
 segment:
 	CMPQ nseg+32(FP), $0x00
@@ -1265,24 +1364,38 @@ write:
 	RET
 
 // func micro4x16AVX512(a *float32, aRow *int, kStep int, segs *int, nseg int, b *float32, bStep int, c *float32, cRow *int, d *float32, dRow *int)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·micro4x16AVX512(SB), NOSPLIT, $0-88
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	MOVQ   a+0(FP), AX
-	MOVQ   aRow+8(FP), CX
-	MOVQ   (CX), DX
-	LEAQ   (AX)(DX*4), DX
-	MOVQ   8(CX), BX
-	LEAQ   (AX)(BX*4), BX
-	MOVQ   16(CX), SI
-	LEAQ   (AX)(SI*4), SI
-	MOVQ   24(CX), CX
-	LEAQ   (AX)(CX*4), CX
-	MOVQ   kStep+16(FP), AX
-	SHLQ   $0x02, AX
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	MOVQ       c+56(FP), AX
+	MOVQ       cRow+64(FP), CX
+	MOVQ       (CX), DX
+	LEAQ       (AX)(DX*4), DX
+	MOVQ       8(CX), BX
+	LEAQ       (AX)(BX*4), BX
+	MOVQ       16(CX), SI
+	LEAQ       (AX)(SI*4), SI
+	MOVQ       24(CX), CX
+	LEAQ       (AX)(CX*4), CX
+	PREFETCHT0 (DX)
+	PREFETCHT0 (BX)
+	PREFETCHT0 (SI)
+	PREFETCHT0 (CX)
+	MOVQ       a+0(FP), AX
+	MOVQ       aRow+8(FP), CX
+	MOVQ       (CX), DX
+	LEAQ       (AX)(DX*4), DX
+	MOVQ       8(CX), BX
+	LEAQ       (AX)(BX*4), BX
+	MOVQ       16(CX), SI
+	LEAQ       (AX)(SI*4), SI
+	MOVQ       24(CX), CX
+	LEAQ       (AX)(CX*4), CX
+	MOVQ       kStep+16(FP), AX
+	SHLQ       $0x02, AX
 
 segment:
 	CMPQ nseg+32(FP), $0x00
@@ -1402,27 +1515,44 @@ write:
 	RET
 
 // func micro5x16AVX512(a *float32, aRow *int, kStep int, segs *int, nseg int, b *float32, bStep int, c *float32, cRow *int, d *float32, dRow *int)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·micro5x16AVX512(SB), NOSPLIT, $0-88
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	MOVQ   a+0(FP), AX
-	MOVQ   aRow+8(FP), CX
-	MOVQ   (CX), DX
-	LEAQ   (AX)(DX*4), DX
-	MOVQ   8(CX), BX
-	LEAQ   (AX)(BX*4), BX
-	MOVQ   16(CX), SI
-	LEAQ   (AX)(SI*4), SI
-	MOVQ   24(CX), DI
-	LEAQ   (AX)(DI*4), DI
-	MOVQ   32(CX), CX
-	LEAQ   (AX)(CX*4), CX
-	MOVQ   kStep+16(FP), AX
-	SHLQ   $0x02, AX
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	VPXORD     Z4, Z4, Z4
+	MOVQ       c+56(FP), AX
+	MOVQ       cRow+64(FP), CX
+	MOVQ       (CX), DX
+	LEAQ       (AX)(DX*4), DX
+	MOVQ       8(CX), BX
+	LEAQ       (AX)(BX*4), BX
+	MOVQ       16(CX), SI
+	LEAQ       (AX)(SI*4), SI
+	MOVQ       24(CX), DI
+	LEAQ       (AX)(DI*4), DI
+	MOVQ       32(CX), CX
+	LEAQ       (AX)(CX*4), CX
+	PREFETCHT0 (DX)
+	PREFETCHT0 (BX)
+	PREFETCHT0 (SI)
+	PREFETCHT0 (DI)
+	PREFETCHT0 (CX)
+	MOVQ       a+0(FP), AX
+	MOVQ       aRow+8(FP), CX
+	MOVQ       (CX), DX
+	LEAQ       (AX)(DX*4), DX
+	MOVQ       8(CX), BX
+	LEAQ       (AX)(BX*4), BX
+	MOVQ       16(CX), SI
+	LEAQ       (AX)(SI*4), SI
+	MOVQ       24(CX), DI
+	LEAQ       (AX)(DI*4), DI
+	MOVQ       32(CX), CX
+	LEAQ       (AX)(CX*4), CX
+	MOVQ       kStep+16(FP), AX
+	SHLQ       $0x02, AX
 
 segment:
 	CMPQ nseg+32(FP), $0x00
@@ -1558,30 +1688,50 @@ write:
 	RET
 
 // func micro6x16AVX512(a *float32, aRow *int, kStep int, segs *int, nseg int, b *float32, bStep int, c *float32, cRow *int, d *float32, dRow *int)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·micro6x16AVX512(SB), NOSPLIT, $0-88
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	MOVQ   a+0(FP), AX
-	MOVQ   aRow+8(FP), CX
-	MOVQ   (CX), DX
-	LEAQ   (AX)(DX*4), DX
-	MOVQ   8(CX), BX
-	LEAQ   (AX)(BX*4), BX
-	MOVQ   16(CX), SI
-	LEAQ   (AX)(SI*4), SI
-	MOVQ   24(CX), DI
-	LEAQ   (AX)(DI*4), DI
-	MOVQ   32(CX), R8
-	LEAQ   (AX)(R8*4), R8
-	MOVQ   40(CX), CX
-	LEAQ   (AX)(CX*4), CX
-	MOVQ   kStep+16(FP), AX
-	SHLQ   $0x02, AX
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	MOVQ       c+56(FP), AX
+	MOVQ       cRow+64(FP), CX
+	MOVQ       (CX), DX
+	LEAQ       (AX)(DX*4), DX
+	MOVQ       8(CX), BX
+	LEAQ       (AX)(BX*4), BX
+	MOVQ       16(CX), SI
+	LEAQ       (AX)(SI*4), SI
+	MOVQ       24(CX), DI
+	LEAQ       (AX)(DI*4), DI
+	MOVQ       32(CX), R8
+	LEAQ       (AX)(R8*4), R8
+	MOVQ       40(CX), CX
+	LEAQ       (AX)(CX*4), CX
+	PREFETCHT0 (DX)
+	PREFETCHT0 (BX)
+	PREFETCHT0 (SI)
+	PREFETCHT0 (DI)
+	PREFETCHT0 (R8)
+	PREFETCHT0 (CX)
+	MOVQ       a+0(FP), AX
+	MOVQ       aRow+8(FP), CX
+	MOVQ       (CX), DX
+	LEAQ       (AX)(DX*4), DX
+	MOVQ       8(CX), BX
+	LEAQ       (AX)(BX*4), BX
+	MOVQ       16(CX), SI
+	LEAQ       (AX)(SI*4), SI
+	MOVQ       24(CX), DI
+	LEAQ       (AX)(DI*4), DI
+	MOVQ       32(CX), R8
+	LEAQ       (AX)(R8*4), R8
+	MOVQ       40(CX), CX
+	LEAQ       (AX)(CX*4), CX
+	MOVQ       kStep+16(FP), AX
+	SHLQ       $0x02, AX
 
 segment:
 	CMPQ nseg+32(FP), $0x00
@@ -1733,33 +1883,56 @@ write:
 	RET
 
 // func micro7x16AVX512(a *float32, aRow *int, kStep int, segs *int, nseg int, b *float32, bStep int, c *float32, cRow *int, d *float32, dRow *int)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·micro7x16AVX512(SB), NOSPLIT, $0-88
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	MOVQ   a+0(FP), AX
-	MOVQ   aRow+8(FP), CX
-	MOVQ   (CX), DX
-	LEAQ   (AX)(DX*4), DX
-	MOVQ   8(CX), BX
-	LEAQ   (AX)(BX*4), BX
-	MOVQ   16(CX), SI
-	LEAQ   (AX)(SI*4), SI
-	MOVQ   24(CX), DI
-	LEAQ   (AX)(DI*4), DI
-	MOVQ   32(CX), R8
-	LEAQ   (AX)(R8*4), R8
-	MOVQ   40(CX), R9
-	LEAQ   (AX)(R9*4), R9
-	MOVQ   48(CX), CX
-	LEAQ   (AX)(CX*4), CX
-	MOVQ   kStep+16(FP), AX
-	SHLQ   $0x02, AX
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	VPXORD     Z6, Z6, Z6
+	MOVQ       c+56(FP), AX
+	MOVQ       cRow+64(FP), CX
+	MOVQ       (CX), DX
+	LEAQ       (AX)(DX*4), DX
+	MOVQ       8(CX), BX
+	LEAQ       (AX)(BX*4), BX
+	MOVQ       16(CX), SI
+	LEAQ       (AX)(SI*4), SI
+	MOVQ       24(CX), DI
+	LEAQ       (AX)(DI*4), DI
+	MOVQ       32(CX), R8
+	LEAQ       (AX)(R8*4), R8
+	MOVQ       40(CX), R9
+	LEAQ       (AX)(R9*4), R9
+	MOVQ       48(CX), CX
+	LEAQ       (AX)(CX*4), CX
+	PREFETCHT0 (DX)
+	PREFETCHT0 (BX)
+	PREFETCHT0 (SI)
+	PREFETCHT0 (DI)
+	PREFETCHT0 (R8)
+	PREFETCHT0 (R9)
+	PREFETCHT0 (CX)
+	MOVQ       a+0(FP), AX
+	MOVQ       aRow+8(FP), CX
+	MOVQ       (CX), DX
+	LEAQ       (AX)(DX*4), DX
+	MOVQ       8(CX), BX
+	LEAQ       (AX)(BX*4), BX
+	MOVQ       16(CX), SI
+	LEAQ       (AX)(SI*4), SI
+	MOVQ       24(CX), DI
+	LEAQ       (AX)(DI*4), DI
+	MOVQ       32(CX), R8
+	LEAQ       (AX)(R8*4), R8
+	MOVQ       40(CX), R9
+	LEAQ       (AX)(R9*4), R9
+	MOVQ       48(CX), CX
+	LEAQ       (AX)(CX*4), CX
+	MOVQ       kStep+16(FP), AX
+	SHLQ       $0x02, AX
 
 segment:
 	CMPQ nseg+32(FP), $0x00
@@ -1927,36 +2100,62 @@ write:
 	RET
 
 // func micro8x16AVX512(a *float32, aRow *int, kStep int, segs *int, nseg int, b *float32, bStep int, c *float32, cRow *int, d *float32, dRow *int)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·micro8x16AVX512(SB), NOSPLIT, $0-88
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	MOVQ   a+0(FP), AX
-	MOVQ   aRow+8(FP), CX
-	MOVQ   (CX), DX
-	LEAQ   (AX)(DX*4), DX
-	MOVQ   8(CX), BX
-	LEAQ   (AX)(BX*4), BX
-	MOVQ   16(CX), SI
-	LEAQ   (AX)(SI*4), SI
-	MOVQ   24(CX), DI
-	LEAQ   (AX)(DI*4), DI
-	MOVQ   32(CX), R8
-	LEAQ   (AX)(R8*4), R8
-	MOVQ   40(CX), R9
-	LEAQ   (AX)(R9*4), R9
-	MOVQ   48(CX), R10
-	LEAQ   (AX)(R10*4), R10
-	MOVQ   56(CX), CX
-	LEAQ   (AX)(CX*4), CX
-	MOVQ   kStep+16(FP), AX
-	SHLQ   $0x02, AX
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	VPXORD     Z6, Z6, Z6
+	VPXORD     Z7, Z7, Z7
+	MOVQ       c+56(FP), AX
+	MOVQ       cRow+64(FP), CX
+	MOVQ       (CX), DX
+	LEAQ       (AX)(DX*4), DX
+	MOVQ       8(CX), BX
+	LEAQ       (AX)(BX*4), BX
+	MOVQ       16(CX), SI
+	LEAQ       (AX)(SI*4), SI
+	MOVQ       24(CX), DI
+	LEAQ       (AX)(DI*4), DI
+	MOVQ       32(CX), R8
+	LEAQ       (AX)(R8*4), R8
+	MOVQ       40(CX), R9
+	LEAQ       (AX)(R9*4), R9
+	MOVQ       48(CX), R10
+	LEAQ       (AX)(R10*4), R10
+	MOVQ       56(CX), CX
+	LEAQ       (AX)(CX*4), CX
+	PREFETCHT0 (DX)
+	PREFETCHT0 (BX)
+	PREFETCHT0 (SI)
+	PREFETCHT0 (DI)
+	PREFETCHT0 (R8)
+	PREFETCHT0 (R9)
+	PREFETCHT0 (R10)
+	PREFETCHT0 (CX)
+	MOVQ       a+0(FP), AX
+	MOVQ       aRow+8(FP), CX
+	MOVQ       (CX), DX
+	LEAQ       (AX)(DX*4), DX
+	MOVQ       8(CX), BX
+	LEAQ       (AX)(BX*4), BX
+	MOVQ       16(CX), SI
+	LEAQ       (AX)(SI*4), SI
+	MOVQ       24(CX), DI
+	LEAQ       (AX)(DI*4), DI
+	MOVQ       32(CX), R8
+	LEAQ       (AX)(R8*4), R8
+	MOVQ       40(CX), R9
+	LEAQ       (AX)(R9*4), R9
+	MOVQ       48(CX), R10
+	LEAQ       (AX)(R10*4), R10
+	MOVQ       56(CX), CX
+	LEAQ       (AX)(CX*4), CX
+	MOVQ       kStep+16(FP), AX
+	SHLQ       $0x02, AX
 
 segment:
 	CMPQ nseg+32(FP), $0x00
@@ -2140,18 +2339,24 @@ write:
 	RET
 
 // func micro1x32AVX512(a *float32, aRow *int, kStep int, segs *int, nseg int, b *float32, bStep int, c *float32, cRow *int, d *float32, dRow *int)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·micro1x32AVX512(SB), NOSPLIT, $0-88
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	MOVQ   a+0(FP), AX
-	MOVQ   aRow+8(FP), CX
-	MOVQ   (CX), CX
-	LEAQ   (AX)(CX*4), CX
-	MOVQ   kStep+16(FP), AX
-	SHLQ   $0x02, AX
-	MOVQ   bStep+48(FP), DX
-	SHLQ   $0x02, DX
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	MOVQ       c+56(FP), AX
+	MOVQ       cRow+64(FP), CX
+	MOVQ       (CX), CX
+	LEAQ       (AX)(CX*4), CX
+	PREFETCHT0 (CX)
+	PREFETCHT0 64(CX)
+	MOVQ       a+0(FP), AX
+	MOVQ       aRow+8(FP), CX
+	MOVQ       (CX), CX
+	LEAQ       (AX)(CX*4), CX
+	MOVQ       kStep+16(FP), AX
+	SHLQ       $0x02, AX
+	MOVQ       bStep+48(FP), DX
+	SHLQ       $0x02, DX
 
 segment:
 	CMPQ nseg+32(FP), $0x00
@@ -2235,22 +2440,32 @@ write:
 	RET
 
 // func micro2x32AVX512(a *float32, aRow *int, kStep int, segs *int, nseg int, b *float32, bStep int, c *float32, cRow *int, d *float32, dRow *int)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·micro2x32AVX512(SB), NOSPLIT, $0-88
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	MOVQ   a+0(FP), AX
-	MOVQ   aRow+8(FP), CX
-	MOVQ   (CX), DX
-	LEAQ   (AX)(DX*4), DX
-	MOVQ   8(CX), CX
-	LEAQ   (AX)(CX*4), CX
-	MOVQ   kStep+16(FP), AX
-	SHLQ   $0x02, AX
-	MOVQ   bStep+48(FP), BX
-	SHLQ   $0x02, BX
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	MOVQ       c+56(FP), AX
+	MOVQ       cRow+64(FP), CX
+	MOVQ       (CX), DX
+	LEAQ       (AX)(DX*4), DX
+	MOVQ       8(CX), CX
+	LEAQ       (AX)(CX*4), CX
+	PREFETCHT0 (DX)
+	PREFETCHT0 64(DX)
+	PREFETCHT0 (CX)
+	PREFETCHT0 64(CX)
+	MOVQ       a+0(FP), AX
+	MOVQ       aRow+8(FP), CX
+	MOVQ       (CX), DX
+	LEAQ       (AX)(DX*4), DX
+	MOVQ       8(CX), CX
+	LEAQ       (AX)(CX*4), CX
+	MOVQ       kStep+16(FP), AX
+	SHLQ       $0x02, AX
+	MOVQ       bStep+48(FP), BX
+	SHLQ       $0x02, BX
 
 segment:
 	CMPQ nseg+32(FP), $0x00
@@ -2357,26 +2572,40 @@ write:
 	RET
 
 // func micro3x32AVX512(a *float32, aRow *int, kStep int, segs *int, nseg int, b *float32, bStep int, c *float32, cRow *int, d *float32, dRow *int)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·micro3x32AVX512(SB), NOSPLIT, $0-88
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	MOVQ   a+0(FP), AX
-	MOVQ   aRow+8(FP), CX
-	MOVQ   (CX), DX
-	LEAQ   (AX)(DX*4), DX
-	MOVQ   8(CX), BX
-	LEAQ   (AX)(BX*4), BX
-	MOVQ   16(CX), CX
-	LEAQ   (AX)(CX*4), CX
-	MOVQ   kStep+16(FP), AX
-	SHLQ   $0x02, AX
-	MOVQ   bStep+48(FP), SI
-	SHLQ   $0x02, SI
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	MOVQ       c+56(FP), AX
+	MOVQ       cRow+64(FP), CX
+	MOVQ       (CX), DX
+	LEAQ       (AX)(DX*4), DX
+	MOVQ       8(CX), BX
+	LEAQ       (AX)(BX*4), BX
+	MOVQ       16(CX), CX
+	LEAQ       (AX)(CX*4), CX
+	PREFETCHT0 (DX)
+	PREFETCHT0 64(DX)
+	PREFETCHT0 (BX)
+	PREFETCHT0 64(BX)
+	PREFETCHT0 (CX)
+	PREFETCHT0 64(CX)
+	MOVQ       a+0(FP), AX
+	MOVQ       aRow+8(FP), CX
+	MOVQ       (CX), DX
+	LEAQ       (AX)(DX*4), DX
+	MOVQ       8(CX), BX
+	LEAQ       (AX)(BX*4), BX
+	MOVQ       16(CX), CX
+	LEAQ       (AX)(CX*4), CX
+	MOVQ       kStep+16(FP), AX
+	SHLQ       $0x02, AX
+	MOVQ       bStep+48(FP), SI
+	SHLQ       $0x02, SI
 
 segment:
 	CMPQ nseg+32(FP), $0x00
@@ -2506,30 +2735,48 @@ write:
 	RET
 
 // func micro4x32AVX512(a *float32, aRow *int, kStep int, segs *int, nseg int, b *float32, bStep int, c *float32, cRow *int, d *float32, dRow *int)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·micro4x32AVX512(SB), NOSPLIT, $0-88
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	MOVQ   a+0(FP), AX
-	MOVQ   aRow+8(FP), CX
-	MOVQ   (CX), DX
-	LEAQ   (AX)(DX*4), DX
-	MOVQ   8(CX), BX
-	LEAQ   (AX)(BX*4), BX
-	MOVQ   16(CX), SI
-	LEAQ   (AX)(SI*4), SI
-	MOVQ   24(CX), CX
-	LEAQ   (AX)(CX*4), CX
-	MOVQ   kStep+16(FP), AX
-	SHLQ   $0x02, AX
-	MOVQ   bStep+48(FP), DI
-	SHLQ   $0x02, DI
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	VPXORD     Z6, Z6, Z6
+	VPXORD     Z7, Z7, Z7
+	MOVQ       c+56(FP), AX
+	MOVQ       cRow+64(FP), CX
+	MOVQ       (CX), DX
+	LEAQ       (AX)(DX*4), DX
+	MOVQ       8(CX), BX
+	LEAQ       (AX)(BX*4), BX
+	MOVQ       16(CX), SI
+	LEAQ       (AX)(SI*4), SI
+	MOVQ       24(CX), CX
+	LEAQ       (AX)(CX*4), CX
+	PREFETCHT0 (DX)
+	PREFETCHT0 64(DX)
+	PREFETCHT0 (BX)
+	PREFETCHT0 64(BX)
+	PREFETCHT0 (SI)
+	PREFETCHT0 64(SI)
+	PREFETCHT0 (CX)
+	PREFETCHT0 64(CX)
+	MOVQ       a+0(FP), AX
+	MOVQ       aRow+8(FP), CX
+	MOVQ       (CX), DX
+	LEAQ       (AX)(DX*4), DX
+	MOVQ       8(CX), BX
+	LEAQ       (AX)(BX*4), BX
+	MOVQ       16(CX), SI
+	LEAQ       (AX)(SI*4), SI
+	MOVQ       24(CX), CX
+	LEAQ       (AX)(CX*4), CX
+	MOVQ       kStep+16(FP), AX
+	SHLQ       $0x02, AX
+	MOVQ       bStep+48(FP), DI
+	SHLQ       $0x02, DI
 
 segment:
 	CMPQ nseg+32(FP), $0x00
@@ -2682,34 +2929,56 @@ write:
 	RET
 
 // func micro5x32AVX512(a *float32, aRow *int, kStep int, segs *int, nseg int, b *float32, bStep int, c *float32, cRow *int, d *float32, dRow *int)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·micro5x32AVX512(SB), NOSPLIT, $0-88
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	MOVQ   a+0(FP), AX
-	MOVQ   aRow+8(FP), CX
-	MOVQ   (CX), DX
-	LEAQ   (AX)(DX*4), DX
-	MOVQ   8(CX), BX
-	LEAQ   (AX)(BX*4), BX
-	MOVQ   16(CX), SI
-	LEAQ   (AX)(SI*4), SI
-	MOVQ   24(CX), DI
-	LEAQ   (AX)(DI*4), DI
-	MOVQ   32(CX), CX
-	LEAQ   (AX)(CX*4), CX
-	MOVQ   kStep+16(FP), AX
-	SHLQ   $0x02, AX
-	MOVQ   bStep+48(FP), R8
-	SHLQ   $0x02, R8
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	VPXORD     Z6, Z6, Z6
+	VPXORD     Z7, Z7, Z7
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z9, Z9, Z9
+	MOVQ       c+56(FP), AX
+	MOVQ       cRow+64(FP), CX
+	MOVQ       (CX), DX
+	LEAQ       (AX)(DX*4), DX
+	MOVQ       8(CX), BX
+	LEAQ       (AX)(BX*4), BX
+	MOVQ       16(CX), SI
+	LEAQ       (AX)(SI*4), SI
+	MOVQ       24(CX), DI
+	LEAQ       (AX)(DI*4), DI
+	MOVQ       32(CX), CX
+	LEAQ       (AX)(CX*4), CX
+	PREFETCHT0 (DX)
+	PREFETCHT0 64(DX)
+	PREFETCHT0 (BX)
+	PREFETCHT0 64(BX)
+	PREFETCHT0 (SI)
+	PREFETCHT0 64(SI)
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	PREFETCHT0 (CX)
+	PREFETCHT0 64(CX)
+	MOVQ       a+0(FP), AX
+	MOVQ       aRow+8(FP), CX
+	MOVQ       (CX), DX
+	LEAQ       (AX)(DX*4), DX
+	MOVQ       8(CX), BX
+	LEAQ       (AX)(BX*4), BX
+	MOVQ       16(CX), SI
+	LEAQ       (AX)(SI*4), SI
+	MOVQ       24(CX), DI
+	LEAQ       (AX)(DI*4), DI
+	MOVQ       32(CX), CX
+	LEAQ       (AX)(CX*4), CX
+	MOVQ       kStep+16(FP), AX
+	SHLQ       $0x02, AX
+	MOVQ       bStep+48(FP), R8
+	SHLQ       $0x02, R8
 
 segment:
 	CMPQ nseg+32(FP), $0x00
@@ -2885,38 +3154,64 @@ write:
 	RET
 
 // func micro6x32AVX512(a *float32, aRow *int, kStep int, segs *int, nseg int, b *float32, bStep int, c *float32, cRow *int, d *float32, dRow *int)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·micro6x32AVX512(SB), NOSPLIT, $0-88
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	MOVQ   a+0(FP), AX
-	MOVQ   aRow+8(FP), CX
-	MOVQ   (CX), DX
-	LEAQ   (AX)(DX*4), DX
-	MOVQ   8(CX), BX
-	LEAQ   (AX)(BX*4), BX
-	MOVQ   16(CX), SI
-	LEAQ   (AX)(SI*4), SI
-	MOVQ   24(CX), DI
-	LEAQ   (AX)(DI*4), DI
-	MOVQ   32(CX), R8
-	LEAQ   (AX)(R8*4), R8
-	MOVQ   40(CX), CX
-	LEAQ   (AX)(CX*4), CX
-	MOVQ   kStep+16(FP), AX
-	SHLQ   $0x02, AX
-	MOVQ   bStep+48(FP), R9
-	SHLQ   $0x02, R9
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	VPXORD     Z6, Z6, Z6
+	VPXORD     Z7, Z7, Z7
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z9, Z9, Z9
+	VPXORD     Z10, Z10, Z10
+	VPXORD     Z11, Z11, Z11
+	MOVQ       c+56(FP), AX
+	MOVQ       cRow+64(FP), CX
+	MOVQ       (CX), DX
+	LEAQ       (AX)(DX*4), DX
+	MOVQ       8(CX), BX
+	LEAQ       (AX)(BX*4), BX
+	MOVQ       16(CX), SI
+	LEAQ       (AX)(SI*4), SI
+	MOVQ       24(CX), DI
+	LEAQ       (AX)(DI*4), DI
+	MOVQ       32(CX), R8
+	LEAQ       (AX)(R8*4), R8
+	MOVQ       40(CX), CX
+	LEAQ       (AX)(CX*4), CX
+	PREFETCHT0 (DX)
+	PREFETCHT0 64(DX)
+	PREFETCHT0 (BX)
+	PREFETCHT0 64(BX)
+	PREFETCHT0 (SI)
+	PREFETCHT0 64(SI)
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	PREFETCHT0 (CX)
+	PREFETCHT0 64(CX)
+	MOVQ       a+0(FP), AX
+	MOVQ       aRow+8(FP), CX
+	MOVQ       (CX), DX
+	LEAQ       (AX)(DX*4), DX
+	MOVQ       8(CX), BX
+	LEAQ       (AX)(BX*4), BX
+	MOVQ       16(CX), SI
+	LEAQ       (AX)(SI*4), SI
+	MOVQ       24(CX), DI
+	LEAQ       (AX)(DI*4), DI
+	MOVQ       32(CX), R8
+	LEAQ       (AX)(R8*4), R8
+	MOVQ       40(CX), CX
+	LEAQ       (AX)(CX*4), CX
+	MOVQ       kStep+16(FP), AX
+	SHLQ       $0x02, AX
+	MOVQ       bStep+48(FP), R9
+	SHLQ       $0x02, R9
 
 segment:
 	CMPQ nseg+32(FP), $0x00
@@ -3115,42 +3410,72 @@ write:
 	RET
 
 // func micro7x32AVX512(a *float32, aRow *int, kStep int, segs *int, nseg int, b *float32, bStep int, c *float32, cRow *int, d *float32, dRow *int)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·micro7x32AVX512(SB), NOSPLIT, $0-88
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	MOVQ   a+0(FP), AX
-	MOVQ   aRow+8(FP), CX
-	MOVQ   (CX), DX
-	LEAQ   (AX)(DX*4), DX
-	MOVQ   8(CX), BX
-	LEAQ   (AX)(BX*4), BX
-	MOVQ   16(CX), SI
-	LEAQ   (AX)(SI*4), SI
-	MOVQ   24(CX), DI
-	LEAQ   (AX)(DI*4), DI
-	MOVQ   32(CX), R8
-	LEAQ   (AX)(R8*4), R8
-	MOVQ   40(CX), R9
-	LEAQ   (AX)(R9*4), R9
-	MOVQ   48(CX), CX
-	LEAQ   (AX)(CX*4), CX
-	MOVQ   kStep+16(FP), AX
-	SHLQ   $0x02, AX
-	MOVQ   bStep+48(FP), R10
-	SHLQ   $0x02, R10
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	VPXORD     Z6, Z6, Z6
+	VPXORD     Z7, Z7, Z7
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z9, Z9, Z9
+	VPXORD     Z10, Z10, Z10
+	VPXORD     Z11, Z11, Z11
+	VPXORD     Z12, Z12, Z12
+	VPXORD     Z13, Z13, Z13
+	MOVQ       c+56(FP), AX
+	MOVQ       cRow+64(FP), CX
+	MOVQ       (CX), DX
+	LEAQ       (AX)(DX*4), DX
+	MOVQ       8(CX), BX
+	LEAQ       (AX)(BX*4), BX
+	MOVQ       16(CX), SI
+	LEAQ       (AX)(SI*4), SI
+	MOVQ       24(CX), DI
+	LEAQ       (AX)(DI*4), DI
+	MOVQ       32(CX), R8
+	LEAQ       (AX)(R8*4), R8
+	MOVQ       40(CX), R9
+	LEAQ       (AX)(R9*4), R9
+	MOVQ       48(CX), CX
+	LEAQ       (AX)(CX*4), CX
+	PREFETCHT0 (DX)
+	PREFETCHT0 64(DX)
+	PREFETCHT0 (BX)
+	PREFETCHT0 64(BX)
+	PREFETCHT0 (SI)
+	PREFETCHT0 64(SI)
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	PREFETCHT0 (CX)
+	PREFETCHT0 64(CX)
+	MOVQ       a+0(FP), AX
+	MOVQ       aRow+8(FP), CX
+	MOVQ       (CX), DX
+	LEAQ       (AX)(DX*4), DX
+	MOVQ       8(CX), BX
+	LEAQ       (AX)(BX*4), BX
+	MOVQ       16(CX), SI
+	LEAQ       (AX)(SI*4), SI
+	MOVQ       24(CX), DI
+	LEAQ       (AX)(DI*4), DI
+	MOVQ       32(CX), R8
+	LEAQ       (AX)(R8*4), R8
+	MOVQ       40(CX), R9
+	LEAQ       (AX)(R9*4), R9
+	MOVQ       48(CX), CX
+	LEAQ       (AX)(CX*4), CX
+	MOVQ       kStep+16(FP), AX
+	SHLQ       $0x02, AX
+	MOVQ       bStep+48(FP), R10
+	SHLQ       $0x02, R10
 
 segment:
 	CMPQ nseg+32(FP), $0x00
@@ -3372,46 +3697,80 @@ write:
 	RET
 
 // func micro8x32AVX512(a *float32, aRow *int, kStep int, segs *int, nseg int, b *float32, bStep int, c *float32, cRow *int, d *float32, dRow *int)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·micro8x32AVX512(SB), NOSPLIT, $0-88
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	MOVQ   a+0(FP), AX
-	MOVQ   aRow+8(FP), CX
-	MOVQ   (CX), DX
-	LEAQ   (AX)(DX*4), DX
-	MOVQ   8(CX), BX
-	LEAQ   (AX)(BX*4), BX
-	MOVQ   16(CX), SI
-	LEAQ   (AX)(SI*4), SI
-	MOVQ   24(CX), DI
-	LEAQ   (AX)(DI*4), DI
-	MOVQ   32(CX), R8
-	LEAQ   (AX)(R8*4), R8
-	MOVQ   40(CX), R9
-	LEAQ   (AX)(R9*4), R9
-	MOVQ   48(CX), R10
-	LEAQ   (AX)(R10*4), R10
-	MOVQ   56(CX), CX
-	LEAQ   (AX)(CX*4), CX
-	MOVQ   kStep+16(FP), AX
-	SHLQ   $0x02, AX
-	MOVQ   bStep+48(FP), R11
-	SHLQ   $0x02, R11
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	VPXORD     Z6, Z6, Z6
+	VPXORD     Z7, Z7, Z7
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z9, Z9, Z9
+	VPXORD     Z10, Z10, Z10
+	VPXORD     Z11, Z11, Z11
+	VPXORD     Z12, Z12, Z12
+	VPXORD     Z13, Z13, Z13
+	VPXORD     Z14, Z14, Z14
+	VPXORD     Z15, Z15, Z15
+	MOVQ       c+56(FP), AX
+	MOVQ       cRow+64(FP), CX
+	MOVQ       (CX), DX
+	LEAQ       (AX)(DX*4), DX
+	MOVQ       8(CX), BX
+	LEAQ       (AX)(BX*4), BX
+	MOVQ       16(CX), SI
+	LEAQ       (AX)(SI*4), SI
+	MOVQ       24(CX), DI
+	LEAQ       (AX)(DI*4), DI
+	MOVQ       32(CX), R8
+	LEAQ       (AX)(R8*4), R8
+	MOVQ       40(CX), R9
+	LEAQ       (AX)(R9*4), R9
+	MOVQ       48(CX), R10
+	LEAQ       (AX)(R10*4), R10
+	MOVQ       56(CX), CX
+	LEAQ       (AX)(CX*4), CX
+	PREFETCHT0 (DX)
+	PREFETCHT0 64(DX)
+	PREFETCHT0 (BX)
+	PREFETCHT0 64(BX)
+	PREFETCHT0 (SI)
+	PREFETCHT0 64(SI)
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	PREFETCHT0 (R10)
+	PREFETCHT0 64(R10)
+	PREFETCHT0 (CX)
+	PREFETCHT0 64(CX)
+	MOVQ       a+0(FP), AX
+	MOVQ       aRow+8(FP), CX
+	MOVQ       (CX), DX
+	LEAQ       (AX)(DX*4), DX
+	MOVQ       8(CX), BX
+	LEAQ       (AX)(BX*4), BX
+	MOVQ       16(CX), SI
+	LEAQ       (AX)(SI*4), SI
+	MOVQ       24(CX), DI
+	LEAQ       (AX)(DI*4), DI
+	MOVQ       32(CX), R8
+	LEAQ       (AX)(R8*4), R8
+	MOVQ       40(CX), R9
+	LEAQ       (AX)(R9*4), R9
+	MOVQ       48(CX), R10
+	LEAQ       (AX)(R10*4), R10
+	MOVQ       56(CX), CX
+	LEAQ       (AX)(CX*4), CX
+	MOVQ       kStep+16(FP), AX
+	SHLQ       $0x02, AX
+	MOVQ       bStep+48(FP), R11
+	SHLQ       $0x02, R11
 
 segment:
 	CMPQ nseg+32(FP), $0x00

@@ -41,10 +41,20 @@ func micro(s isa, rows, panels int) {
 			acc[r] = append(acc[r], s.zero())
 		}
 	}
+	prefetch(rows, panels)
 	multiplySegments(s, acc, panels)
 	store(s, acc)
 	VZEROUPPER()
 	RET()
+}
+
+// prefetch asks for the lines of c, which are needed when the sums are done.
+func prefetch(rows, panels int) {
+	for _, at := range rowPointers("c", "cRow", rows) {
+		for p := range panels {
+			PREFETCHT0(Mem{Base: at, Disp: p * line})
+		}
+	}
 }
 
 // param is a parameter's place. The parameters are the function's own, so that

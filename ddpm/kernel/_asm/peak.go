@@ -17,7 +17,7 @@ func peaks() {
 	for _, s := range []isa{avx2, avx512} {
 		TEXT("peak"+s.suffix, NOSPLIT, "func(n int)")
 		Pragma("noescape")
-		Doc("peak"+s.suffix+fmt.Sprintf(" makes %d FMAs of %d values, n times; n is above zero.", peakChains, s.bytes/4))
+		Doc("peak" + s.suffix + fmt.Sprintf(" makes %d FMAs of %d values, n times; n is above zero.", peakChains, s.bytes/4))
 		n := Load(Param("n"), GP64())
 		factor := s.zero()
 		var acc []VecVirtual
