@@ -29,8 +29,6 @@ const (
 	// chunkBlocks is how many blocks of tiles are multiplied before the result is
 	// transformed: it is still in the second-level cache then.
 	chunkBlocks = 8
-	// channelRange is the same for the gradient by the weights, in input channels.
-	channelRange = 64
 )
 
 // Winograd tells whether WinogradForward and its gradients can compute this
@@ -53,7 +51,7 @@ func (c Conv) WinogradForward(p *Pool, x, w, bias, y []float32) {
 	need("w", w, c.weights())
 	need("bias", bias, c.Cout)
 	need("y", y, c.pixelsOut()*c.Cout)
-	q := tileProduct{t: t, ch: c.Cin, cols: c.Cout, transform: t.inputOf(x, c.Cin)}
+	q := tileProduct{t: t, ch: c.Cin, cols: c.Cout, transform: t.inputOf(x, c.Cin, columns{0, c.Cin})}
 	q.weights = func(ws *workspace, dst []float32, cols columns) transformedWeights {
 		return c.forwardWeights(ws, dst, w, cols)
 	}
@@ -73,7 +71,7 @@ func (c Conv) WinogradGradInput(p *Pool, dy, w, dx []float32) {
 	need("dy", dy, c.pixelsOut()*c.Cout)
 	need("w", w, c.weights())
 	need("dx", dx, c.pixelsIn()*c.Cin)
-	q := tileProduct{t: t, ch: c.Cout, cols: c.Cin, transform: t.outputGradOf(dy, c.Cout)}
+	q := tileProduct{t: t, ch: c.Cout, cols: c.Cin, transform: t.outputGradOf(dy, c.Cout, columns{0, c.Cout})}
 	q.weights = func(ws *workspace, dst []float32, cols columns) transformedWeights {
 		return c.gradWeights(ws, dst, w, cols)
 	}
@@ -95,46 +93,8 @@ func (c Conv) WinogradGradWeight(p *Pool, x, dy, dw []float32) {
 	if t.tiles == 0 {
 		return
 	}
-	ws := p.shared()
-	v, m := newTransformed(&ws.floats[2], t.tiles, c.Cin), newTransformed(&ws.floats[3], t.tiles, c.Cout)
-	t.transformAll(p, v, t.inputOf(x, c.Cin))
-	t.transformAll(p, m, t.outputGradOf(dy, c.Cout))
-	groups, ranges := (c.Cout+columnGroup-1)/columnGroup, (c.Cin+channelRange-1)/channelRange
-	p.run(groups*ranges, 1, func(ws *workspace, lo, hi int) {
-		for u := lo; u < hi; u++ {
-			first := u / ranges * columnGroup
-			cols := columns{first, min(columnGroup, c.Cout-first)}
-			ci := u % ranges * channelRange
-			c.winogradWeightPart(ws, v, m, cols, ci, min(channelRange, c.Cin-ci), dw)
-		}
-	})
-}
-
-// winogradWeightPart adds the gradient of the weights between n input channels from
-// ci and the output channels cols.
-func (c Conv) winogradWeightPart(ws *workspace, v, m transformed, cols columns, ci, n int, dw []float32) {
-	length := n * cols.n
-	sums := grow(&ws.floats[1], winogradPoints*length)
-	const kBlock = KBlock / tileBlock
-	for point := range winogradPoints {
-		for r := 0; r < n; r += tileBlock {
-			to := sums[point*length+r*cols.n:]
-			for b := 0; b < v.blocks; b += kBlock {
-				winogradChannels(to, cols.n,
-					v.data[v.at(b, point, ci+r):], v.blockLen(),
-					m.data[m.at(b, point, cols.first):], m.blockLen(), min(kBlock, v.blocks-b), b > 0)
-			}
-		}
-	}
-	taps := grow(&ws.floats[2], 9*length)
-	winogradWeightGrad(taps, 3*length, length, sums, winogradSide*length, length, length/panelCols)
-	off := grow(&ws.rows[0], 9*n)
-	for l := range off {
-		off[l] = (l%9*n + l/9) * cols.n
-	}
-	for j := 0; j < cols.n; j += transposeCols {
-		transposeAdd(dw[((cols.first+j)*c.Cin+ci)*9:], c.Cin*9, taps[j:], off, transposeCols)
-	}
+	g := weightProduct{c: c, t: t, x: x, dy: dy, dw: dw}
+	g.run(p)
 }
 
 // columns are channels that are the columns of a product: 16 or 32.

@@ -105,7 +105,7 @@ func (q *tileProduct) multiply(ws *workspace, v transformed, first, t0, t1 int, 
 				weights := u.data[point*u.stride+k*cols.n:]
 				groups := min(KBlock, v.ch-k) / panelCols
 				for b := b0; b < b1; b++ {
-					winogradTiles(products[point*stride+(b-b0)*tileLen:], cols.n, v.data[v.at(b, point, k):], weights, groups, k > 0)
+					winogradTiles(products[point*stride+(b-b0)*tileLen:], cols.n, v.data[v.at(b, point, k):], weights, groups, laterAdd(k == 0))
 				}
 			}
 		}

@@ -74,42 +74,56 @@ func (t tiling) transformAll(p *Pool, v transformed, f transformer) {
 	})
 }
 
-// inputOf transforms tiles of x [N,H,W,ch]: Bᵀ d B.
-func (t tiling) inputOf(x []float32, ch int) transformer {
+// inputOf transforms tiles of some channels of x [N,H,W,ch]: Bᵀ d B.
+func (t tiling) inputOf(x []float32, ch int, part columns) transformer {
 	return func(ws *workspace, v transformed, to, tile int) {
-		n, y, col := t.place(tile)
-		src, row := t.window(ws, x[n*t.h*t.w*ch:], y-1, col-1, winogradSide, ch)
-		winogradInput(v.tile(to), winogradSide*v.pointStride, v.pointStride, src, row, ch, ch/panelCols)
+		n, row, col := t.place(tile)
+		w := t.window(ws, x[n*t.h*t.w*ch+part.first:], row-1, col-1, winogradSide, ch, part.n)
+		winogradInput(v.tile(to), winogradSide*v.pointStride, v.pointStride, w.data, w.row, w.col, part.n/panelCols)
 	}
 }
 
-// outputGradOf transforms tiles of dy [N,H,W,ch]: A dy Aᵀ.
-func (t tiling) outputGradOf(dy []float32, ch int) transformer {
+// outputGradOf transforms tiles of some channels of dy [N,H,W,ch]: A dy Aᵀ.
+func (t tiling) outputGradOf(dy []float32, ch int, part columns) transformer {
 	return func(ws *workspace, m transformed, to, tile int) {
-		n, y, x := t.place(tile)
-		src, row := t.window(ws, dy[n*t.h*t.w*ch:], y, x, winogradTile, ch)
-		winogradOutputGrad(m.tile(to), winogradSide*m.pointStride, m.pointStride, src, row, ch, ch/panelCols)
+		n, row, col := t.place(tile)
+		w := t.window(ws, dy[n*t.h*t.w*ch+part.first:], row, col, winogradTile, ch, part.n)
+		winogradOutputGrad(m.tile(to), winogradSide*m.pointStride, m.pointStride, w.data, w.row, w.col, part.n/panelCols)
 	}
 }
 
-// window returns side×side pixels of an image from (y, x), and the elements from one
-// row to the next: in place, or a copy with zeros where there is no image.
-func (t tiling) window(ws *workspace, image []float32, y, x, side, ch int) (src []float32, row int) {
+// window is a square of pixels, row and col elements apart.
+type window struct {
+	data     []float32
+	row, col int
+}
+
+// window returns side×side pixels of an image from (y, x), with n of its channels, ch
+// elements apart: in place, or a copy with zeros where there is no image.
+func (t tiling) window(ws *workspace, image []float32, y, x, side, ch, n int) window {
 	if y >= 0 && x >= 0 && y+side <= t.h && x+side <= t.w {
-		return image[(y*t.w+x)*ch:], t.w * ch
+		return window{image[(y*t.w+x)*ch:], t.w * ch, ch}
 	}
-	src, row = grow(&ws.floats[0], side*side*ch), side*ch
+	w := window{grow(&ws.floats[0], side*side*n), side * n, n}
 	left, right := max(0, -x), min(side, t.w-x)
 	for i := range side {
-		line := src[i*row : (i+1)*row]
+		line := w.data[i*w.row : (i+1)*w.row]
 		if y+i < 0 || y+i >= t.h {
 			clear(line)
 			continue
 		}
-		clear(line[:left*ch])
-		at := ((y+i)*t.w + x) * ch
-		copy(line[left*ch:], image[at+left*ch:at+right*ch])
-		clear(line[right*ch:])
+		clear(line[:left*n])
+		clear(line[right*n:])
+		line = line[left*n : right*n]
+		at := ((y+i)*t.w + x + left) * ch
+		if n == ch {
+			copy(line, image[at:])
+			continue
+		}
+		for j := 0; j < len(line); j += n {
+			copy(line[j:j+n], image[at:])
+			at += ch
+		}
 	}
-	return src, row
+	return w
 }
