@@ -33,6 +33,12 @@ func ActiveLevel() Level { return level }
 // level there is; a command should report the error and end.
 func CheckLevel() error { return levelErr }
 
+// AvailableLevels returns the levels that this CPU and build have, the best last.
+func AvailableLevels() []Level {
+	all := levels()
+	return all[:slices.Index(all, bestLevel())+1]
+}
+
 // levels is every level, the best last.
 func levels() []Level { return []Level{LevelPortable, LevelAVX2, LevelAVX512} }
 
