@@ -57,7 +57,10 @@ func (c Conv) addPixels(q *product, from, to, tap int) {
 	kh, kw := tap/c.K, tap%c.K
 	// Columns [w0, w1) of the output meet columns of the input.
 	w0 := max(0, (c.Pad-kw+c.Stride-1)/c.Stride)
-	w1 := min(ow, (c.W-1+c.Pad-kw)/c.Stride+1)
+	w1 := 0
+	if last := c.W - 1 + c.Pad - kw; last >= 0 {
+		w1 = min(ow, last/c.Stride+1)
+	}
 	for at := from; at < to; {
 		row := at / ow
 		lo, hi := max(at-row*ow, w0), min(to-row*ow, w1)
