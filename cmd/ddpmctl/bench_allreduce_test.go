@@ -3,24 +3,12 @@ package main
 import (
 	"bytes"
 	"encoding/json"
-	"os"
 	"strings"
 	"testing"
 )
 
-// memberVariable makes this test's program be ddpmctl, for the processes that the
-// benchmark starts.
-const memberVariable = "DDPMCTL_TEST_IS_MEMBER"
-
-func TestMain(m *testing.M) {
-	if os.Getenv(memberVariable) != "" {
-		main()
-	}
-	os.Exit(m.Run())
-}
-
 func TestBenchAllReduce(t *testing.T) {
-	t.Setenv(memberVariable, "1")
+	t.Setenv(asCommand, "1")
 	var out, errs bytes.Buffer
 	if code := run(t.Context(), strings.Fields("bench allreduce --world 3 --elements 100001 --steps 2 --json"), &out, &errs); code != 0 {
 		t.Fatalf("exit %d: %s", code, &errs)
@@ -45,7 +33,7 @@ func TestBenchAllReduce(t *testing.T) {
 
 // A member that dies ends the benchmark, with what it said.
 func TestBenchAllReduceTellsOfAMember(t *testing.T) {
-	t.Setenv(memberVariable, "1")
+	t.Setenv(asCommand, "1")
 	t.Setenv("DDPM_CPU_LEVEL", "quantum") // only the members read it now
 	var out, errs bytes.Buffer
 	if code := run(t.Context(), strings.Fields("bench allreduce --world 2 --elements 10"), &out, &errs); code != exitFailure || !strings.Contains(errs.String(), "quantum") {

@@ -117,6 +117,9 @@ func kernelCases() []kernelCase {
 			}
 		}
 	}
+	// Strides that make a product copy its left operand.
+	cases = append(cases, gemmCases(7, 70, 512)...)
+	cases = append(cases, gemmCases(512, 70, 9)...)
 	for _, c := range convCases {
 		cases = append(cases, convKernelCases(c)...)
 	}

@@ -24,32 +24,6 @@ func whole(n int) int {
 	return 0
 }
 
-func micro(a []float32, aRow []int, kStep int, segs []segment, b, c []float32, cRow []int, d []float32, dRow []int) {
-	if !useAVX2 || len(segs) == 0 {
-		microPortable(a, aRow, kStep, segs, b, c, cRow, d, dRow)
-		return
-	}
-	pa, pb, pc, ar, cr, dr, sg := &a[0], &b[0], &c[0], &aRow[0], &cRow[0], &dRow[0], &segs[0].a
-	var pd *float32
-	if d != nil {
-		pd = &d[0]
-	}
-	switch len(aRow) {
-	case 1:
-		micro1AVX2(pa, ar, kStep, sg, len(segs), pb, pc, cr, pd, dr)
-	case 2:
-		micro2AVX2(pa, ar, kStep, sg, len(segs), pb, pc, cr, pd, dr)
-	case 3:
-		micro3AVX2(pa, ar, kStep, sg, len(segs), pb, pc, cr, pd, dr)
-	case 4:
-		micro4AVX2(pa, ar, kStep, sg, len(segs), pb, pc, cr, pd, dr)
-	case 5:
-		micro5AVX2(pa, ar, kStep, sg, len(segs), pb, pc, cr, pd, dr)
-	case 6:
-		micro6AVX2(pa, ar, kStep, sg, len(segs), pb, pc, cr, pd, dr)
-	}
-}
-
 func expTo(dst, x []float32) {
 	n := whole(len(x))
 	if n > 0 {
