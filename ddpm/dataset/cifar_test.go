@@ -92,7 +92,7 @@ func TestCIFARErrors(t *testing.T) {
 		{"short by a byte", two[:len(two)-1], cifarRecord, []string{"3073", "1 whole records and then 3072 bytes"}},
 		{"a byte too many", append(slices.Clone(two), 1), 2 * cifarRecord, []string{"2 whole records and then 1 bytes"}},
 		{"no label", badLabel, cifarRecord, []string{"0 to 9", "213", "binary version"}},
-		{"gzip", packed(t, two), 0, []string{"gzip", "gunzip"}},
+		{"gzip", gzipped(t, two), 0, []string{"gzip", "gunzip"}},
 	} {
 		t.Run(v.name, func(t *testing.T) {
 			path := filepath.Join(folder(t, map[string][]byte{"data_batch_1.bin": v.file}), "data_batch_1.bin")
@@ -110,7 +110,7 @@ func TestCIFARErrors(t *testing.T) {
 }
 
 func FuzzCIFAR(f *testing.F) {
-	for _, seed := range [][]byte{nil, records(1, 3), records(2, 9), records(2, 0)[:4000], packed(f, records(1, 0))} {
+	for _, seed := range [][]byte{nil, records(1, 3), records(2, 9), records(2, 0)[:4000], gzipped(f, records(1, 0))} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
