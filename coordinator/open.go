@@ -14,6 +14,7 @@ import (
 	"github.com/ddpm-cluster/ddpm-cluster/coordinator/registry"
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm"
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm/dataset"
+	"github.com/ddpm-cluster/ddpm-cluster/ddpm/dataset/packed"
 	"github.com/ddpm-cluster/ddpm-cluster/storage"
 	"github.com/ddpm-cluster/ddpm-cluster/storage/checkpoint"
 )
@@ -93,9 +94,16 @@ func (s *start) openDataset(ctx context.Context) error {
 	if s.existing && s.config.Given("dataset") {
 		uri = s.config.Dataset
 	}
-	data, err := dataset.Open(ctx, uri, ddpm.Want(spec.Model))
+	places := dataset.Places{
+		Stores: func(ctx context.Context, uri string) (packed.Store, error) { return storage.OpenBlobs(ctx, uri) },
+		Run:    storage.AsBlobs(s.store),
+	}
+	data, err := places.Open(ctx, uri, ddpm.Want(spec.Model))
 	if err != nil {
 		return err
+	}
+	if c, ok := data.(io.Closer); ok {
+		defer c.Close()
 	}
 	found := *spec
 	found.Dataset, found.DatasetDigest, found.DatasetLen = data.URI(), data.Digest(), data.Len()

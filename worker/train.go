@@ -57,6 +57,7 @@ func (t *trainer) train(ctx context.Context) error {
 		// Plan: which examples, timesteps and noise.
 		step := state.Step
 		plan := ddpm.PlanStep(t.run.spec, step)
+		t.readAhead(step)
 
 		// Compute: the gradients of the own shards, into sum and tail.
 		if err := t.compute(ctx, plan, state.Weights); err != nil {
@@ -182,7 +183,7 @@ func (t *trainer) update(state *ddpm.State, skip bool) ddpm.UpdateInfo {
 // report tells how the step went: the coordinator by rank 0, the log by all.
 func (t *trainer) report(p *ddpmv1.Progress) error {
 	t.log.Debug("step", "step", p.GetStep(), "loss", p.GetLoss(), "seconds", p.GetSeconds(),
-		"compute", p.GetComputeSeconds(), "reduce", p.GetReduceSeconds(), "update", p.GetUpdateSeconds())
+		"compute", p.GetComputeSeconds(), "input_wait_total", t.run.inputWait().Seconds(), "reduce", p.GetReduceSeconds(), "update", p.GetUpdateSeconds())
 	if t.rank != 0 {
 		return nil
 	}
