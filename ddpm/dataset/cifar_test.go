@@ -8,6 +8,15 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+
+	"github.com/ddpm-cluster/ddpm-cluster/ddpm/dataset/raw"
+)
+
+// The binary CIFAR-10 format: a label of ten and three planes of 32x32 pixels.
+const (
+	cifarPlane  = 32 * 32
+	cifarRecord = 1 + 3*cifarPlane
+	cifarLabels = 10
 )
 
 // records encodes n CIFAR-10 records: label first+k, pixels from a ramp.
@@ -60,7 +69,7 @@ func TestOpenCIFAR(t *testing.T) {
 			if got, want := d.URI(), filepath.Join(dir, v.uses); got != want {
 				t.Errorf("URI %s, want %s", got, want)
 			}
-			if d.Len() != v.n || d.Shape() != cifarShape() {
+			if d.Len() != v.n || d.Shape() != raw.CIFARShape() {
 				t.Fatalf("%d images of %v, want %d", d.Len(), d.Shape(), v.n)
 			}
 			for i := range d.Len() {
@@ -118,7 +127,7 @@ func FuzzCIFAR(f *testing.F) {
 		if s == nil {
 			return
 		}
-		pixels, labels, err := readCIFAR(s, nil, nil)
+		pixels, labels, err := raw.ReadCIFAR(s, nil, nil)
 		if err != nil {
 			return
 		}
