@@ -2,6 +2,7 @@ package raw
 
 import (
 	"context"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -49,7 +50,11 @@ type table struct {
 
 func (s *Source) table(ctx context.Context, f File) (t table, err error) {
 	defer guard(f.Key, &err)
-	file, err := parquet.OpenFile(s.readerAt(ctx, f), f.Size, parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true))
+	content := s.readerAt(ctx, f)
+	if err := checkFooter(content, f.Size); err != nil {
+		return table{}, fmt.Errorf("%s: %w; %s", f.Key, err, FixDownload)
+	}
+	file, err := parquet.OpenFile(content, f.Size, parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true))
 	if err != nil {
 		return table{}, fmt.Errorf("%s: no parquet file, or damaged: %w; %s", f.Key, err, FixDownload)
 	}
@@ -67,6 +72,19 @@ func (s *Source) table(ctx context.Context, f File) (t table, err error) {
 		return table{}, fmt.Errorf("%s: no column has a field \"bytes\" with image files, as Hugging Face's image folders have it", f.Key)
 	}
 	return t, nil
+}
+
+// checkFooter looks at the end of a file: the length of its footer and "PAR1". The
+// library takes memory for a footer before it looks whether the file has as much.
+func checkFooter(file io.ReaderAt, size int64) error {
+	var end [8]byte
+	if _, err := file.ReadAt(end[:], size-8); size < 12 || err != nil || string(end[4:]) != "PAR1" {
+		return errors.New("no parquet file, or cut off: it does not end with PAR1")
+	}
+	if footer := int64(binary.LittleEndian.Uint32(end[:])); footer > size-12 {
+		return fmt.Errorf("damaged parquet file: a footer of %d bytes in a file of %d", footer, size)
+	}
+	return nil
 }
 
 // guard makes the library's panics over damaged files errors.
