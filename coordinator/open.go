@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
 
 	"github.com/ddpm-cluster/ddpm-cluster/coordinator/config"
 	"github.com/ddpm-cluster/ddpm-cluster/coordinator/registry"
@@ -97,6 +98,7 @@ func (s *start) openDataset(ctx context.Context) error {
 	places := dataset.Places{
 		Stores: func(ctx context.Context, uri string) (packed.Store, error) { return storage.OpenBlobs(ctx, uri) },
 		Run:    storage.AsBlobs(s.store),
+		Import: &dataset.Importing{Threads: runtime.GOMAXPROCS(0), Log: s.log},
 	}
 	data, err := places.Open(ctx, uri, ddpm.Want(spec.Model))
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/ddpm-cluster/ddpm-cluster/ddpm/dataset/packed"
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm/dataset/raw"
 )
 
@@ -31,6 +32,31 @@ func openFiles(ctx context.Context, path string, want Want) (Dataset, error) {
 		return openCIFAR(ctx, abs, []string{abs}, want)
 	}
 	return openIDX(ctx, abs, want)
+}
+
+// readDirectly says whether a path is of files that are read into memory, or else of
+// what only a Store can read.
+func readDirectly(path string) (bool, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return false, pathError(path, err)
+	}
+	if !info.IsDir() {
+		switch strings.ToLower(filepath.Ext(path)) {
+		case ".tar", ".tgz", ".npz", ".parquet", ".mdb":
+			return false, nil
+		}
+		return !strings.HasSuffix(strings.ToLower(path), ".tar.gz"), nil
+	}
+	if _, err := os.Stat(filepath.Join(path, packed.ManifestKey)); err == nil {
+		return false, nil
+	}
+	images, err := firstPresent(path, idxImageNames())
+	if err != nil || images != "" {
+		return true, err
+	}
+	_, batches, err := findCIFAR(path)
+	return batches != nil, err
 }
 
 // openFolder opens what a folder holds.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strings"
 
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm/dataset/packed"
@@ -20,6 +19,9 @@ type Places struct {
 	Run packed.Store
 	// Packed says how packed datasets are read.
 	Packed packed.Options
+	// Import, where it is not nil, lets Open import into Run what it can't read as it
+	// lies; Stores and Run are needed then.
+	Import *Importing
 }
 
 // Open opens a dataset with no Places: the built-in digits, and files.
@@ -33,15 +35,16 @@ const storeScheme = "store://"
 // Open opens the dataset that the URI names:
 //
 //	glyphs://?size=32&channels=3&n=60000&seed=1   drawn digits; each parameter may be left out
-//	PATH or file://PATH                           MNIST's IDX or CIFAR-10's binary files, or a packed dataset's folder
-//	s3://bucket/prefix?endpoint=HOST:PORT         a packed dataset
+//	PATH or file://PATH                           files of this machine
+//	s3://bucket/prefix?endpoint=HOST:PORT         objects
 //	store://NAME                                  a packed dataset of the run's Store
 //	NAME                                          the same, unless there is a file or folder of that name
 //
-// A path is a file or a folder; the package comment says which names are looked
-// for. Files are read into memory; a packed dataset is an io.Closer. The error says
-// what was expected, what was found, and what to do; a *ShapeError or a *FormatError
-// can be taken from it.
+// MNIST's IDX and CIFAR-10's binary files of this machine are read into memory, where
+// the package comment says which names are looked for; a packed dataset is read as it
+// is needed, and is an io.Closer; what package raw reads beside these is imported into
+// the run's Store once, if Import allows it. The error says what was expected, what was
+// found, and what to do; a *ShapeError or a *FormatError can be taken from it.
 func (p Places) Open(ctx context.Context, uri string, want Want) (Dataset, error) {
 	scheme, rest, ok := strings.Cut(uri, "://")
 	switch {
@@ -106,21 +109,34 @@ func (p Places) openNamed(ctx context.Context, name string, want Want) (Dataset,
 
 // openPath opens a packed dataset's folder, or else files.
 func (p Places) openPath(ctx context.Context, path string, want Want) (Dataset, error) {
-	if _, err := os.Stat(filepath.Join(path, packed.ManifestKey)); err != nil || p.Stores == nil {
+	direct, err := readDirectly(path)
+	if err != nil {
+		return nil, err
+	}
+	if p.Stores == nil || direct {
 		return openFiles(ctx, path, want)
 	}
 	return p.openURI(ctx, path, want)
 }
 
-// openURI opens the packed dataset whose place is a Store of its own.
+// openURI opens the packed dataset whose place is a Store of its own, or imports what
+// is there.
 func (p Places) openURI(ctx context.Context, uri string, want Want) (Dataset, error) {
 	store, err := p.Stores(ctx, uri)
-	if err != nil {
+	if err != nil && strings.Contains(uri, "://") {
 		return nil, err
 	}
-	r, err := packed.Open(ctx, store, "", p.Packed)
-	if err != nil {
-		return nil, err
+	if err == nil { // a file is no Store
+		r, err := packed.Open(ctx, store, "", p.Packed)
+		if err == nil {
+			return fromPacked(r, store.String(), want)
+		}
+		if !errors.Is(err, packed.ErrNone) {
+			return nil, err
+		}
 	}
-	return fromPacked(r, store.String(), want)
+	if p.Import == nil || p.Run == nil {
+		return nil, fmt.Errorf("dataset %s: %w; %s", uri, packed.ErrNone, usage)
+	}
+	return p.importRaw(ctx, uri, want)
 }

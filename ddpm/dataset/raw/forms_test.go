@@ -168,7 +168,7 @@ func TestOpenSaysWhatIsWrong(t *testing.T) {
 		"an empty tar":    {files{"a.tar": make([]byte, 1024)}, "", []string{"a.tar", "neither images"}},
 		"a damaged tar":   {files{"a.tar": bytes.Repeat([]byte("x"), 2048)}, "", []string{"a.tar", "damaged"}},
 		"no npz":          {files{"a.npz": []byte("PK")}, "", []string{"a.npz", "no npz"}},
-		"no parquet":      {files{"a.parquet": []byte("PAR1PAR1")}, "", []string{"a.parquet", "damaged parquet"}},
+		"no parquet":      {files{"a.parquet": []byte("PAR1PAR1")}, "", []string{"a.parquet", "no parquet"}},
 		"no LMDB":         {files{"data.mdb": make([]byte, 9000)}, "", []string{"data.mdb", "no LMDB"}},
 		"a broken header": {files{"digits": []byte("digits")}, "digits", []string{"magic"}},
 		"labels missing": {files{"train-images-idx3-ubyte": idx(3, []byte{2, 1, 1}, 1, 2), "train-labels-idx1-ubyte": idx(1, []byte{1}, 1)}, "",

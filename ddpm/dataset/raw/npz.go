@@ -27,7 +27,7 @@ func (s *Source) openNPZ(ctx context.Context, files []File) error {
 		if err != nil {
 			return err
 		}
-		s.Images += z.n
+		s.Images, s.Shape = s.Images+z.n, z.shape
 	}
 	s.each = func(ctx context.Context, yield func(Item) error) error {
 		for _, f := range files {

@@ -50,6 +50,8 @@ type Source struct {
 	Classes []string
 	// Images counts them, 0 where that is not known before they are read.
 	Images int
+	// Shape is that of all images, where the form says it; else it is zero.
+	Shape packed.Shape
 
 	store packed.Store
 	each  func(ctx context.Context, yield func(Item) error) error
@@ -64,6 +66,19 @@ func (s *Source) Each(ctx context.Context, yield func(Item) error) error {
 		}
 		return yield(i)
 	})
+}
+
+// Place says where the source is: its Store, and the file in it if it is a single one.
+func (s *Source) Place() string {
+	if len(s.Files) == 1 {
+		return s.store.String() + ": " + s.Files[0].Key
+	}
+	return s.store.String()
+}
+
+// Stream opens one of the files as it lies.
+func (s *Source) Stream(ctx context.Context, f File) (io.ReadCloser, int64, error) {
+	return s.store.Stream(ctx, f.Key)
 }
 
 // What to give, for errors.
