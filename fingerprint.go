@@ -15,7 +15,7 @@ import (
 // protocol is among them so that both ends of a stream read it alike.
 //
 //go:embed go.mod go.sum proto/ddpm/v1/*.proto
-//go:embed ddpm/*.go ddpm/*/*.go ddpm/*/*.s
+//go:embed ddpm/*.go ddpm/*/*.go ddpm/*/*.s ddpm/dataset/*/*.go
 //go:embed allreduce/*.go allreduce/*.s worker/*.go
 var sources embed.FS
 

@@ -9,11 +9,13 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
 
 	"github.com/ddpm-cluster/ddpm-cluster/coordinator/config"
 	"github.com/ddpm-cluster/ddpm-cluster/coordinator/registry"
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm"
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm/dataset"
+	"github.com/ddpm-cluster/ddpm-cluster/ddpm/dataset/packed"
 	"github.com/ddpm-cluster/ddpm-cluster/storage"
 	"github.com/ddpm-cluster/ddpm-cluster/storage/checkpoint"
 )
@@ -96,9 +98,17 @@ func (s *start) openDataset(ctx context.Context) error {
 	if s.existing && s.config.Given("dataset") {
 		uri = s.config.Dataset
 	}
-	data, err := dataset.Open(ctx, uri, ddpm.Want(spec.Model))
+	places := dataset.Places{
+		Stores: func(ctx context.Context, uri string) (packed.Store, error) { return storage.OpenBlobs(ctx, uri) },
+		Run:    storage.AsBlobs(s.store),
+		Import: &dataset.Importing{Threads: runtime.GOMAXPROCS(0), Log: s.log},
+	}
+	data, err := places.Open(ctx, uri, ddpm.Want(spec.Model))
 	if err != nil {
 		return err
+	}
+	if c, ok := data.(io.Closer); ok {
+		defer c.Close()
 	}
 	found := *spec
 	found.Dataset, found.DatasetDigest, found.DatasetLen = data.URI(), data.Digest(), data.Len()

@@ -38,6 +38,7 @@ func (t *trainer) compute(ctx context.Context, shard int) error {
 	if !t.planned {
 		t.plan, t.planned = ddpm.PlanStep(t.run.spec, t.step), true
 		t.run.device.Begin(t.state.Weights)
+		t.readAhead()
 	}
 	if len(t.done) == 0 {
 		clear(t.sum)
@@ -219,7 +220,7 @@ func (t *trainer) report(g *generation, totals tail, info ddpm.UpdateInfo) {
 		Seconds: c.compute + c.reduce + c.update, ComputeSeconds: c.compute, ReduceSeconds: c.reduce, UpdateSeconds: c.update,
 	}
 	t.log.Debug("step", "step", p.GetStep(), "loss", p.GetLoss(), "seconds", p.GetSeconds(),
-		"compute", p.GetComputeSeconds(), "reduce", p.GetReduceSeconds(), "update", p.GetUpdateSeconds())
+		"compute", p.GetComputeSeconds(), "input_wait_total", t.run.inputWait().Seconds(), "reduce", p.GetReduceSeconds(), "update", p.GetUpdateSeconds())
 	t.backlog.add(p)
 	if g.rank == 0 {
 		t.send(&ddpmv1.WorkerMessage{Body: &ddpmv1.WorkerMessage_Progress{Progress: p}})

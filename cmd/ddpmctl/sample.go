@@ -161,22 +161,5 @@ func (f *sampleFlags) write(spec ddpm.Spec, xs [][]float32) error {
 	if err != nil {
 		return err
 	}
-	tmp, err := os.CreateTemp(filepath.Dir(f.out), ".ddpmctl-*")
-	if err != nil {
-		return fmt.Errorf("write %s: %w", f.out, err)
-	}
-	defer os.Remove(tmp.Name())
-	if _, err = tmp.Write(png); err == nil {
-		err = tmp.Chmod(0o644)
-	}
-	if cerr := tmp.Close(); err == nil {
-		err = cerr
-	}
-	if err == nil {
-		err = os.Rename(tmp.Name(), f.out)
-	}
-	if err != nil {
-		return fmt.Errorf("write %s: %w", f.out, err)
-	}
-	return nil
+	return writePicture(f.out, png)
 }

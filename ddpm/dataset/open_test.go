@@ -51,7 +51,7 @@ func TestOpenSaysWhatIsWrong(t *testing.T) {
 	} {
 		t.Run(v.name, func(t *testing.T) {
 			_, err := Open(context.Background(), v.uri, Want{Size: 16, Channels: 1, Fits: func(s Shape) []string {
-				if s == (Shape{4, 4, 1}) {
+				if s == (Shape{Height: 4, Width: 4, Channels: 1}) {
 					return []string{"four"}
 				}
 				return nil

@@ -1,4 +1,4 @@
-package dataset
+package raw
 
 import "fmt"
 
@@ -23,6 +23,6 @@ func (e *FormatError) Error() string {
 
 // What to do about files that are not as their format says.
 const (
-	fixDownload = "download the file again"
-	fixPair     = "put the images and labels of one set side by side, or remove the labels file (it is optional)"
+	FixDownload = "download the file again"
+	FixPair     = "put the images and labels of one set side by side, or remove the labels file (it is optional)"
 )
