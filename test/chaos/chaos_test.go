@@ -8,9 +8,9 @@ func TestShortChaos(t *testing.T) {
 	if testing.Short() {
 		t.Skip("a chaos of processes takes a minute")
 	}
-	const steps = 250
+	const steps = 150
 	want := quiet(t, steps)
-	c := newCluster(t, 3, "--steps", "250", "--checkpoint-every", "40")
+	c := newCluster(t, 3, "--steps", "150", "--checkpoint-every", "30")
 	faults := c.chaos(1, 3, limitBetween)
 	t.Logf("faults: %v", faults)
 	if got := c.finish(limit); got != want {

@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -87,11 +88,12 @@ func (p *process) ended() bool {
 
 // cluster is a coordinator and workers as processes.
 type cluster struct {
-	t       *testing.T
-	dir     string
-	args    []string // the coordinator's
-	address string
-	web     string
+	t    *testing.T
+	dir  string
+	args []string // the coordinator's
+	web  string
+	// entry are the flags by which workers join, as the coordinator prints them.
+	entry []string
 
 	coordinator *process
 	workers     []*process
@@ -111,13 +113,14 @@ func freePort(t *testing.T) string {
 
 func newCluster(t *testing.T, workers int, args ...string) *cluster {
 	t.Helper()
-	c := &cluster{t: t, dir: t.TempDir(), address: "127.0.0.1:" + freePort(t), web: "127.0.0.1:" + freePort(t)}
+	c := &cluster{t: t, dir: t.TempDir(), web: "127.0.0.1:" + freePort(t)}
 	c.args = append([]string{
 		"--preset", "tiny", "--workers", strconv.Itoa(workers), "--data-dir", filepath.Join(c.dir, "data"),
-		"--listen", c.address, "--http", c.web, "-v",
+		"--listen", "127.0.0.1:" + freePort(t), "--http", c.web, "-v",
 	}, args...)
 	t.Cleanup(c.cleanup)
 	c.lead()
+	c.entry = c.joinLine()
 	for range workers {
 		c.join()
 	}
@@ -126,9 +129,28 @@ func newCluster(t *testing.T, workers int, args ...string) *cluster {
 
 func (c *cluster) lead() { c.coordinator = c.launch("coordinator", "ddpm-coordinator", c.args...) }
 
+// joins is how the coordinator says how workers join.
+var joins = regexp.MustCompile(`ddpm-worker (--join \S+ --token-file \S+ --ca-hash \S+)`)
+
+// joinLine waits for the flags that let a worker in.
+func (c *cluster) joinLine() []string {
+	c.t.Helper()
+	for end := time.Now().Add(limit); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+		log, _ := os.ReadFile(filepath.Join(c.dir, "coordinator.log"))
+		if m := joins.FindSubmatch(log); m != nil {
+			return strings.Fields(string(m[1]))
+		}
+		if c.coordinator.ended() {
+			c.t.Fatalf("the coordinator ended: %s", log)
+		}
+	}
+	c.t.Fatal("the coordinator does not say how to join")
+	return nil
+}
+
 func (c *cluster) join() *process {
 	c.started++
-	p := c.launch(fmt.Sprintf("worker-%03d", c.started), "ddpm-worker", "--join", c.address, "--threads", "1", "-v")
+	p := c.launch(fmt.Sprintf("worker-%03d", c.started), "ddpm-worker", append(slices.Clone(c.entry), "--threads", "1", "-v")...)
 	c.workers = append(c.workers, p)
 	return p
 }
