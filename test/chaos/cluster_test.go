@@ -205,6 +205,9 @@ type status struct {
 		ID  string `json:"id"`
 		PID int    `json:"pid"`
 	} `json:"workers"`
+	History []struct {
+		Members int `json:"members"`
+	} `json:"history"`
 }
 
 // until waits for a status that a test wants.

@@ -42,9 +42,11 @@ func TestLongChaos(t *testing.T) {
 	}
 }
 
-// training says that n workers train.
+// training says that n workers are there, and all of them train.
 func training(n int) func(status) bool {
-	return func(s status) bool { return s.Phase == "training" && len(s.Workers) == n }
+	return func(s status) bool {
+		return s.Phase == "training" && len(s.Workers) == n && len(s.History) > 0 && s.History[len(s.History)-1].Members == n
+	}
 }
 
 // percentile of durations, 0 … 100.
@@ -102,13 +104,13 @@ func TestCoordinatorKills(t *testing.T) {
 	}
 	r := rand.New(rand.NewPCG(*seed, 3))
 	for range kills {
-		c.until("training", limit, training(3))
+		c.until("training", limit, func(s status) bool { return s.Phase == "training" && len(s.Workers) == 3 })
 		time.Sleep(time.Duration(r.IntN(500)) * time.Millisecond)
 		c.coordinator.signal(syscall.SIGKILL)
 		<-c.coordinator.done
 		c.lead()
 	}
-	s := c.until("training", limit, training(3))
+	s := c.until("training", limit, func(s status) bool { return s.Phase == "training" && len(s.Workers) == 3 })
 	for _, w := range s.Workers {
 		if !pids[w.PID] {
 			t.Errorf("worker %s was started anew", w.ID)
