@@ -19,6 +19,9 @@ type backlog struct {
 func (b *backlog) add(p *ddpmv1.Progress) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	for n := len(b.steps); n > 0 && b.steps[n-1].GetStep() >= p.GetStep(); n-- {
+		b.steps = b.steps[:n-1] // the run went back to a checkpoint
+	}
 	if len(b.steps) >= 2*backlogLimit {
 		b.steps = append(b.steps[:0], b.steps[backlogLimit:]...)
 	}

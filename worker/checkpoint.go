@@ -54,10 +54,12 @@ const maxTold = 4
 // change until settle has returned; it may be read. While the checkpoint before is
 // under way there is no other: patient waits for its end, otherwise this one is
 // given up, so that a slow Store does not hold up training.
-func (s *saver) begin(g *generation, state *ddpm.State, loss float64, patient bool) {
+//
+// It is given up when ctx ends.
+func (s *saver) begin(ctx context.Context, g *generation, state *ddpm.State, loss float64, patient bool) {
 	step := state.Step
 	if patient && s.done != nil {
-		<-s.done
+		<-s.done // which ends with ctx
 	}
 	if !s.idleWithin(boundaryPatience) {
 		s.tell(&ddpmv1.WorkerMessage{Body: &ddpmv1.WorkerMessage_PartFailed{PartFailed: &ddpmv1.PartFailed{
@@ -68,7 +70,7 @@ func (s *saver) begin(g *generation, state *ddpm.State, loss float64, patient bo
 	start := time.Now()
 	s.rank, s.size = g.rank, g.size
 	s.settled, s.done = make(chan struct{}), make(chan struct{})
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(ctx)
 	s.cancel = cancel
 	// Step is copied: it is the loop's to read and write.
 	frozen := *state

@@ -111,7 +111,7 @@ func TestListen(t *testing.T) {
 		{"127.0.0.1", "192.0.2.7", "192.0.2.7"}, // of another machine, as far as this one knows
 		{"127.0.0.1", "worker.invalid", "worker.invalid"},
 	} {
-		r, err := listen(k.host, k.advertise, nil, log)
+		r, err := listen(k.host, k.advertise, &peerServer{}, nil, log)
 		if err != nil {
 			t.Errorf("%+v: %v", k, err)
 			continue
@@ -122,7 +122,7 @@ func TestListen(t *testing.T) {
 		}
 		r.close()
 	}
-	if _, err := listen("192.0.2.7", "", nil, log); err == nil || !strings.Contains(err.Error(), "--advertise") {
+	if _, err := listen("192.0.2.7", "", &peerServer{}, nil, log); err == nil || !strings.Contains(err.Error(), "--advertise") {
 		t.Errorf("got %v", err)
 	}
 }

@@ -28,12 +28,14 @@ func (t *trainer) enter(ctx context.Context, g *generation) error {
 		return nil
 	}
 	idle := g.lastStep() == g.startStep()
-	if g.assignment.GetGeneration().GetSaveAtStart() {
-		t.saver.begin(g, t.state, t.loss(t.totals), idle)
-	}
 	t.dealt(g, idle)
+	// The checkpoint before may take its time: who asks for the position meanwhile
+	// is not kept waiting.
+	t.idle()
+	if g.assignment.GetGeneration().GetSaveAtStart() {
+		t.saver.begin(ctx, g, t.state, t.loss(t.totals), idle)
+	}
 	if idle {
-		t.idle()
 		t.leave(g, departure{unreachable: -1})
 	}
 	return nil

@@ -30,10 +30,12 @@ type generation struct {
 	security func(name string) credentials.TransportCredentials
 
 	// Under the trainer's mu: entered says that the state is at its start, left that
-	// it is over for this worker; ring is there once the links are; yields and saves
-	// are votes.
-	entered, left, yields, saves bool
-	ring                         *allreduce.Ring
+	// it is over for this worker, told that the coordinator was told where the worker
+	// stands since, and parted how it left; ring is there once the links are; yields
+	// and saves are votes.
+	entered, left, told, yields, saves bool
+	parted                             departure
+	ring                               *allreduce.Ring
 }
 
 // linkPatience bounds how long neighbours try to link up.
@@ -67,6 +69,7 @@ func newGeneration(ctx context.Context, id string, shards int, a *ddpmv1.Assignm
 	}
 	g := &generation{
 		assignment: a, number: a.GetGeneration().GetNumber(), rank: rank, size: len(members), self: self, group: group,
+		parted: departure{unreachable: -1},
 	}
 	g.ctx, g.cancel = context.WithCancelCause(ctx)
 	return g, nil

@@ -83,8 +83,6 @@ type life struct {
 	// current is the newest generation, nil before the first.
 	current *generation
 	leaving bool
-	// ended says that the worker looks for no coordinator any more.
-	ended atomic.Bool
 }
 
 func newLife(c Config) *life {
@@ -145,7 +143,6 @@ func (l *life) work(ctx context.Context, w *ddpmv1.Welcome) error {
 	})
 	err := l.serve(ctx, opened, failed)
 	cancel()
-	l.ended.Store(true)
 	if g := l.current; g != nil {
 		l.trainer.leave(g, departure{cause: errLeft, broke: errLeft.Error(), unreachable: -1})
 	}
@@ -186,7 +183,8 @@ func (l *life) heartbeat() *ddpmv1.Heartbeat {
 func (l *life) serve(ctx context.Context, opened <-chan *trainer, failed <-chan error) error {
 	interrupted := ctx.Done()
 	var grace <-chan time.Time
-	back := make(chan returned, 1) // one attempt is under way at most
+	looking := newSearch(ctx)
+	defer looking.close()
 	for {
 		select {
 		case m, ok := <-l.office.inbox():
@@ -201,10 +199,10 @@ func (l *life) serve(ctx context.Context, opened <-chan *trainer, failed <-chan 
 			if ok && !again {
 				continue
 			}
-			if err := l.away(ctx, back); err != nil {
+			if err := l.away(ctx, looking); err != nil {
 				return err
 			}
-		case r := <-back:
+		case r := <-looking.back:
 			if err := l.welcomed(r); err != nil {
 				return err
 			}
@@ -220,7 +218,6 @@ func (l *life) serve(ctx context.Context, opened <-chan *trainer, failed <-chan 
 		case <-interrupted:
 			interrupted = nil
 			if l.current == nil {
-				l.ended.Store(true)
 				return l.fail(errInterrupted)
 			}
 			l.leaving = true

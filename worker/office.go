@@ -99,10 +99,42 @@ type returned struct {
 	session *session
 	welcome *ddpmv1.Welcome
 	err     error
+	// hello is what the worker said of itself.
+	hello *ddpmv1.Hello
+}
+
+// search is how a worker looks for a coordinator again: one attempt is under way at
+// most.
+type search struct {
+	ctx   context.Context
+	stop  context.CancelFunc
+	group sync.WaitGroup
+	back  chan returned
+}
+
+// newSearch returns a search that goes on when ctx ends: an interrupted worker has
+// to say that it leaves.
+func newSearch(ctx context.Context) *search {
+	s := &search{back: make(chan returned, 1)}
+	s.ctx, s.stop = context.WithCancel(context.WithoutCancel(ctx))
+	return s
+}
+
+// close ends the search, and the session that nobody took.
+func (s *search) close() {
+	s.stop()
+	s.group.Wait()
+	select {
+	case r := <-s.back:
+		if r.session != nil {
+			r.session.close()
+		}
+	default:
+	}
 }
 
 // away goes on without a coordinator, and looks for one beside.
-func (l *life) away(ctx context.Context, back chan<- returned) error {
+func (l *life) away(ctx context.Context, looking *search) error {
 	lost := l.office.leave()
 	if errors.As(lost, new(refusedError)) {
 		return lost
@@ -111,47 +143,44 @@ func (l *life) away(ctx context.Context, back chan<- returned) error {
 		return errInterrupted
 	}
 	l.log.Warn("no coordinator; training goes on, and this worker looks for one", "reason", lost.Error(), "for", l.config.Away)
-	l.generations.Go(func() {
-		s, w, err := l.rejoin(ctx, time.Now().Add(l.config.Away))
-		back <- returned{s, w, err}
-	})
+	looking.group.Go(func() { looking.back <- l.rejoin(looking.ctx, time.Now().Add(l.config.Away)) })
 	return nil
 }
 
 // rejoin tries all addresses in turn until one takes this worker in.
-func (l *life) rejoin(ctx context.Context, until time.Time) (*session, *ddpmv1.Welcome, error) {
+func (l *life) rejoin(ctx context.Context, until time.Time) returned {
 	const firstWait, lastWait = 50 * time.Millisecond, time.Second
 	wait := firstWait
 	for {
 		var last error
 		for _, address := range l.config.Join {
-			s, w, err := l.attempt(ctx, address)
-			if err == nil || errors.As(err, new(refusedError)) {
-				return s, w, err
+			r := l.attempt(ctx, address)
+			if r.err == nil || errors.As(r.err, new(refusedError)) || ctx.Err() != nil {
+				return r
 			}
-			last = err
+			last = r.err
 		}
 		if time.Now().After(until) {
-			return nil, nil, fmt.Errorf("no coordinator for %v (%w); start it again and this worker anew: the run resumes from its newest checkpoint", l.config.Away, last)
+			return returned{err: fmt.Errorf("no coordinator for %v (%w); start it again and this worker anew: the run resumes from its newest checkpoint", l.config.Away, last)}
 		}
-		// A worker that was told to end waits for its grace to end, not for this.
-		time.Sleep(wait)
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+		}
 		wait = min(2*wait, lastWait)
-		if l.ended.Load() {
-			return nil, nil, errInterrupted
-		}
 	}
 }
 
 // attempt tries one address once.
-func (l *life) attempt(ctx context.Context, address string) (*session, *ddpmv1.Welcome, error) {
-	ctx = context.WithoutCancel(ctx)
+func (l *life) attempt(ctx context.Context, address string) returned {
 	const short = 2 * time.Second
 	conn, err := redial(ctx, address, l.member.Coordinator(), short)
 	if err != nil {
-		return nil, nil, err
+		return returned{err: err}
 	}
-	return l.office.ask(ctx, conn, address, l.hello(), l.patience, l.log)
+	hello := l.hello()
+	s, w, err := l.office.ask(ctx, conn, address, hello, l.patience, l.log)
+	return returned{s, w, err, hello}
 }
 
 // welcomed takes up the work with a coordinator that was found again.
@@ -166,9 +195,14 @@ func (l *life) welcomed(r returned) error {
 	}
 	l.log.Info("a coordinator is there again", "worker", w.GetWorkerId())
 	l.id = w.GetWorkerId()
-	l.office.use(r.session, w, l.heartbeat)
 	if l.trainer == nil {
+		l.office.use(r.session, w, l.heartbeat)
 		return nil // it says so when it is available
+	}
+	resumed := r.hello.GetResume()
+	l.trainer.speakTo(func() { l.office.use(r.session, w, l.heartbeat) }, resumed.GetPosition().GetTraining())
+	if resumed == nil { // it has opened the run since
+		l.office.send(available())
 	}
 	l.trainer.saver.tellAgain()
 	l.catchUpReports(w.GetReportedStep())

@@ -20,6 +20,9 @@ import (
 // errStream says that the session's stream has ended, so that inbox ends too.
 var errStream = errors.New("the session has ended")
 
+// errFormer ends a session with a coordinator that leads no more, and does not know.
+var errFormer = errors.New("it is a former leader")
+
 // session is the worker's membership: one stream to the coordinator.
 type session struct {
 	address string
@@ -94,6 +97,10 @@ func (s *session) receive(ctx context.Context, term *atomic.Uint64) {
 		}
 		if highest := term.Load(); m.GetTerm() < highest {
 			s.log.Warn("refused a directive of a former leader", "term", m.GetTerm(), "leader", highest)
+			if m.GetWelcome() != nil {
+				s.err = errFormer
+				return
+			}
 			continue
 		}
 		term.Store(m.GetTerm())

@@ -96,7 +96,7 @@ func (t *trainer) tellOverflow(shard int, loss float64, lossFits bool) {
 
 // complete brings the own sums to the ring and completes the step with what comes
 // back.
-func (t *trainer) complete(g *generation) error {
+func (t *trainer) complete(ctx context.Context, g *generation) error {
 	began := time.Now()
 	totals, hash := t.votes(g)
 	if len(t.done) == 0 {
@@ -127,7 +127,7 @@ func (t *trainer) complete(g *generation) error {
 	g.clock.updated(seconds)
 	t.report(g, totals, info)
 	if t.savesNow(g, totals) {
-		t.saver.begin(g, t.state, t.loss(totals), ends)
+		t.saver.begin(ctx, g, t.state, t.loss(totals), ends)
 	}
 	if ends {
 		t.leave(g, departure{unreachable: -1})

@@ -113,7 +113,7 @@ func (t *trainer) next(ctx context.Context) func() error {
 			return func() error { return t.compute(ctx, shard) }
 		case current && g.ring != nil:
 			t.busy = true
-			return func() error { return t.complete(g) }
+			return func() error { return t.complete(ctx, g) }
 		}
 		t.changed.Wait()
 	}
@@ -176,7 +176,7 @@ func (t *trainer) leave(g *generation, d departure) {
 		t.mu.Unlock()
 		return
 	}
-	g.left = true
+	g.left, g.parted = true, d
 	ring := g.ring
 	t.changed.Broadcast()
 	t.mu.Unlock()
@@ -187,11 +187,25 @@ func (t *trainer) leave(g *generation, d departure) {
 	for t.busy {
 		t.changed.Wait()
 	}
-	p := t.standing()
+	g.told = true
+	t.tellPosition()
 	t.mu.Unlock()
-	p.Broke, p.Unreachable = d.broke, int32(d.unreachable)
-	p.Differs, p.Weights = d.differs, d.weights
-	t.send(&ddpmv1.WorkerMessage{Body: &ddpmv1.WorkerMessage_Position{Position: p}})
+}
+
+// tellPosition tells the coordinator where the worker stands. It is called under mu.
+func (t *trainer) tellPosition() {
+	t.send(&ddpmv1.WorkerMessage{Body: &ddpmv1.WorkerMessage_Position{Position: t.standing()}})
+}
+
+// speakTo calls use, from which on what is sent goes to another coordinator. Where
+// the worker has left its ring since it told that one that it trains, it says so.
+func (t *trainer) speakTo(use func(), training bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	use()
+	if g := t.generation; training && g != nil && g.told {
+		t.tellPosition()
+	}
 }
 
 // position is where the worker stands.
@@ -206,8 +220,11 @@ func (t *trainer) standing() *ddpmv1.Position {
 	p := &ddpmv1.Position{
 		HasState: t.hasState, Step: t.step, HasGradient: t.hasGradient, Unreachable: -1,
 	}
-	if t.generation != nil {
-		p.Generation, p.Training = t.generation.number, !t.generation.left
+	if g := t.generation; g != nil {
+		// Until it is told, the position may yet move.
+		p.Generation, p.Training = g.number, !g.told
+		p.Broke, p.Unreachable = g.parted.broke, int32(g.parted.unreachable)
+		p.Differs, p.Weights = g.parted.differs, g.parted.weights
 	}
 	for _, shards := range [][]int{t.done, t.todo} {
 		for _, s := range shards {
