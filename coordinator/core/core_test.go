@@ -46,7 +46,8 @@ type player struct {
 	now time.Time
 	out strings.Builder
 	// said counts the effects of the command that is being played.
-	said int
+	said  int
+	muted bool
 }
 
 func play(t *testing.T, text string) string {
@@ -95,6 +96,15 @@ func (p *player) command(f []string) {
 				Generation: p.m.generation.Number, HasState: true, HasGradient: true, Step: natural(p.t, f[1]), Unreachable: -1,
 			}})
 		}
+	case "breaks": // TIMES WORKERS: the first one's ring breaks, and all form it anew
+		for i := natural(p.t, f[1]); i > 0; i-- {
+			p.muted = i > 1 // once tells it all
+			p.give(Positioned{f[2], Position{
+				Generation: p.m.generation.Number, HasState: true, Step: 4, Broke: "a message makes no sense", Unreachable: -1,
+			}})
+			p.command(append([]string{"stand", "4"}, f[3:]...))
+			p.form(f[2:])
+		}
 	case "wait": // DURATION WORKERS: time passes, in which they are heard
 		d, err := time.ParseDuration(f[1])
 		if err != nil {
@@ -128,6 +138,9 @@ func (p *player) form(workers []string) {
 
 func (p *player) give(e Event) {
 	for _, effect := range p.m.Step(p.now, e) {
+		if p.muted {
+			continue
+		}
 		p.said++
 		p.out.WriteString("    " + describe(effect) + "\n")
 	}

@@ -267,6 +267,7 @@ func (m *Machine) expel(id, what string, again bool) []Effect {
 	effects := []Effect{Dismiss{Worker: id, Reason: what, Again: again}}
 	effects = append(effects, m.orphaned(what)...)
 	if member {
+		m.troubles.breaks = 0 // a ring of fewer may hold
 		effects = append(effects, m.halt(what)...)
 	}
 	return effects
@@ -333,7 +334,7 @@ func (m *Machine) yield(reason string, save bool) []Effect {
 
 // fail ends the run without its last step.
 func (m *Machine) fail(reason string) []Effect {
-	if m.phase != waiting {
+	if m.phase != waiting && m.generation.Number > 0 && m.phase != adopting {
 		reason += fmt.Sprintf(" (generation %d, %s)", m.generation.Number, m.phase)
 	}
 	return m.finish(End{Reason: reason, Step: m.published})
@@ -353,11 +354,11 @@ func (m *Machine) stop(reason string) []Effect {
 		return nil
 	}
 	m.stopping = reason
-	switch m.phase {
-	case waiting, adopting:
+	switch {
+	case m.phase == waiting, m.phase == adopting && len(m.members()) == 0:
 		return m.fail("stopped before training began: " + reason)
-	case training:
+	case m.phase == training:
 		return m.yield(reason, true)
 	}
-	return nil // the next generation saves and ends
+	return nil // the next generation saves and ends, and so does one that is adopted
 }

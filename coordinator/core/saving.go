@@ -223,6 +223,14 @@ func (m *Machine) disagreement(s *savings, step uint64, odd []string) []Effect {
 		named = append(named, fmt.Sprintf("%s has %s", id, short(s.steps[step].parts[id].Digest)))
 	}
 	what := fmt.Sprintf("the workers hold different bits after step %d: %s", step, strings.Join(named, ", "))
+	if len(odd) < len(s.members) {
+		for _, id := range s.members {
+			if !slices.Contains(odd, id) {
+				what += ", most have " + short(s.steps[step].parts[id].Digest)
+				break
+			}
+		}
+	}
 	if len(odd) == len(s.members) {
 		return m.fail(what + "; no majority says which is right: look for a machine with bad memory, and start again from the newest checkpoint")
 	}
