@@ -83,6 +83,9 @@ type Machine struct {
 	// generation is the newest; nobody has heard of it before it is persisted.
 	generation Generation
 	persisted  bool
+	// adopted says that a coordinator before this one assigned it, and may have asked
+	// its members for something that this one does not know of.
+	adopted bool
 	// change is why the members leave their ring; echo is what the neighbours of a
 	// lost one say of it, and the reason where there is no other. yielding: they
 	// leave at a step boundary; saves: with a checkpoint.
@@ -121,7 +124,7 @@ func New(c Config) *Machine {
 		reason: "waiting for workers",
 	}
 	if c.Adopt && len(c.Last.Members) > 0 {
-		m.phase = adopting
+		m.phase, m.adopted = adopting, true
 		m.savings = []*savings{savingsOf(c.Last)}
 		m.reason = fmt.Sprintf("a new coordinator waits for the %d members of generation %d", len(c.Last.Members), c.Last.Number)
 	}
@@ -321,8 +324,11 @@ func (m *Machine) askPositions() []Effect {
 	return effects
 }
 
-// yield makes the members leave their ring at a step boundary.
+// yield makes the members leave their ring at a step boundary. Members that were
+// adopted may be leaving it already, without a checkpoint: they are not asked for
+// one that would be waited for.
 func (m *Machine) yield(reason string, save bool) []Effect {
+	save = save && !m.adopted
 	m.enter(changing, reason)
 	m.change, m.yielding, m.saves = []string{reason}, true, save
 	var effects []Effect

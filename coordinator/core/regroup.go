@@ -195,7 +195,7 @@ func (m *Machine) form(workers []*worker, step uint64, live bool, last uint64) [
 		w := &m.workers[i]
 		w.member, w.ready = g.member(w.id) != nil, false
 	}
-	m.generation, m.persisted = g, false
+	m.generation, m.persisted, m.adopted = g, false, false
 	m.enter(forming, reason)
 	return []Effect{Persist{g}}
 }
