@@ -31,7 +31,6 @@ func (l *loop) do(ctx context.Context, effect core.Effect) {
 		l.publish(ctx, e)
 	case core.GiveUp:
 		l.log.Warn("a checkpoint is given up", "step", e.Step, "generation", e.Generation, "reason", e.Reason)
-		delete(l.parts, partsKey{e.Generation, e.Step})
 	case core.Note:
 		l.log.Warn(e.Text)
 	case core.Dismiss:
@@ -144,17 +143,12 @@ func shards(list []int) []uint32 {
 	return out
 }
 
-// partsKey is a checkpoint that the members of a generation save.
-type partsKey struct{ generation, step uint64 }
-
 // publish makes a checkpoint of the members' parts, beside the loop.
 func (l *loop) publish(ctx context.Context, e core.Publish) {
-	key := partsKey{e.Generation, e.Step}
-	parts := make([]*ddpmv1.PartSaved, len(e.Members))
-	for rank, id := range e.Members {
-		parts[rank] = l.parts[key][id]
+	parts := make([]*ddpmv1.PartSaved, len(e.Parts))
+	for rank, p := range e.Parts {
+		parts[rank] = p.(*ddpmv1.PartSaved)
 	}
-	delete(l.parts, key)
 	l.publisher.add(ctx, e, parts)
 }
 

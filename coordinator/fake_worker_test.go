@@ -204,6 +204,7 @@ func (c *cluster) join(name string) *peer {
 		c.t.Fatalf("%s is not welcome", name)
 	}
 	p.id = p.run.GetWorkerId()
+	p.say(&ddpmv1.WorkerMessage{Body: &ddpmv1.WorkerMessage_Available{Available: &ddpmv1.Available{}}})
 	spec, err := ddpm.DecodeSpec(p.run.GetSpec())
 	if err != nil {
 		c.t.Fatal(err)
@@ -256,11 +257,52 @@ func (p *peer) ready() {
 	p.say(&ddpmv1.WorkerMessage{Body: &ddpmv1.WorkerMessage_Ready{Ready: &ddpmv1.Ready{Generation: p.generation()}}})
 }
 
-func (p *peer) begun() {
-	p.t.Helper()
-	if b := p.hear().GetBegin(); b.GetGeneration() != p.generation() {
-		p.t.Fatalf("%s is not told to begin", p.id)
+// back joins as a worker that has been in the run before.
+func (c *cluster) back(name, id, runID string, at *ddpmv1.Position) *peer {
+	c.t.Helper()
+	p := c.open()
+	h := hello(name)
+	h.Resume = &ddpmv1.Resume{WorkerId: id, RunId: runID, Position: at}
+	p.say(&ddpmv1.WorkerMessage{Body: &ddpmv1.WorkerMessage_Hello{Hello: h}})
+	p.run = p.hear().GetWelcome()
+	if p.run == nil {
+		c.t.Fatalf("%s is not welcome back", name)
 	}
+	p.id = p.run.GetWorkerId()
+	spec, err := ddpm.DecodeSpec(p.run.GetSpec())
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	p.spec = spec
+	return p
+}
+
+// stand says that the worker is out of its ring after a step.
+func (p *peer) stand(step uint64, shards ...uint32) {
+	p.t.Helper()
+	p.say(&ddpmv1.WorkerMessage{Body: &ddpmv1.WorkerMessage_Position{Position: &ddpmv1.Position{
+		Generation: p.generation(), HasState: true, Step: step, HasGradient: step > 0, Shards: shards, Unreachable: -1,
+	}}})
+}
+
+// halted takes the request to leave the ring at once.
+func (p *peer) halted() *ddpmv1.Halt {
+	p.t.Helper()
+	h := p.hear().GetHalt()
+	if h.GetGeneration() == 0 {
+		p.t.Fatalf("%s is not asked to leave its ring", p.id)
+	}
+	return h
+}
+
+// yielded takes the request to leave the ring at a step boundary.
+func (p *peer) yielded() *ddpmv1.Yield {
+	p.t.Helper()
+	y := p.hear().GetYield()
+	if y.GetGeneration() != p.generation() {
+		p.t.Fatalf("%s is not asked to leave its ring at a boundary", p.id)
+	}
+	return y
 }
 
 // beat says a heartbeat.
@@ -279,7 +321,7 @@ func (p *peer) trained(step uint64, loss float64) {
 
 // save stores the member's part of a step and says so. What is in the parts does
 // not matter to a coordinator.
-func (p *peer) save(step uint64, digest string, last bool) {
+func (p *peer) save(step uint64, digest string) {
 	p.t.Helper()
 	st, err := storage.Open(p.t.Context(), p.run.GetStorage())
 	if err != nil {
@@ -295,7 +337,7 @@ func (p *peer) save(step uint64, digest string, last bool) {
 		p.t.Fatal(err)
 	}
 	saved := &ddpmv1.PartSaved{
-		Generation: p.generation(), Step: step, Digest: digest, Last: last, Loss: 0.25,
+		Generation: p.generation(), Step: step, Digest: digest, Loss: 0.25,
 		Objects: []*ddpmv1.Object{{Key: object.Key, Size: object.Size, Sha256: object.SHA256}},
 	}
 	n := p.spec.Model.Size * p.spec.Model.Size * p.spec.Model.InChannels
@@ -318,21 +360,33 @@ func (p *peer) dismissed() *ddpmv1.Dismiss {
 	return d
 }
 
-// team lets n workers join, get ready and begin.
+// finish lets a worker save the last step and leave its ring.
+func (p *peer) finish(step uint64, digest string) {
+	p.t.Helper()
+	p.save(step, digest)
+	p.stand(step)
+}
+
+// team lets n workers join and form a generation.
 func (c *cluster) team(n int) []*peer {
 	c.t.Helper()
 	peers := make([]*peer, n)
 	for i := range peers {
 		peers[i] = c.join(fmt.Sprintf("host%d", i))
 	}
+	form(peers...)
+	return peers
+}
+
+// form takes the members of a generation into their ring.
+func form(peers ...*peer) {
 	for _, p := range peers {
+		p.t.Helper()
 		p.assigned()
+	}
+	for _, p := range peers {
 		p.ready()
 	}
-	for _, p := range peers {
-		p.begun()
-	}
-	return peers
 }
 
 // digest is what a state of a test is called.

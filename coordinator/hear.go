@@ -41,7 +41,8 @@ func (l *loop) hear(ctx context.Context, e sessionEvent) {
 	case *ddpmv1.WorkerMessage_Progress:
 		l.progressed(ctx, id, body.Progress)
 	case *ddpmv1.WorkerMessage_PartSaved:
-		l.saved(ctx, id, body.PartSaved)
+		p := body.PartSaved
+		l.step(ctx, core.Saved{Worker: id, Generation: p.GetGeneration(), Step: p.GetStep(), Digest: p.GetDigest(), Loss: p.GetLoss(), Part: p})
 	case *ddpmv1.WorkerMessage_PartFailed:
 		p := body.PartFailed
 		l.step(ctx, core.SaveFailed{Worker: id, Generation: p.GetGeneration(), Step: p.GetStep(), Reason: p.GetReason()})
@@ -116,35 +117,4 @@ func (l *loop) progressed(ctx context.Context, id string, p *ddpmv1.Progress) {
 		return
 	}
 	l.step(ctx, core.Progressed{Step: p.GetStep(), Skipped: p.GetSkipped()})
-}
-
-// openParts bounds how many checkpoints have some of their parts at once.
-const openParts = 16
-
-// saved keeps a part until its checkpoint is published.
-func (l *loop) saved(ctx context.Context, id string, p *ddpmv1.PartSaved) {
-	key := partsKey{p.GetGeneration(), p.GetStep()}
-	if l.newest != nil && key.step <= l.newest.Step {
-		return
-	}
-	if l.parts[key] == nil {
-		l.makeRoom()
-		l.parts[key] = map[string]*ddpmv1.PartSaved{}
-	}
-	l.parts[key][id] = p
-	l.step(ctx, core.Saved{Worker: id, Generation: key.generation, Step: key.step, Digest: p.GetDigest(), Loss: p.GetLoss()})
-}
-
-// makeRoom forgets the parts of the oldest checkpoint where there are too many.
-func (l *loop) makeRoom() {
-	if len(l.parts) < openParts {
-		return
-	}
-	var oldest *partsKey
-	for key := range l.parts {
-		if oldest == nil || key.generation < oldest.generation || key.generation == oldest.generation && key.step < oldest.step {
-			oldest = &key
-		}
-	}
-	delete(l.parts, *oldest)
 }

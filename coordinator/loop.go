@@ -13,7 +13,6 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/ddpm-cluster/ddpm-cluster/coordinator/core"
-	ddpmv1 "github.com/ddpm-cluster/ddpm-cluster/proto/ddpm/v1"
 	"github.com/ddpm-cluster/ddpm-cluster/storage/checkpoint"
 )
 
@@ -50,8 +49,6 @@ type loop struct {
 	// named is the number of the last name that was given.
 	named  int
 	leases *leases
-	// parts holds, by checkpoint and worker, what came with a Saved event.
-	parts map[partsKey]map[string]*ddpmv1.PartSaved
 	// persisted hears of generations that are in etcd, regained of a leadership
 	// that was lost, nil while there is nothing to hear.
 	persisted chan uint64
@@ -95,12 +92,14 @@ func (l *loop) run(ctx context.Context, events <-chan sessionEvent, interrupts <
 		case <-l.lost():
 			l.regain(ctx)
 		case err := <-l.regained:
-			l.regained = nil
-			if err != nil {
-				l.step(ctx, core.Broken{Reason: err.Error()})
-			} else {
-				l.log.Info("the leadership in etcd is regained", "term", l.registry.Term())
+			if err != nil { // nobody is dismissed: the workers are another coordinator's now
+				if ctx.Err() != nil {
+					return core.End{}, context.Cause(ctx)
+				}
+				return core.End{}, fmt.Errorf("the leadership in etcd is lost: %w", err)
 			}
+			l.regained = nil
+			l.log.Info("the leadership in etcd is regained", "term", l.registry.Term())
 		case <-ticker.C:
 			l.step(ctx, core.Tick{})
 			l.progress.tick(time.Now())

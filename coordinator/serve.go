@@ -88,7 +88,6 @@ func (s *start) newLoop(leader *registry.Leader, last core.Generation, runID str
 		log:       s.log,
 		sessions:  map[string]*session{},
 		leases:    newLeases(leader, s.log),
-		parts:     map[partsKey]map[string]*ddpmv1.PartSaved{},
 		persisted: make(chan uint64),
 		named:     highest(last),
 		publisher: newPublisher(k, leader.Check),

@@ -6,7 +6,7 @@ import "fmt"
 func (m *Machine) conclude(workers []*worker, step uint64, live bool) []Effect {
 	if step <= m.published {
 		if !m.hasCheckpoint && step == 0 {
-			return m.fail("stopped before training began: " + m.stopping)
+			return m.fail("stopped before there was anything to save: " + m.stopping)
 		}
 		end := End{OK: true, Reason: m.whyEnd(step), Step: step}
 		if m.closing != nil && m.closing.Step == step {

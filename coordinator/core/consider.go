@@ -91,10 +91,13 @@ func (m *Machine) enough() []Effect {
 	case n == 0:
 		return nil
 	case m.phase == paused && n >= m.config.MinWorkers:
-		m.change = []string{fmt.Sprintf("%d workers are there again", n)}
+		m.change = []string{plural(n, "worker is", "workers are") + " there again"}
 		return m.regroup()
 	case m.phase == waiting && n >= m.config.Workers:
 		m.change = []string{fmt.Sprintf("all %d workers have joined", m.config.Workers)}
+		if m.config.Workers == 1 {
+			m.change = []string{"the worker has joined"}
+		}
 		return m.regroup()
 	case m.phase == waiting && n >= m.config.MinWorkers && m.now.Sub(m.joined) >= m.config.Patience:
 		m.change = []string{fmt.Sprintf("%d of %d workers have joined, at least --min-workers %d, and nobody else for %s",
@@ -161,6 +164,14 @@ func (m *Machine) betterAtABoundary() []Effect {
 		return nil
 	}
 	return m.yield(strings.Join(reasons, "; "), false)
+}
+
+// plural counts something.
+func plural(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
 }
 
 // some names workers as the subject of a sentence.

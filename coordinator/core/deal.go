@@ -97,7 +97,7 @@ func claim(shards int, held [][]int) (missing []int, kept [][]int) {
 	taken := make([]bool, shards)
 	kept = make([][]int, len(held))
 	for i, h := range held {
-		if slices.ContainsFunc(h, func(s int) bool { return s < 0 || s >= shards || taken[s] }) {
+		if slices.ContainsFunc(h, func(s int) bool { return s < 0 || s >= shards || taken[s] }) || repeats(h) {
 			continue
 		}
 		for _, s := range h {
@@ -111,6 +111,12 @@ func claim(shards int, held [][]int) (missing []int, kept [][]int) {
 		}
 	}
 	return missing, kept
+}
+
+// repeats says that a number is in a list twice.
+func repeats(list []int) bool {
+	sorted := slices.Sorted(slices.Values(list))
+	return len(slices.Compact(sorted)) < len(list)
 }
 
 // longest is how many seconds the slowest member computes in a step.

@@ -42,7 +42,9 @@ type Publish struct {
 	Step       uint64
 	Digest     string
 	Members    []string
-	Loss       float64
+	// Parts are the Saved events' own, by member.
+	Parts []any
+	Loss  float64
 }
 
 // GiveUp says that a checkpoint won't be one.

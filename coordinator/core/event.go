@@ -84,6 +84,8 @@ type Saved struct {
 	// Digest names the whole state, which each member holds.
 	Digest string
 	Loss   float64
+	// Part is the caller's account of it, which Publish hands back.
+	Part any
 }
 
 // SaveFailed says that a member could not store its part.

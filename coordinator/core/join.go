@@ -56,11 +56,13 @@ func (m *Machine) adopt() []Effect {
 				return m.halt("a member left its ring while there was no coordinator")
 			}
 		}
+		m.enter(training, fmt.Sprintf("a new coordinator found all %d members of generation %d at work", len(members), m.generation.Number))
+		if m.stopping != "" {
+			return m.yield(m.stopping, true)
+		}
 		if reason := m.outdated(); reason != "" {
-			m.enter(training, m.reason)
 			return m.yield(reason, false)
 		}
-		m.enter(training, fmt.Sprintf("a new coordinator found all %d members of generation %d at work", len(members), m.generation.Number))
 	case waited < m.config.AdoptPatience && (fresh < m.config.Workers || waited < m.config.Silence.Min):
 	case len(members) > 0:
 		reason := fmt.Sprintf("%d of the %d members of generation %d did not come back within %s",

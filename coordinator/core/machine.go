@@ -83,6 +83,9 @@ type Machine struct {
 	// generation is the newest; nobody has heard of it before it is persisted.
 	generation Generation
 	persisted  bool
+	// adopted says that a coordinator before this one assigned it, and may have asked
+	// its members for something that this one does not know of.
+	adopted bool
 	// change is why the members leave their ring; echo is what the neighbours of a
 	// lost one say of it, and the reason where there is no other. yielding: they
 	// leave at a step boundary; saves: with a checkpoint.
@@ -121,7 +124,7 @@ func New(c Config) *Machine {
 		reason: "waiting for workers",
 	}
 	if c.Adopt && len(c.Last.Members) > 0 {
-		m.phase = adopting
+		m.phase, m.adopted = adopting, true
 		m.savings = []*savings{savingsOf(c.Last)}
 		m.reason = fmt.Sprintf("a new coordinator waits for the %d members of generation %d", len(c.Last.Members), c.Last.Number)
 	}
@@ -267,6 +270,7 @@ func (m *Machine) expel(id, what string, again bool) []Effect {
 	effects := []Effect{Dismiss{Worker: id, Reason: what, Again: again}}
 	effects = append(effects, m.orphaned(what)...)
 	if member {
+		m.troubles.breaks = 0 // a ring of fewer may hold
 		effects = append(effects, m.halt(what)...)
 	}
 	return effects
@@ -320,8 +324,11 @@ func (m *Machine) askPositions() []Effect {
 	return effects
 }
 
-// yield makes the members leave their ring at a step boundary.
+// yield makes the members leave their ring at a step boundary. Members that were
+// adopted may be leaving it already, without a checkpoint: they are not asked for
+// one that would be waited for.
 func (m *Machine) yield(reason string, save bool) []Effect {
+	save = save && !m.adopted
 	m.enter(changing, reason)
 	m.change, m.yielding, m.saves = []string{reason}, true, save
 	var effects []Effect
@@ -333,7 +340,7 @@ func (m *Machine) yield(reason string, save bool) []Effect {
 
 // fail ends the run without its last step.
 func (m *Machine) fail(reason string) []Effect {
-	if m.phase != waiting {
+	if m.phase != waiting && m.generation.Number > 0 && m.phase != adopting {
 		reason += fmt.Sprintf(" (generation %d, %s)", m.generation.Number, m.phase)
 	}
 	return m.finish(End{Reason: reason, Step: m.published})
@@ -353,11 +360,11 @@ func (m *Machine) stop(reason string) []Effect {
 		return nil
 	}
 	m.stopping = reason
-	switch m.phase {
-	case waiting, adopting:
+	switch {
+	case m.phase == waiting, m.phase == adopting && len(m.members()) == 0:
 		return m.fail("stopped before training began: " + reason)
-	case training:
+	case m.phase == training:
 		return m.yield(reason, true)
 	}
-	return nil // the next generation saves and ends
+	return nil // the next generation saves and ends, and so does one that is adopted
 }

@@ -22,7 +22,10 @@ func (m *Machine) positioned(e Positioned) []Effect {
 	p := e.Position
 	switch {
 	case p.Broke != "":
-		effects := m.complain(w.id, p)
+		var effects []Effect
+		if p.Generation == m.generation.Number { // or else its ranks are others'
+			effects = m.complain(w.id, p)
+		}
 		if m.phase == ended || m.find(e.Worker) == nil {
 			return effects
 		}
@@ -141,11 +144,15 @@ func (m *Machine) orPause(workers []*worker, step uint64, live bool) []Effect {
 		if m.phase == paused {
 			return nil
 		}
-		reason := fmt.Sprintf("%d workers are left of at least %d", len(workers), max(1, m.config.MinWorkers))
+		reason := fmt.Sprintf("paused after step %d", step)
+		if !live {
+			reason = fmt.Sprintf("paused, and nobody has the state, so the run is back at step %d", step)
+		}
+		reason += fmt.Sprintf(": %s left, and it takes %d", plural(len(workers), "worker is", "workers are"), max(1, m.config.MinWorkers))
 		if why := m.why(); why != "" {
 			reason += ": " + why
 		}
-		m.enter(paused, "paused after step "+fmt.Sprint(step)+": "+reason)
+		m.enter(paused, reason)
 		return []Effect{Note{m.reason + "; the run goes on when workers join"}}
 	}
 	return m.form(workers, step, live, m.config.Steps)
@@ -156,7 +163,7 @@ func (m *Machine) form(workers []*worker, step uint64, live bool, last uint64) [
 	reason := m.why()
 	m.change, m.echo = nil, ""
 	if idle := len(workers) - m.config.Shards; idle > 0 {
-		reason += fmt.Sprintf("; a step has %d shards, so %d of them compute nothing", m.config.Shards, idle)
+		reason += fmt.Sprintf("; a step has %s, so %s nothing", plural(m.config.Shards, "shard", "shards"), plural(idle, "worker computes", "workers compute"))
 	}
 	g := Generation{
 		Number: m.generation.Number + 1, Reason: reason,
@@ -188,7 +195,7 @@ func (m *Machine) form(workers []*worker, step uint64, live bool, last uint64) [
 		w := &m.workers[i]
 		w.member, w.ready = g.member(w.id) != nil, false
 	}
-	m.generation, m.persisted = g, false
+	m.generation, m.persisted, m.adopted = g, false, false
 	m.enter(forming, reason)
 	return []Effect{Persist{g}}
 }

@@ -2,9 +2,14 @@ package core
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 )
+
+// openLimit bounds how many checkpoints of a generation have some of their parts at
+// once.
+const openLimit = 16
 
 // savings are the checkpoints on their way that the members of one generation
 // save. They go on when that generation is over, as long as each member that still
@@ -38,8 +43,11 @@ func (m *Machine) partSaved(e Saved) []Effect {
 	if s == nil || s.failed[e.Step] || !slices.Contains(s.members, e.Worker) || e.Step <= m.published {
 		return nil
 	}
-	step := s.steps[e.Step]
+	step, effects := s.steps[e.Step], []Effect(nil)
 	if step == nil {
+		if open := s.open(); len(open) >= openLimit {
+			effects = m.giveUp(s, open[0], fmt.Sprintf("parts of %d others have come since, and not all of its own", openLimit))
+		}
 		step = &checkpoint{parts: map[string]Saved{}}
 		s.steps[e.Step] = step
 	}
@@ -48,13 +56,17 @@ func (m *Machine) partSaved(e Saved) []Effect {
 	}
 	step.parts[e.Worker] = e
 	if len(step.parts) < len(s.members) {
-		return m.missingParts(s, e.Step)
+		return append(effects, m.missingParts(s, e.Step)...)
 	}
 	if odd := s.odd(step); len(odd) > 0 {
 		return m.disagreement(s, e.Step, odd)
 	}
 	step.publish = &Publish{Generation: e.Generation, Step: e.Step, Digest: e.Digest, Loss: e.Loss, Members: s.members}
-	return []Effect{*step.publish}
+	for _, id := range s.members {
+		step.publish.Parts = append(step.publish.Parts, step.parts[id].Part)
+	}
+	step.parts = nil
+	return append(effects, *step.publish)
 }
 
 // missingParts gives a checkpoint up at once if a part can't come any more.
@@ -127,7 +139,7 @@ func (m *Machine) giveUp(s *savings, step uint64, reason string) []Effect {
 
 func (m *Machine) saveFailed(e SaveFailed) []Effect {
 	s := m.savingsIn(e.Generation)
-	if s == nil || e.Step <= m.published {
+	if s == nil || e.Step <= m.published || !slices.Contains(s.members, e.Worker) {
 		return nil
 	}
 	if s.steps[e.Step] == nil {
@@ -166,11 +178,8 @@ func (m *Machine) publishedStep(step uint64) []Effect {
 		}
 	}
 	for _, s := range m.savings {
-		for at := range s.steps {
-			if at <= step {
-				delete(s.steps, at)
-			}
-		}
+		maps.DeleteFunc(s.steps, func(at uint64, _ *checkpoint) bool { return at <= step })
+		maps.DeleteFunc(s.failed, func(at uint64, _ bool) bool { return at <= step })
 	}
 	m.savings = slices.DeleteFunc(m.savings, func(s *savings) bool {
 		return len(s.steps) == 0 && s.generation != m.generation.Number
@@ -223,6 +232,14 @@ func (m *Machine) disagreement(s *savings, step uint64, odd []string) []Effect {
 		named = append(named, fmt.Sprintf("%s has %s", id, short(s.steps[step].parts[id].Digest)))
 	}
 	what := fmt.Sprintf("the workers hold different bits after step %d: %s", step, strings.Join(named, ", "))
+	if len(odd) < len(s.members) {
+		for _, id := range s.members {
+			if !slices.Contains(odd, id) {
+				what += ", most have " + short(s.steps[step].parts[id].Digest)
+				break
+			}
+		}
+	}
 	if len(odd) == len(s.members) {
 		return m.fail(what + "; no majority says which is right: look for a machine with bad memory, and start again from the newest checkpoint")
 	}

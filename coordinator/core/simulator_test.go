@@ -69,6 +69,7 @@ type cluster struct {
 	contributed map[[2]uint64]map[string][]int
 	decided     map[[2]uint64]*[2]bool
 	quiet       bool
+	stopped     bool // somebody asked the run to end
 	end         *End
 }
 
@@ -149,17 +150,6 @@ func (c *cluster) live() error {
 		}
 	}
 	return fmt.Errorf("the run has not ended: %s, %s", c.m.Phase(), c.m.Reason())
-}
-
-// judge looks at how a life ended.
-func (c *cluster) judge(err error) error {
-	if err != nil {
-		return err
-	}
-	if !c.end.OK || c.end.Step != c.config.Steps || c.published != c.config.Steps {
-		return fmt.Errorf("the run ended badly: %+v", *c.end)
-	}
-	return nil
 }
 
 // lead starts a coordinator, which knows what is in etcd and in the Store.
@@ -244,6 +234,10 @@ func (c *cluster) happen() error {
 // fault is one of the things that a cluster must bear.
 func (c *cluster) fault() error {
 	n := c.someone()
+	if c.random.IntN(60) == 0 {
+		c.stopped = true
+		return c.give(StopRequested{"interrupted"})
+	}
 	switch c.random.IntN(8) {
 	case 0, 1:
 		c.start()

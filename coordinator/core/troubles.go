@@ -1,6 +1,9 @@
 package core
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 const (
 	// complaintLimit is how often in a row a member may fail to reach the same
@@ -36,7 +39,7 @@ func (m *Machine) progressed(e Progressed) []Effect {
 	if what == "" {
 		what = "no worker has said which tensor"
 	}
-	return m.fail(fmt.Sprintf("the gradient overflowed in %d steps in a row, up to step %d (%s); lower --lr, or look at the data", t.skipped, e.Step, what))
+	return m.fail(fmt.Sprintf("the gradient overflowed in %s in a row, up to step %d (%s); lower --lr, or look at the data", plural(t.skipped, "step", "steps"), e.Step, what))
 }
 
 // complain takes in that a ring broke, and takes out a member that its neighbour
@@ -89,11 +92,11 @@ func (m *Machine) differing() (effects []Effect, differ bool) {
 		}
 	}
 	if len(odd) == total {
-		return m.fail(fmt.Sprintf("the workers %v hold different weights after step %d, and no majority says which are right: "+
-			"look for a machine with bad memory, and start again from the newest checkpoint", odd, step)), true
+		return m.fail(fmt.Sprintf("workers %s hold different weights after step %d, and no majority says which are right: "+
+			"look for a machine with bad memory, and start again from the newest checkpoint", strings.Join(odd, ", "), step)), true
 	}
 	for _, id := range odd {
-		effects = append(effects, m.expel(id, fmt.Sprintf("computes wrong: after step %d its weights are not those of the %d others; look at its memory", step, total-len(odd)), false)...)
+		effects = append(effects, m.expel(id, fmt.Sprintf("computes wrong: after step %d its weights are not those of %s; look at its memory", step, plural(total-len(odd), "other worker", "other workers")), false)...)
 	}
 	return append(effects, m.regroup()...), true
 }

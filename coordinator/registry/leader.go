@@ -169,6 +169,13 @@ func (l *Leader) regain(ctx context.Context) error {
 	}
 	old, _ := l.tenure()
 	old.Orphan()
+	// Where etcd was away, the lease may hold yet, and keep this leader out too.
+	request, cancel := context.WithTimeout(ctx, requestLimit)
+	defer cancel()
+	if err := revoke(request, l.client, old.Lease()); err != nil {
+		session.Orphan()
+		return err
+	}
 	l.mu.Lock()
 	l.session, l.election = session, concurrency.NewElection(session, l.prefix+"leader")
 	l.leases = map[string]clientv3.LeaseID{} // they ran out meanwhile, or do so by themselves

@@ -1,0 +1,201 @@
+package core
+
+import (
+	"bufio"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+var update = flag.Bool("update", false, "rewrite the transcripts in testdata")
+
+// TestTranscripts plays the lives in testdata. A line "> event" is given to the
+// machine; the indented lines below it are what it answered, or the phase that it
+// is in where it answered nothing. transcript_test.go has the events' form.
+func TestTranscripts(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.txt")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no transcripts: %v", err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := play(t, string(text))
+			if *update {
+				if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			} else if got != string(text) {
+				t.Errorf("%s plays differently now:\n%s", file, got)
+			}
+		})
+	}
+}
+
+// player plays one transcript.
+type player struct {
+	t   *testing.T
+	m   *Machine
+	now time.Time
+	out strings.Builder
+	// said counts the effects of the command that is being played.
+	said  int
+	muted bool
+}
+
+func play(t *testing.T, text string) string {
+	t.Helper()
+	p := &player{t: t, now: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}
+	for lines := bufio.NewScanner(strings.NewReader(text)); lines.Scan(); {
+		line := lines.Text()
+		command, ok := strings.CutPrefix(line, "> ")
+		if !ok {
+			if !strings.HasPrefix(line, "    ") {
+				p.out.WriteString(line + "\n")
+			}
+			continue
+		}
+		p.out.WriteString(line + "\n")
+		p.said = 0
+		p.command(strings.Fields(command))
+		if p.said == 0 {
+			p.out.WriteString("    (" + p.m.Phase() + ")\n")
+		}
+	}
+	return p.out.String()
+}
+
+// command plays one event, or one of the commands that stand for several.
+func (p *player) command(f []string) {
+	p.t.Helper()
+	switch f[0] {
+	case "new":
+		p.m = New(parseConfig(p.t, f[1:]))
+	case "start": // WORKERS: they join, form a generation and train
+		for _, id := range f[1:] {
+			p.give(Joined{Worker: id, Address: id + ":1", Version: "v1", Build: "sha256:aaaa"})
+			p.give(Available{id})
+		}
+		p.form(f[1:])
+	case "form": // WORKERS: the generation is persisted, and they become ready
+		p.form(f[1:])
+	case "save": // STEP WORKERS: each has stored its part
+		for _, id := range f[2:] {
+			p.give(Saved{Worker: id, Generation: p.m.generation.Number, Step: natural(p.t, f[1]), Digest: "d" + f[1], Loss: 0.5})
+		}
+	case "stand": // STEP WORKERS: each is out of its ring at the end of a step
+		for _, id := range f[2:] {
+			p.give(Positioned{id, Position{
+				Generation: p.m.generation.Number, HasState: true, HasGradient: true, Step: natural(p.t, f[1]), Unreachable: -1,
+			}})
+		}
+	case "breaks": // TIMES WORKERS: the first one's ring breaks, and all form it anew
+		for i := natural(p.t, f[1]); i > 0; i-- {
+			p.muted = i > 1 // once tells it all
+			p.give(Positioned{f[2], Position{
+				Generation: p.m.generation.Number, HasState: true, Step: 4, Broke: "a message makes no sense", Unreachable: -1,
+			}})
+			p.command(append([]string{"stand", "4"}, f[3:]...))
+			p.form(f[2:])
+		}
+	case "wait": // DURATION WORKERS: time passes, in which they are heard
+		d, err := time.ParseDuration(f[1])
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		for ; d > 0; d -= 250 * time.Millisecond {
+			p.now = p.now.Add(250 * time.Millisecond)
+			for _, id := range f[2:] {
+				p.give(Heard{Worker: id})
+			}
+			p.give(Tick{})
+		}
+	case "pause": // DURATION: the coordinator itself stands still
+		d, err := time.ParseDuration(f[1])
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		p.now = p.now.Add(d)
+		p.give(Tick{})
+	default:
+		p.give(parseEvent(p.t, f))
+	}
+}
+
+func (p *player) form(workers []string) {
+	p.give(Persisted{p.m.generation.Number})
+	for _, id := range workers {
+		p.give(Ready{id, p.m.generation.Number})
+	}
+}
+
+func (p *player) give(e Event) {
+	for _, effect := range p.m.Step(p.now, e) {
+		if p.muted {
+			continue
+		}
+		p.said++
+		p.out.WriteString("    " + describe(effect) + "\n")
+	}
+}
+
+func describe(e Effect) string {
+	switch e := e.(type) {
+	case Admit:
+		return "admit " + e.Worker
+	case Refuse:
+		return fmt.Sprintf("refuse %s: %s", e.Worker, e.Reason)
+	case Persist:
+		return "persist " + describeGeneration(e.Generation)
+	case Assign:
+		return fmt.Sprintf("assign %s rank %d of generation %d", e.Worker, e.Rank, e.Generation.Number)
+	case Halt:
+		return fmt.Sprintf("halt %s in generation %d: %s", e.Worker, e.Generation, e.Reason)
+	case Yield:
+		if e.Save {
+			return fmt.Sprintf("yield %s in generation %d, saving: %s", e.Worker, e.Generation, e.Reason)
+		}
+		return fmt.Sprintf("yield %s in generation %d: %s", e.Worker, e.Generation, e.Reason)
+	case Publish:
+		return fmt.Sprintf("publish step %d digest %s of %v in generation %d", e.Step, e.Digest, e.Members, e.Generation)
+	case GiveUp:
+		return fmt.Sprintf("give up step %d of generation %d: %s", e.Step, e.Generation, e.Reason)
+	case Dismiss:
+		again := ""
+		if e.Again {
+			again = ", it may come back"
+		}
+		return fmt.Sprintf("dismiss %s ok=%v%s: %s", e.Worker, e.OK, again, e.Reason)
+	case Note:
+		return "note: " + e.Text
+	case End:
+		if e.OK {
+			return fmt.Sprintf("end: step %d digest %s: %s", e.Step, e.Digest, e.Reason)
+		}
+		return fmt.Sprintf("end, failed, step %d is published: %s", e.Step, e.Reason)
+	}
+	return fmt.Sprintf("%T", e)
+}
+
+func describeGeneration(g Generation) string {
+	s := fmt.Sprintf("generation %d from step %d to %d", g.Number, g.StartStep, g.LastStep)
+	s += [...]string{"", " by its checkpoint", " by its members"}[g.Source]
+	if g.SaveAtStart {
+		s += ", saving"
+	}
+	for _, m := range g.Members {
+		s += fmt.Sprintf(", %s [%d, %d)", m.Worker, m.FirstShard, m.FirstShard+m.Shards)
+		s += [...]string{"", " lacks the gradient", " lacks the state"}[m.Lack]
+		if len(m.Kept) > 0 {
+			s += fmt.Sprintf(" keeps %v and does %v", m.Kept, m.Extra)
+		}
+	}
+	return s + ": " + g.Reason
+}
