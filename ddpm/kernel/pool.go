@@ -203,7 +203,8 @@ func (p *Pool) shared() *workspace {
 // start of a kernel is arbitrary.
 type workspace struct {
 	floats  [8][]float32
-	sinks   [][]float32 // of the tile sinks, for each group of columns
+	sinks   []tileSink // for each group of columns
+	weights []transformedWeights
 	doubles []float64
 	rows    [2][]int
 	copied  []float32 // rows of a product's A

@@ -51,14 +51,9 @@ func (c Conv) WinogradForward(p *Pool, x, w, bias, y []float32) {
 	need("w", w, c.weights())
 	need("bias", bias, c.Cout)
 	need("y", y, c.pixelsOut()*c.Cout)
-	q := tileProduct{t: t, ch: c.Cin, cols: c.Cout, transform: t.inputOf(x, c.Cin, columns{0, c.Cin})}
-	q.weights = func(ws *workspace, dst []float32, cols columns) transformedWeights {
-		return c.forwardWeights(ws, dst, w, cols)
-	}
-	q.sink = func(buf *[]float32, cols columns) tileSink {
-		return &outputSink{t: t, cols: cols, ch: c.Cout, y: y, bias: bias[cols.first:], edge: grow(buf, winogradTile*winogradTile*cols.n)}
-	}
-	q.run(p)
+	tileProduct{
+		c: c, source: tileSource{t, x, c.Cin, columns{0, c.Cin}, false}, w: w, cols: c.Cout, out: y, bias: bias,
+	}.run(p)
 }
 
 // WinogradGradInput computes dx [N,H,W,Cin], the gradient of WinogradForward's x,
@@ -71,12 +66,7 @@ func (c Conv) WinogradGradInput(p *Pool, dy, w, dx []float32) {
 	need("dy", dy, c.pixelsOut()*c.Cout)
 	need("w", w, c.weights())
 	need("dx", dx, c.pixelsIn()*c.Cin)
-	q := tileProduct{t: t, ch: c.Cout, cols: c.Cin, transform: t.outputGradOf(dy, c.Cout, columns{0, c.Cout})}
-	q.weights = func(ws *workspace, dst []float32, cols columns) transformedWeights {
-		return c.gradWeights(ws, dst, w, cols)
-	}
-	q.sink = func(buf *[]float32, cols columns) tileSink { return newInputGradSink(buf, t, cols, c.Cin, dx) }
-	q.run(p)
+	tileProduct{c: c, source: tileSource{t, dy, c.Cout, columns{0, c.Cout}, true}, w: w, cols: c.Cin, out: dx}.run(p)
 }
 
 // WinogradGradWeight adds to dw, in OIHW, the gradient of WinogradForward's weights

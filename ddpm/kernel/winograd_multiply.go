@@ -9,16 +9,23 @@ const (
 	chunkFloats = 96 << 10
 )
 
-// tileProduct is a product of transformed tiles, which have ch channels each, and
-// transformed weights; the result has cols channels.
+// tileProduct is a product of transformed tiles and transformed weights, which gives
+// an image of so many channels: a convolution, or its gradient by its input.
 type tileProduct struct {
-	t         tiling
-	ch, cols  int
-	transform transformer
-	// weights transforms those of a group of columns to dst.
-	weights func(ws *workspace, dst []float32, group columns) transformedWeights
-	// sink takes a group's products, and may use the buffer.
-	sink func(buf *[]float32, group columns) tileSink
+	c      Conv
+	source tileSource
+	w      []float32
+	cols   int
+	out    []float32
+	bias   []float32
+}
+
+// weights transforms those of a group of columns to dst.
+func (q *tileProduct) weights(ws *workspace, dst []float32, group columns) transformedWeights {
+	if q.source.grad {
+		return q.c.gradWeights(ws, dst, q.w, group)
+	}
+	return q.c.forwardWeights(ws, dst, q.w, group)
 }
 
 func (q *tileProduct) groups() int { return (q.cols + columnGroup - 1) / columnGroup }
@@ -31,8 +38,8 @@ func (q *tileProduct) group(i int) columns {
 // run computes the product. Few weights stay in the cache, and tiles come to them by
 // the chunk; else the tiles are all transformed, and come to a group of weights at a
 // time.
-func (q *tileProduct) run(p *Pool) {
-	if winogradPoints*q.ch*q.cols <= fewWeights {
+func (q tileProduct) run(p *Pool) {
+	if winogradPoints*q.source.ch*q.cols <= fewWeights {
 		q.byTiles(p)
 		return
 	}
@@ -41,59 +48,66 @@ func (q *tileProduct) run(p *Pool) {
 
 // byWeights makes a unit of work of a group of columns, and a range of images where
 // that gives the threads too few.
-func (q *tileProduct) byWeights(p *Pool) {
-	v := newTransformed(&p.shared().floats[2], q.t.tiles, q.ch)
-	q.t.transformAll(p, v, q.transform)
+func (q tileProduct) byWeights(p *Pool) {
+	t := q.source.t
+	v := q.source.all(p, &p.shared().floats[2])
 	groups, parts := q.groups(), 1
 	if threads := p.Threads(); threads > 1 {
-		parts = max(1, min(q.t.n, 2*threads/groups))
+		parts = max(1, min(t.n, 2*threads/groups))
 	}
-	image := q.t.imageTiles()
+	image := t.imageTiles()
 	p.run(groups*parts, 1, func(ws *workspace, lo, hi int) {
+		sink := &ws.sinksFor(1)[0]
 		for u := lo; u < hi; u++ {
 			group, part := q.group(u/parts), u%parts
-			weights := q.weights(ws, grow(&ws.floats[1], transformedWeightsLen(q.ch, group)), group)
-			sink := q.sink(&ws.floats[4], group)
-			q.multiply(ws, v, 0, part*q.t.n/parts*image, (part+1)*q.t.n/parts*image, group, weights, sink)
+			weights := q.weights(ws, grow(&ws.floats[1], transformedWeightsLen(v.ch, group)), group)
+			sink.set(&q, group)
+			multiplyTiles(ws, v, 0, part*t.n/parts*image, (part+1)*t.n/parts*image, weights, sink)
 		}
 	})
 }
 
 // byTiles makes a unit of work of a range of images.
-func (q *tileProduct) byTiles(p *Pool) {
-	groups := q.groups()
-	all := grow(&p.shared().floats[2], groups*transformedWeightsLen(q.ch, q.group(0)))
-	weights := make([]transformedWeights, groups)
+func (q tileProduct) byTiles(p *Pool) {
+	groups, ch, image := q.groups(), q.source.ch, q.source.t.imageTiles()
+	shared, length := p.shared(), transformedWeightsLen(q.source.ch, q.group(0))
+	all, weights := grow(&shared.floats[2], groups*length), grow(&shared.weights, groups)
 	p.run(groups, 1, func(ws *workspace, lo, hi int) {
 		for g := lo; g < hi; g++ {
-			weights[g] = q.weights(ws, all[g*transformedWeightsLen(q.ch, q.group(0)):], q.group(g))
+			weights[g] = q.weights(ws, all[g*length:], q.group(g))
 		}
 	})
-	p.run(q.t.n, 1, func(ws *workspace, lo, hi int) {
-		sinks := make([]tileSink, groups)
+	chunk := min(max(chunkFloats/winogradPoints/ch/tileBlock, 2), chunkBlocks) * tileBlock
+	p.run(q.source.t.n, 1, func(ws *workspace, lo, hi int) {
+		sinks := ws.sinksFor(groups)
 		for g := range sinks {
-			if len(ws.sinks) == g {
-				ws.sinks = append(ws.sinks, nil)
-			}
-			sinks[g] = q.sink(&ws.sinks[g], q.group(g))
+			sinks[g].set(&q, q.group(g))
 		}
-		chunk := min(max(chunkFloats/winogradPoints/q.ch/tileBlock, 2), chunkBlocks) * tileBlock
-		end := hi * q.t.imageTiles()
-		for t0 := lo * q.t.imageTiles(); t0 < end; t0 += chunk {
-			t1 := min(t0+chunk, end)
-			v := newTransformed(&ws.floats[5], t1-t0, q.ch)
+		for t0 := lo * image; t0 < hi*image; t0 += chunk {
+			t1 := min(t0+chunk, hi*image)
+			v := newTransformed(&ws.floats[5], t1-t0, ch)
 			for tile := t0; tile < t1; tile++ {
-				q.transform(ws, v, tile-t0, tile)
+				q.source.transform(ws, v, tile-t0, tile)
 			}
-			for g, sink := range sinks {
-				q.multiply(ws, v, t0, t0, t1, q.group(g), weights[g], sink)
+			for g := range sinks {
+				multiplyTiles(ws, v, t0, t0, t1, weights[g], &sinks[g])
 			}
 		}
 	})
 }
 
-// multiply multiplies tiles [t0, t1) by one group's weights. Tile first is v's first.
-func (q *tileProduct) multiply(ws *workspace, v transformed, first, t0, t1 int, cols columns, u transformedWeights, sink tileSink) {
+// sinksFor returns n sinks, with the memory of those before.
+func (ws *workspace) sinksFor(n int) []tileSink {
+	for len(ws.sinks) < n {
+		ws.sinks = append(ws.sinks, tileSink{})
+	}
+	return ws.sinks[:n]
+}
+
+// multiplyTiles multiplies tiles [t0, t1) by the weights of the sink's columns. Tile
+// first is v's first.
+func multiplyTiles(ws *workspace, v transformed, first, t0, t1 int, u transformedWeights, sink *tileSink) {
+	cols := sink.cols
 	tileLen := tileBlock * cols.n
 	stride := chunkBlocks*tileLen + panelCols
 	products := grow(&ws.floats[3], winogradPoints*stride)

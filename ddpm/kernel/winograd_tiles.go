@@ -62,34 +62,38 @@ func (v transformed) tile(tile int) []float32 {
 	return v.data[tile/tileBlock*v.blockLen()+tile%tileBlock*panelCols:]
 }
 
-// transformer writes the transform of a tile to place to of v.
-type transformer func(ws *workspace, v transformed, to, tile int)
+// tileSource is some channels of images [N,H,W,ch] whose tiles are transformed: those
+// of inputs by Bᵀ d B, those of gradients by A dy Aᵀ.
+type tileSource struct {
+	t    tiling
+	data []float32
+	ch   int
+	part columns
+	grad bool
+}
 
-// transformAll transforms all tiles.
-func (t tiling) transformAll(p *Pool, v transformed, f transformer) {
-	p.run(t.tiles, t.cols, func(ws *workspace, lo, hi int) {
+// transform writes the transform of a tile to place to of v.
+func (s *tileSource) transform(ws *workspace, v transformed, to, tile int) {
+	n, row, col := s.t.place(tile)
+	image := s.data[n*s.t.h*s.t.w*s.ch+s.part.first:]
+	if s.grad {
+		w := s.t.window(ws, image, row, col, winogradTile, s.ch, s.part.n)
+		winogradOutputGrad(v.tile(to), winogradSide*v.pointStride, v.pointStride, w.data, w.row, w.col, s.part.n/panelCols)
+		return
+	}
+	w := s.t.window(ws, image, row-1, col-1, winogradSide, s.ch, s.part.n)
+	winogradInput(v.tile(to), winogradSide*v.pointStride, v.pointStride, w.data, w.row, w.col, s.part.n/panelCols)
+}
+
+// all transforms all tiles, to buf.
+func (s tileSource) all(p *Pool, buf *[]float32) transformed {
+	v := newTransformed(buf, s.t.tiles, s.part.n)
+	p.run(s.t.tiles, s.t.cols, func(ws *workspace, lo, hi int) {
 		for tile := lo; tile < hi; tile++ {
-			f(ws, v, tile, tile)
+			s.transform(ws, v, tile, tile)
 		}
 	})
-}
-
-// inputOf transforms tiles of some channels of x [N,H,W,ch]: Bᵀ d B.
-func (t tiling) inputOf(x []float32, ch int, part columns) transformer {
-	return func(ws *workspace, v transformed, to, tile int) {
-		n, row, col := t.place(tile)
-		w := t.window(ws, x[n*t.h*t.w*ch+part.first:], row-1, col-1, winogradSide, ch, part.n)
-		winogradInput(v.tile(to), winogradSide*v.pointStride, v.pointStride, w.data, w.row, w.col, part.n/panelCols)
-	}
-}
-
-// outputGradOf transforms tiles of some channels of dy [N,H,W,ch]: A dy Aᵀ.
-func (t tiling) outputGradOf(dy []float32, ch int, part columns) transformer {
-	return func(ws *workspace, m transformed, to, tile int) {
-		n, row, col := t.place(tile)
-		w := t.window(ws, dy[n*t.h*t.w*ch+part.first:], row, col, winogradTile, ch, part.n)
-		winogradOutputGrad(m.tile(to), winogradSide*m.pointStride, m.pointStride, w.data, w.row, w.col, part.n/panelCols)
-	}
+	return v
 }
 
 // window is a square of pixels, row and col elements apart.

@@ -21,6 +21,15 @@ type weightProduct struct {
 	x, dy, dw []float32
 }
 
+// source and gradSource are some of the input's and of the gradient's channels.
+func (g *weightProduct) source(in columns) tileSource {
+	return tileSource{g.t, g.x, g.c.Cin, in, false}
+}
+
+func (g *weightProduct) gradSource(out columns) tileSource {
+	return tileSource{g.t, g.dy, g.c.Cout, out, true}
+}
+
 // run adds the gradient to dw. Where channels are few, a unit of work transforms its
 // own channels, some of which others transform too; else all are transformed before.
 func (g *weightProduct) run(p *Pool) {
@@ -30,9 +39,8 @@ func (g *weightProduct) run(p *Pool) {
 		return
 	}
 	ws := p.shared()
-	v, m := newTransformed(&ws.floats[2], t.tiles, c.Cin), newTransformed(&ws.floats[3], t.tiles, c.Cout)
-	t.transformAll(p, v, t.inputOf(g.x, c.Cin, columns{0, c.Cin}))
-	t.transformAll(p, m, t.outputGradOf(g.dy, c.Cout, columns{0, c.Cout}))
+	v := g.source(columns{0, c.Cin}).all(p, &ws.floats[2])
+	m := g.gradSource(columns{0, c.Cout}).all(p, &ws.floats[3])
 	g.parts(p, channelRange, func(ws *workspace, in, out columns) {
 		sums := grow(&ws.floats[1], winogradPoints*in.n*out.n)
 		const kBlock = KBlock / tileBlock
@@ -61,13 +69,13 @@ func (g *weightProduct) fewPart(ws *workspace, in, out columns) {
 	t := g.t
 	length := winogradPoints * in.n * out.n
 	sums, block := grow(&ws.floats[1], length), grow(&ws.floats[3], length)
-	x, dy := t.inputOf(g.x, g.c.Cin, in), t.outputGradOf(g.dy, g.c.Cout, out)
+	x, dy := g.source(in), g.gradSource(out)
 	for t0 := 0; t0 < t.tiles; t0 += fewTiles {
 		n := min(fewTiles, t.tiles-t0)
 		v, m := newTransformed(&ws.floats[4], n, in.n), newTransformed(&ws.floats[5], n, out.n)
 		for i := range n {
-			x(ws, v, i, t0+i)
-			dy(ws, m, i, t0+i)
+			x.transform(ws, v, i, t0+i)
+			dy.transform(ws, m, i, t0+i)
 		}
 		to, mode := block, sumResume
 		if t0 < KBlock {

@@ -84,6 +84,9 @@ func New(c Config, pool *kernel.Pool) *Net {
 	return n
 }
 
+// Engine returns what the network computes with, for measurements of it.
+func (n *Net) Engine() *nn.Engine { return n.e }
+
 // SetWeights points the network at a flat parameter vector in the order of
 // Config.Params and lays it out for the kernels. The vector must stay as it is
 // until the next SetWeights.
