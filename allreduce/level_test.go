@@ -245,12 +245,14 @@ func TestFloat32sOfMessages(t *testing.T) {
 		if putFloat32sPortable(want, values); !bytes.Equal(got.data, want) {
 			t.Fatalf("%v are %x, want %x", values, got.data, want)
 		}
-		back := newGuarded(make([]float32, n), 0, -3)
-		getFloat32s(back.data, want)
-		back.check(t, "values")
-		for i, x := range values {
-			if math.Float32bits(back.data[i]) != math.Float32bits(x) {
-				t.Fatalf("%x come back as %v, want %v", want, back.data, values)
+		for _, get := range []func([]float32, []byte){getFloat32s, getFloat32sPortable} {
+			back := newGuarded(make([]float32, n), 0, -3)
+			get(back.data, want)
+			back.check(t, "values")
+			for i, x := range values {
+				if math.Float32bits(back.data[i]) != math.Float32bits(x) {
+					t.Fatalf("%x come back as %v, want %v", want, back.data, values)
+				}
 			}
 		}
 	}
