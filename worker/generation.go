@@ -112,13 +112,14 @@ func (g *generation) train(ctx context.Context, ring *allreduce.Ring) error {
 	if err := l.session.send(&ddpmv1.WorkerMessage{Body: &ddpmv1.WorkerMessage_Ready{Ready: &ddpmv1.Ready{Generation: g.number}}}); err != nil {
 		return err
 	}
+	t := g.trainer(ring)
+	t.readAhead(l.run.state.Step)
 	select {
 	case <-g.begin:
 	case <-ctx.Done():
 		return ctx.Err()
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	t := g.trainer(ring)
 	err := t.train(ctx)
 	// What is left of an upload must not outlive a failed training.
 	cancel()

@@ -51,6 +51,7 @@ func (t *trainer) train(ctx context.Context) error {
 	params := t.run.spec.Model.ParamCount()
 	t.sum, t.grad = make([]int64, params), make([]float32, params)
 	state := t.run.state
+	defer t.reportInput(time.Now())
 	for last := false; !last; {
 		watch := stopwatch{at: time.Now()}
 
