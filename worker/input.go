@@ -99,6 +99,14 @@ func (t *trainer) examples(to []int, plan ddpm.Plan, shards []int) []int {
 	return to
 }
 
+// reportInput logs how long the training waited for its dataset, where it can be made
+// to wait. from is when it began.
+func (t *trainer) reportInput(from time.Time) {
+	if _, ok := t.run.data.(dataset.Ahead); ok {
+		t.log.Info("waited for the dataset", "seconds", t.run.inputWait().Seconds(), "of", time.Since(from).Seconds())
+	}
+}
+
 // inputWait is how long the training waited for its dataset so far.
 func (r *run) inputWait() time.Duration {
 	if data, ok := r.data.(dataset.Ahead); ok {

@@ -84,6 +84,7 @@ func (t *trainer) live(ctx context.Context) error {
 	})
 	defer stop()
 	defer t.saver.wait()
+	defer t.reportInput(time.Now())
 	for {
 		do := t.next(ctx)
 		if do == nil {

@@ -67,7 +67,7 @@ func (c *Config) Flags(fs *pflag.FlagSet) {
 	fs.BoolVar(&c.Local, "local", false, "start the workers on this machine, as child processes")
 	fs.IntVar(&c.Threads, "threads", 0, "threads of each worker (default: this machine's CPUs shared out with --local, all of its own elsewhere)")
 	fs.StringVar(&c.Preset, "preset", DefaultPreset, "model and settings to start from: "+presetNames())
-	fs.StringVar(&c.Dataset, "dataset", "", "a folder with MNIST IDX or CIFAR-10 binary files, or glyphs:// (the default)")
+	fs.StringVar(&c.Dataset, "dataset", "", "a dataset's name in the Store, a path or s3:// URI of any form in docs/data.md, or glyphs:// (the default)")
 	fs.StringVar(&c.Storage, "storage", "", "where runs are kept: a folder or s3://bucket/prefix?endpoint=HOST:PORT (default: the data dir)")
 	fs.StringVar(&c.DataDir, "data-dir", "ddpm-data", "this coordinator's folder: embedded etcd, and the runs unless --storage says otherwise")
 	fs.StringVar(&c.Run, "run", "", "the run's name (default: the preset's); a run that exists is resumed")

@@ -27,7 +27,7 @@ func openFiles(ctx context.Context, path string, want Want) (Dataset, error) {
 	case info.IsDir():
 		return openFolder(ctx, abs, want)
 	case strings.HasSuffix(lower, ".tar"), strings.HasSuffix(lower, ".tar.gz"), strings.HasSuffix(lower, ".tgz"), strings.HasSuffix(lower, ".zip"):
-		return nil, fmt.Errorf("dataset %s: archives are not read; unpack it and give the folder", abs)
+		return nil, fmt.Errorf("dataset %s: an archive is not read here; unpack it and give the folder, or bring it in by ddpmctl data import", abs)
 	case strings.HasSuffix(lower, ".bin"):
 		return openCIFAR(ctx, abs, []string{abs}, want)
 	}

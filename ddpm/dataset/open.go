@@ -78,7 +78,7 @@ func (p Places) schemes() string {
 	return known
 }
 
-const usage = "give a folder with MNIST IDX or CIFAR-10 binary files, or glyphs:// for the built-in digits"
+const usage = "give MNIST IDX or CIFAR-10 files, images in a form that ddpmctl data import knows, or glyphs:// for the built-in digits"
 
 // named says whether the URI is the name of a dataset in the run's Store, and of
 // nothing here.

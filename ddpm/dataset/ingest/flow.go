@@ -18,6 +18,10 @@ type job struct {
 	err    error
 }
 
+// loaders are goroutines beside those that compute, for a source whose image files are
+// fetched one by one over a network: most of them wait.
+const loaders = 16
+
 // waiting is how many images may wait for each goroutine.
 const waiting = 4
 
@@ -26,14 +30,18 @@ const waiting = 4
 // taker has of the jobs.
 func (i *Import) flow(ctx context.Context, t *taker) error {
 	group, ctx := errgroup.WithContext(ctx)
-	queue := make(chan *job, waiting*i.Threads)
+	decoders := i.Threads
+	if i.Source.Remote() {
+		decoders += loaders
+	}
+	queue := make(chan *job, waiting*decoders)
 	work := make(chan *job)
 	group.Go(func() error {
 		defer close(queue)
 		defer close(work)
 		return i.read(ctx, t.progress, queue, work)
 	})
-	for range i.Threads {
+	for range decoders {
 		group.Go(func() error {
 			for j := range work {
 				j.pixels, j.err = i.Settings.pixels(ctx, j.item)

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -183,5 +184,33 @@ func TestOpenSaysWhatIsWrong(t *testing.T) {
 				t.Errorf("%s: %v, want %q in it", name, err, part)
 			}
 		}
+	}
+}
+
+// LSUN's form: image files as values, of which the folder is the class.
+func TestLMDB(t *testing.T) {
+	content, err := os.ReadFile("../lmdb/testdata/lsun/data.mdb")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := Open(t.Context(), files{"bedroom/data.mdb": content, "bedroom/lock.mdb": nil}, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	list, err := look(t.Context(), s)
+	if err != nil || len(list) != 60 || s.Images != 60 || s.Form != "LMDB" {
+		t.Fatalf("%d of %d images of an %s, %v", len(list), s.Images, s.Form, err)
+	}
+	large := 0
+	for _, item := range list {
+		if item.class != "bedroom" || item.label != NoLabel {
+			t.Errorf("an image of class %q", item.class)
+		}
+		if strings.HasPrefix(item.shape, "256x") {
+			large++
+		}
+	}
+	if large != 3 {
+		t.Errorf("%d images are large, want 3", large)
 	}
 }

@@ -76,6 +76,9 @@ func (s *Source) Place() string {
 	return s.store.String()
 }
 
+// Remote says whether the source is reached over a network.
+func (s *Source) Remote() bool { return strings.HasPrefix(s.store.String(), "s3://") }
+
 // Stream opens one of the files as it lies.
 func (s *Source) Stream(ctx context.Context, f File) (io.ReadCloser, int64, error) {
 	return s.store.Stream(ctx, f.Key)
