@@ -78,12 +78,12 @@ func TestKilledWhileSaving(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 1))
-	_, want := train(t, t.TempDir(), "--steps", "40", "--workers", "1").lastLine(t)
-	kills := number(t, "DDPM_TEST_KILLS", 4)
+	_, want := train(t, t.TempDir(), "--steps", "16", "--workers", "1").lastLine(t)
+	kills := number(t, "DDPM_TEST_KILLS", 3)
 	killed, midway := 0, 0
 	for i := range kills {
 		dir := t.TempDir()
-		storage := []string{"--storage", s3test.URI(server.Address, fmt.Sprintf("kill-%d", i)), "--workers", "2", "--threads", "1", "--steps", "40", "--checkpoint-every", "1"}
+		storage := []string{"--storage", s3test.URI(server.Address, fmt.Sprintf("kill-%d", i)), "--workers", "2", "--threads", "1", "--steps", "16", "--checkpoint-every", "2"}
 		if cut, open := killOnce(t, server, dir, random, storage); cut {
 			killed++
 			midway += open
@@ -143,10 +143,10 @@ func began(t *testing.T, server *s3test.Server, uri string) bool {
 // checkpoint is listed that is not whole, and the run ends with the quiet run's bits.
 // DDPM_TEST_OUTAGE says for how many seconds.
 func TestTrainingOutlastsTheStore(t *testing.T) {
-	const steps = "1200"
+	const steps = "200"
 	_, want := train(t, t.TempDir(), "--steps", steps, "--workers", "2", "--threads", "1", "--checkpoint-every", "100000").lastLine(t)
 	server := s3test.StartMinIO(t)
-	outage := time.Duration(number(t, "DDPM_TEST_OUTAGE", 4)) * time.Second
+	outage := time.Duration(number(t, "DDPM_TEST_OUTAGE", 3)) * time.Second
 	for name, fault := range map[string]s3test.Fault{
 		"down":             {Refuse: true},
 		"answering 503":    {Unavailable: true},
@@ -199,14 +199,19 @@ func outlast(t *testing.T, env []string, uri, steps, want string, outage time.Du
 		before = stepOf(t, status)
 		go func() {
 			defer close(healed)
-			time.Sleep(outage)
-			after = stepOf(t, status)
+			// And until training went on, which a slow machine takes longer for.
+			for end := time.Now().Add(outage); ; time.Sleep(100 * time.Millisecond) {
+				after = stepOf(t, status)
+				if now := time.Now(); now.After(end) && after > before || now.After(end.Add(time.Minute)) {
+					break
+				}
+			}
 			heal()
 		}()
 	}
 	r := followEnv(t, env, func(_ int, line string) { note(line) },
 		"--local", "--preset", "tiny", "--data-dir", t.TempDir(), "--storage", uri, "--workers", "2", "--threads", "1",
-		"--steps", steps, "--checkpoint-every", "20", "--keep-last", "5", "--http", "127.0.0.1:0", "-v")
+		"--steps", steps, "--checkpoint-every", "40", "--keep-last", "2", "--http", "127.0.0.1:0", "-v")
 	if !started {
 		t.Fatalf("no checkpoint:\n%s", r.stderr)
 	}
