@@ -35,7 +35,7 @@ func verifyCommand(stdout io.Writer) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			all := []verified{}
+			var all []verified
 			if c.Flags().Changed("step") {
 				all, err = verifyOne(c.Context(), f, t)
 			} else {

@@ -3,6 +3,7 @@ package unet
 import (
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // Config is the architecture of a U-Net: the paper's (Ho et al. 2020, appendix
@@ -67,6 +68,14 @@ func (c Config) HasAttention(level int) bool {
 // ImageLen counts the elements of one image: Size·Size·InChannels.
 func (c Config) ImageLen() int { return c.Size * c.Size * c.InChannels }
 
+// Bounds of what is taken for an architecture, far above any that trains.
+const (
+	maxLevels    = 16
+	maxChannels  = 1 << 14
+	maxResBlocks = 64
+	maxSize      = 1 << 14
+)
+
 // Validate reports everything that is wrong with the architecture.
 func (c Config) Validate() error {
 	var errs []error
@@ -76,6 +85,10 @@ func (c Config) Validate() error {
 	}
 	if len(c.Channels) == 0 || c.ResBlocks < 1 || c.Groups < 1 {
 		bad("channels %v, res_blocks %d, groups %d: each needs at least one", c.Channels, c.ResBlocks, c.Groups)
+		return errors.Join(errs...)
+	}
+	if len(c.Channels) > maxLevels || c.ResBlocks > maxResBlocks || slices.Max(c.Channels) > maxChannels || c.Size > maxSize || c.InChannels > maxChannels {
+		bad("size %d, channels %v, res_blocks %d: more than %d pixels, %d levels of %d channels or %d blocks a level", c.Size, c.Channels, c.ResBlocks, maxSize, maxLevels, maxChannels, maxResBlocks)
 		return errors.Join(errs...)
 	}
 	if down := 1 << (len(c.Channels) - 1); c.Size < down || c.Size%down != 0 {

@@ -51,8 +51,7 @@ func (c Config) Flatten(tensors map[string]Tensor) ([]float32, error) {
 		byName[now] = tensors[name]
 	}
 	params := c.Params()
-	flat := make([]float32, c.ParamCount())
-	for _, p := range params {
+	for _, p := range params { // before memory is taken for what may not be there
 		t, ok := byName[p.Name]
 		if !ok {
 			return nil, fmt.Errorf("it lacks the tensor %s, which its config asks for", p.Name)
@@ -60,7 +59,10 @@ func (c Config) Flatten(tensors map[string]Tensor) ([]float32, error) {
 		if !slices.Equal(squeezed(t.Shape), squeezed(p.Shape)) || len(t.Data) != p.Len() {
 			return nil, fmt.Errorf("the tensor %s has shape %v, its config asks for %v", p.Name, t.Shape, p.Shape)
 		}
-		copy(flat[p.Offset:], t.Data)
+	}
+	flat := make([]float32, c.ParamCount())
+	for _, p := range params {
+		copy(flat[p.Offset:], byName[p.Name].Data)
 		delete(byName, p.Name)
 	}
 	for _, name := range slices.Sorted(maps.Keys(byName)) {
