@@ -13,7 +13,6 @@ import (
 	"testing"
 	"time"
 
-	"go.etcd.io/etcd/client/pkg/v3/transport"
 	"go.etcd.io/etcd/server/v3/embed"
 
 	"github.com/ddpm-cluster/ddpm-cluster/coordinator/access"
@@ -178,7 +177,8 @@ func TestEtcdOverTLS(t *testing.T) {
 	c.ListenClientUrls, c.AdvertiseClientUrls = []url.URL{u}, []url.URL{u}
 	c.ListenPeerUrls, c.AdvertisePeerUrls = nil, []url.URL{u}
 	c.InitialCluster = c.InitialClusterFromName(c.Name)
-	c.ClientTLSInfo = transport.TLSInfo{CertFile: serverCert, KeyFile: serverKey, TrustedCAFile: caFile, ClientCertAuth: true}
+	c.ClientTLSInfo.CertFile, c.ClientTLSInfo.KeyFile = serverCert, serverKey
+	c.ClientTLSInfo.TrustedCAFile, c.ClientTLSInfo.ClientCertAuth = caFile, true
 	server, err := embed.StartEtcd(c)
 	if err != nil {
 		t.Fatal(err)

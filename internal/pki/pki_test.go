@@ -123,7 +123,7 @@ func TestOtherCertificatesOfTheAuthority(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, uri := range []string{"", "spiffe://x/worker/w1", "ddpm://" + ca.Cluster() + "/root/w1", "ddpm://" + ca.Cluster() + "/worker/w1?x=y", "ddpm://" + ca.Cluster() + "/worker/W 1"} {
+	for _, uri := range []string{"", "spiffe://x/worker/w1", "ddpm://" + ca.Cluster() + "/boss/w1", "ddpm://" + ca.Cluster() + "/worker/w1?x=y", "ddpm://" + ca.Cluster() + "/worker/W 1"} {
 		der, err := ca.issue(key.Public(), Leaf{Role: Worker, Name: "w1", Life: time.Hour}, time.Now())
 		if err != nil {
 			t.Fatal(err)
