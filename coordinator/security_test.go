@@ -100,7 +100,7 @@ func TestHTTPOverTLS(t *testing.T) {
 	if scheme != "https" {
 		t.Fatalf("the scheme is %s", scheme)
 	}
-	defer serveHTTP(secure, newView("tiny", 0, 1, nil))()
+	defer serveHTTP(secure, newView("tiny", 0, 1, nil), s.security)()
 	_, port, _ := net.SplitHostPort(l.Addr().String())
 	admin, err := s.security.ca.Issue(pki.Leaf{Role: pki.Admin, Name: "a", Life: time.Hour}, time.Now())
 	if err != nil {
@@ -125,7 +125,10 @@ func TestHTTPOverTLS(t *testing.T) {
 		got := 0
 		if err == nil {
 			got = r.StatusCode
-			_, _ = io.Copy(io.Discard, r.Body)
+			text, _ := io.ReadAll(r.Body)
+			if got == 200 && v.path == "api/status" && (!strings.Contains(string(text), `"run":"tiny"`) || !strings.Contains(string(text), `"access":{"joined":0`)) {
+				t.Errorf("the status is %s", text)
+			}
 			_ = r.Body.Close()
 		}
 		if got != v.want {
