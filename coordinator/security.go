@@ -133,6 +133,17 @@ func (e *security) web(l net.Listener) (secured net.Listener, scheme string) {
 	return tls.NewListener(l, c), "https"
 }
 
+// status is the run's, with what has happened at the door.
+func (e *security) status(s Status) any {
+	if e == nil {
+		return s
+	}
+	return struct {
+		Status
+		Access access.Counts `json:"access"`
+	}{s, e.door.Counts()}
+}
+
 // joinFlags are those of the join command. The secret itself is for a terminal
 // alone: what goes to a file or a log collector names the file that holds it.
 func (e *security) joinFlags(terminal bool) string {

@@ -134,7 +134,7 @@ func (s *start) serve(ctx context.Context, l *loop) (core.End, error) {
 	serving.Go(func() error { return g.Serve(s.security.guard(listener)) })
 	if web != nil {
 		secured, scheme := s.security.web(web)
-		defer serveHTTP(secured, l.view)()
+		defer serveHTTP(secured, l.view, s.security)()
 		s.log.Info("status", "at", fmt.Sprintf("%s://%s/api/status", scheme, web.Addr()))
 	}
 	s.begun()

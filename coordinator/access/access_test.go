@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
@@ -204,8 +205,53 @@ func TestNoise(t *testing.T) {
 		}
 		_ = c.Close()
 	}
+	member := h.holder(h.ca, pki.Worker, "w1", time.Now())
+	for _, c := range []*tls.Config{pki.Introduction(h.ca.Hash()), member.Client(pki.Coordinator, "")} {
+		for _, noise := range []string{
+			"GET / HTTP/1.1\r\n\r\n",
+			"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00" + strings.Repeat("\xff\xff\xff\x01\x04\x00\x00\x00\x01", 100),
+		} {
+			c := c.Clone()
+			c.NextProtos = []string{"h2"}
+			conn, err := tls.Dial("tcp", h.address, c)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = conn.SetDeadline(time.Now().Add(wait))
+			_, _ = conn.Write([]byte(noise)) // may be cut off already
+			if _, err := io.Copy(io.Discard, conn); errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Errorf("%.20q is listened to", noise)
+			}
+			_ = conn.Close()
+		}
+	}
 	if _, err := h.join(h.door.LocalToken()); err != nil {
 		t.Error(err)
+	}
+	if _, err := session(t, h.as(member.Client(pki.Coordinator, ""))); err != nil {
+		t.Error(err)
+	}
+}
+
+// An administrator's mistakes are told, too.
+func TestRequestsThatAreTooMuch(t *testing.T) {
+	t.Parallel()
+	admin := build(t).admin()
+	for want, r := range map[codes.Code]*ddpmv1.CreateTokenRequest{
+		codes.InvalidArgument:   {TtlSeconds: 1 << 63},
+		codes.ResourceExhausted: {Description: strings.Repeat("x", 8<<20)},
+	} {
+		if _, err := admin.CreateToken(t.Context(), r); status.Code(err) != want {
+			t.Errorf("%v, want %s", err, want)
+		}
+	}
+	if _, err := admin.CreateToken(t.Context(), &ddpmv1.CreateTokenRequest{Description: strings.Repeat("x", maxDescription+1)}); status.Code(err) != codes.InvalidArgument {
+		t.Errorf("a long description: %v", err)
+	}
+	for id, want := range map[string]codes.Code{"": codes.InvalidArgument, "../../id": codes.InvalidArgument, "abcdef": codes.NotFound} {
+		if _, err := admin.RevokeToken(t.Context(), &ddpmv1.RevokeTokenRequest{Id: id}); status.Code(err) != want {
+			t.Errorf("revoke %q: %v, want %s", id, err, want)
+		}
 	}
 }
 

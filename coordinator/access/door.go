@@ -74,7 +74,7 @@ func New(c Config) *Door {
 func (d *Door) Options() []grpc.ServerOption {
 	return []grpc.ServerOption{
 		grpc.Creds(shaken{}), grpc.ChainUnaryInterceptor(d.unary), grpc.ChainStreamInterceptor(d.stream),
-		grpc.MaxHeaderListSize(maxHeaders),
+		grpc.MaxHeaderListSize(maxHeaders), grpc.ConnectionTimeout(handshakeLimit),
 	}
 }
 
@@ -104,7 +104,7 @@ func (d *Door) Guard(l net.Listener) net.Listener {
 type guard struct {
 	net.Listener
 	door             *Door
-	ctx              context.Context //nolint:revive // the listener's life
+	ctx              context.Context // the listener's life
 	cancel           context.CancelFunc
 	members, unknown chan net.Conn
 	slots, places    chan struct{}

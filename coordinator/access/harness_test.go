@@ -25,6 +25,9 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
+// wait is how long a test waits for what should come soon.
+const wait = 30 * time.Second
+
 // kept are tokens in memory.
 type kept struct {
 	mu     sync.Mutex

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"log/slog"
 	"strings"
 	"time"
 
@@ -75,7 +76,11 @@ func (j joining) Join(ctx context.Context, r *ddpmv1.JoinRequest) (*ddpmv1.JoinR
 		name := "w-" + strings.ToLower(rand.Text())[:8]
 		if c, err = d.certify(r.GetRequest(), pki.Leaf{Role: pki.Worker, Name: name, Token: id}); err == nil {
 			d.count.joined.Add(1)
-			d.config.Log.Info("let a worker in", "name", name, "from", from.Addr, "token", id)
+			level := slog.LevelInfo
+			if id == localID {
+				level = slog.LevelDebug
+			}
+			d.config.Log.Log(ctx, level, "let a worker in", "name", name, "from", from.Addr, "token", id)
 			return &ddpmv1.JoinResponse{Certificate: c}, nil
 		}
 	}

@@ -40,7 +40,7 @@ func issue(t *testing.T, ca *CA, role Role, name string) *Source {
 }
 
 // handshake connects a client and a server, and returns what each says of it.
-func handshake(t *testing.T, server, client *tls.Config) (serverErr, clientErr error, state tls.ConnectionState) {
+func handshake(t *testing.T, server, client *tls.Config) (state tls.ConnectionState, serverErr, clientErr error) {
 	t.Helper()
 	a, b := net.Pipe()
 	deadline := time.Now().Add(10 * time.Second)
@@ -61,7 +61,8 @@ func handshake(t *testing.T, server, client *tls.Config) (serverErr, clientErr e
 	// A client hears of its certificate's refusal when it reads.
 	_, clientErr = c.Read(make([]byte, 1))
 	_ = b.Close()
-	return <-done, clientErr, s.ConnectionState()
+	serverErr = <-done
+	return s.ConnectionState(), serverErr, clientErr
 }
 
 func TestWhoMayConnect(t *testing.T) {
@@ -97,7 +98,7 @@ func TestWhoMayConnect(t *testing.T) {
 		{"an administrator as server", admin.Server(false, Worker), worker.Client(Admin, ""), "incompatible key usage"},
 		{"old TLS", coordinator.Server(true, Worker), &tls.Config{InsecureSkipVerify: true, MaxVersion: tls.VersionTLS12}, "version"},
 	} {
-		serverErr, clientErr, state := handshake(t, v.server, v.client)
+		state, serverErr, clientErr := handshake(t, v.server, v.client)
 		err := errors.Join(serverErr, clientErr)
 		if v.want == "" && err != nil || v.want != "" && (err == nil || !strings.Contains(err.Error(), v.want)) {
 			t.Errorf("%s: %v, want %q", v.name, err, v.want)
@@ -123,7 +124,7 @@ func TestOtherCertificatesOfTheAuthority(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, uri := range []string{"", "spiffe://x/worker/w1", "ddpm://" + ca.Cluster() + "/root/w1", "ddpm://" + ca.Cluster() + "/worker/w1?x=y", "ddpm://" + ca.Cluster() + "/worker/W 1"} {
+	for _, uri := range []string{"", "spiffe://x/worker/w1", "ddpm://" + ca.Cluster() + "/boss/w1", "ddpm://" + ca.Cluster() + "/worker/w1?x=y", "ddpm://" + ca.Cluster() + "/worker/W 1"} {
 		der, err := ca.issue(key.Public(), Leaf{Role: Worker, Name: "w1", Life: time.Hour}, time.Now())
 		if err != nil {
 			t.Fatal(err)
@@ -272,7 +273,7 @@ func TestRenewal(t *testing.T) {
 	if len(told) != 1 || told[0].Error() != "no luck" {
 		t.Errorf("told: %v", told)
 	}
-	_, _, state := handshake(t, server, source.Client(Coordinator, ""))
+	state, _, _ := handshake(t, server, source.Client(Coordinator, ""))
 	if !state.PeerCertificates[0].NotAfter.After(due.Expires()) {
 		t.Error("the old certificate is shown")
 	}

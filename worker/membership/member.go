@@ -29,6 +29,8 @@ const (
 // nil, the worker without TLS.
 type Member struct {
 	source *pki.Source
+	// hold is how long a caller waits to be a member.
+	hold time.Duration
 
 	mu sync.Mutex
 	// peers are the names of the generation's members.
@@ -38,7 +40,7 @@ type Member struct {
 }
 
 func newMember(s *pki.Source) *Member {
-	return &Member{source: s, changed: make(chan struct{})}
+	return &Member{source: s, hold: hold, changed: make(chan struct{})}
 }
 
 // Coordinator are the credentials for dialing the coordinator.
@@ -103,7 +105,7 @@ func (m *Member) check(ctx context.Context) error {
 	if err != nil {
 		return status.Error(codes.Unauthenticated, err.Error())
 	}
-	timer := time.NewTimer(hold)
+	timer := time.NewTimer(m.hold)
 	defer timer.Stop()
 	for {
 		m.mu.Lock()
