@@ -148,7 +148,8 @@ func (l *loop) step(ctx context.Context, e core.Event) {
 		l.pending = l.pending[1:]
 	}
 	if l.end == nil {
-		l.view.phase(l.machine.Phase(), l.machine.Reason())
+		g, _ := l.machine.Generation()
+		l.view.phase(g.Number, l.machine.Phase(), l.machine.Reason())
 	}
 }
 

@@ -136,8 +136,8 @@ func (v *view) generation(g core.Generation) {
 }
 
 // phase notes where the run is, and why.
-func (v *view) phase(name, reason string) {
-	v.change(func() { v.status.Phase, v.status.Reason = name, reason })
+func (v *view) phase(generation uint64, name, reason string) {
+	v.change(func() { v.status.Generation, v.status.Phase, v.status.Reason = generation, name, reason })
 }
 
 func (v *view) checkpoint(c CheckpointState) {

@@ -10,7 +10,7 @@ import (
 )
 
 func TestBlobsSpeakOfFiles(t *testing.T) {
-	for name, create := range stores() {
+	for name, create := range stores(t) {
 		t.Run(name, func(t *testing.T) {
 			b, ctx := AsBlobs(create(t)), t.Context()
 			if _, err := b.Read(ctx, "a/b", 10); !errors.Is(err, fs.ErrNotExist) {
