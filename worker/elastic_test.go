@@ -243,6 +243,9 @@ func TestWeightsThatDiffer(t *testing.T) {
 	}
 	f, errs := c.run(t.Context(), t)
 	wantErrors(t, errs[:1], "bad memory")
+	if len(told) != 3 {
+		t.Errorf("%d members say that the weights differ, want all", len(told))
+	}
 	for _, p := range told {
 		if !p.GetDiffers() || p.GetStep() != 2 || p.GetBroke() == "" {
 			t.Errorf("weights differ after step 2, and a member tells %v", p)
