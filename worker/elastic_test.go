@@ -176,6 +176,50 @@ func TestCatchesUpByAGradient(t *testing.T) {
 	}
 }
 
+// Where the run has come to its last step without all of its members, those who are
+// behind catch up and save it with the others. No ring is made for that, and so none
+// breaks when the first have done so.
+func TestCatchesUpToTheEnd(t *testing.T) {
+	for _, behind := range []uint64{1, 2} {
+		c := newCluster(t, 3)
+		c.steps = 6
+		want := c.quiet(t)
+		first := true
+		c.onAssign = func(a *ddpmv1.Assignment) {
+			if a.GetGeneration().GetNumber() == fakeGeneration {
+				a.Generation.LastStep = c.steps - behind
+			}
+		}
+		c.onSettled = func(f *fake) bool {
+			if !first {
+				f.peers[1].available, f.peers[2].available = true, true
+				return false
+			}
+			first = false
+			f.peers[1].available, f.peers[2].available = false, false
+			step, live := newest(f.idle())
+			f.form(step, live, f.peers[:1], nil)
+			return true
+		}
+		f, digest := c.train(t)
+		if digest != want {
+			t.Errorf("%d steps behind: digest %s, want %s", behind, digest, want)
+		}
+		lack := ddpmv1.Lack_LACK_GRADIENT
+		if behind > 1 {
+			lack = ddpmv1.Lack_LACK_STATE
+		}
+		if m := f.generation.GetMembers(); len(m) != 3 || m[1].GetLack() != lack || f.generation.GetNumber() != fakeGeneration+2 {
+			t.Errorf("%d steps behind: the last generation is %v", behind, f.generation)
+		}
+		for _, p := range f.positions {
+			if p.GetBroke() != "" {
+				t.Errorf("%d steps behind: a ring broke: %v", behind, p)
+			}
+		}
+	}
+}
+
 // A newcomer takes the state from all that have it.
 func TestNewcomerFetchesTheState(t *testing.T) {
 	c := newCluster(t, 2)

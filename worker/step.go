@@ -121,16 +121,18 @@ func (t *trainer) complete(ctx context.Context, g *generation) error {
 		return fmt.Errorf("step %d: the members of generation %d computed %d shards, not %d; use the same version everywhere", t.step, g.number, got, want)
 	}
 	ends := totals[laneYields] > 0 || t.step+1 >= g.lastStep()
+	// Who has all it needs may close its end of the ring now: that breaks nothing.
+	parted := ends && t.part(g, departure{unreachable: -1})
 	t.moveOn(g, ends)
 	seconds := g.clock.reduced(began)
 	info := t.update(totals)
 	g.clock.updated(seconds)
 	t.report(g, totals, info)
-	if t.savesNow(g, totals) {
-		t.saver.begin(ctx, g, t.state, t.loss(totals), ends)
+	if parted {
+		t.tell(g) // and then wait for a slow Store, if need be
 	}
-	if ends {
-		t.leave(g, departure{unreachable: -1})
+	if last := totals[laneSaves] > 0 || t.state.Step >= g.lastStep(); last || g.savesAt(t.state.Step) {
+		t.saver.begin(ctx, g, t.state, t.loss(totals), last)
 	}
 	return nil
 }
@@ -201,12 +203,6 @@ func (t *trainer) update(totals tail) (info ddpm.UpdateInfo) {
 
 func (t *trainer) loss(totals tail) float64 {
 	return t.fixed().ToFloat64(totals[laneLoss]) / float64(t.run.spec.Shards())
-}
-
-// savesNow says that a checkpoint is due at this boundary.
-func (t *trainer) savesNow(g *generation, totals tail) bool {
-	every := g.assignment.GetGeneration().GetCheckpointEvery()
-	return totals[laneSaves] > 0 || t.state.Step >= g.lastStep() || every > 0 && t.state.Step%every == 0
 }
 
 // report tells how the step went: the coordinator by rank 0, the log by all. Every
