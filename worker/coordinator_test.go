@@ -151,6 +151,7 @@ func (f *fake) hear(p *peer, m *ddpmv1.WorkerMessage) {
 	switch body := m.Body.(type) {
 	case *ddpmv1.WorkerMessage_Heartbeat:
 		f.most = max(f.most, body.Heartbeat.GetStep())
+		p.step = body.Heartbeat.GetStep()
 	case *ddpmv1.WorkerMessage_Available:
 		f.available(p)
 	case *ddpmv1.WorkerMessage_Ready:
@@ -176,8 +177,11 @@ func (f *fake) hear(p *peer, m *ddpmv1.WorkerMessage) {
 // saved publishes a checkpoint when all of its parts are stored.
 func (f *fake) saved(s *ddpmv1.PartSaved) {
 	parts := f.parts[s.GetStep()]
-	if len(parts) > 0 && parts[0].GetGeneration() < s.GetGeneration() {
+	switch {
+	case len(parts) > 0 && parts[0].GetGeneration() < s.GetGeneration():
 		parts = nil
+	case len(parts) > 0 && parts[0].GetGeneration() > s.GetGeneration():
+		return
 	}
 	for _, p := range parts {
 		if p.GetObjects()[0].GetKey() == s.GetObjects()[0].GetKey() {

@@ -112,8 +112,9 @@ func (t *trainer) complete(ctx context.Context, g *generation) error {
 	}
 	if t.compares() && uint64(totals[laneWeights]) != hash*uint64(g.size) {
 		t.idle()
-		err := fmt.Errorf("the members' weights differ after step %d", t.step)
-		t.leave(g, departure{cause: err, broke: err.Error(), unreachable: -1, differs: true, weights: hash})
+		// In peace: the others have yet to take the sums, and to see it too.
+		broke := fmt.Sprintf("the members' weights differ after step %d", t.step)
+		t.leave(g, departure{broke: broke, unreachable: -1, differs: true, weights: hash})
 		return nil
 	}
 	if got, want := totals[laneShards], int64(t.run.spec.Shards()); got != want {
