@@ -35,6 +35,7 @@ type fake struct {
 	ready map[uint64]int
 	// parts are those of the newest generation that saved a step.
 	parts     map[uint64][]*ddpmv1.PartSaved
+	published map[uint64]bool
 	progress  []*ddpmv1.Progress
 	failures  []*ddpmv1.Failure
 	positions []*ddpmv1.Position
@@ -62,7 +63,7 @@ func serveFake(t *testing.T, c *cluster) (f *fake, stop func()) {
 	}
 	f = &fake{
 		t: t, cluster: c, address: l.Addr().String(),
-		sizes: map[uint64]int{}, ready: map[uint64]int{}, parts: map[uint64][]*ddpmv1.PartSaved{},
+		sizes: map[uint64]int{}, ready: map[uint64]int{}, parts: map[uint64][]*ddpmv1.PartSaved{}, published: map[uint64]bool{},
 	}
 	server := grpc.NewServer(grpc.WaitForHandlers(true))
 	ddpmv1.RegisterCoordinatorServer(server, f)
@@ -150,6 +151,7 @@ func (f *fake) hear(p *peer, m *ddpmv1.WorkerMessage) {
 	switch body := m.Body.(type) {
 	case *ddpmv1.WorkerMessage_Heartbeat:
 		f.most = max(f.most, body.Heartbeat.GetStep())
+		p.step = body.Heartbeat.GetStep()
 	case *ddpmv1.WorkerMessage_Available:
 		f.available(p)
 	case *ddpmv1.WorkerMessage_Ready:
@@ -175,8 +177,11 @@ func (f *fake) hear(p *peer, m *ddpmv1.WorkerMessage) {
 // saved publishes a checkpoint when all of its parts are stored.
 func (f *fake) saved(s *ddpmv1.PartSaved) {
 	parts := f.parts[s.GetStep()]
-	if len(parts) > 0 && parts[0].GetGeneration() < s.GetGeneration() {
+	switch {
+	case len(parts) > 0 && parts[0].GetGeneration() < s.GetGeneration():
 		parts = nil
+	case len(parts) > 0 && parts[0].GetGeneration() > s.GetGeneration():
+		return
 	}
 	for _, p := range parts {
 		if p.GetObjects()[0].GetKey() == s.GetObjects()[0].GetKey() {
@@ -198,8 +203,11 @@ func (f *fake) saved(s *ddpmv1.PartSaved) {
 			m.Objects = append(m.Objects, checkpoint.Object{Key: o.GetKey(), Size: o.GetSize(), SHA256: o.GetSha256()})
 		}
 	}
-	if err := checkpoint.Publish(f.t.Context(), openTestStore(f.t, f.cluster.storage), m); err != nil {
-		f.t.Errorf("publish step %d: %v", s.GetStep(), err)
+	if !f.published[s.GetStep()] {
+		f.published[s.GetStep()] = true
+		if err := checkpoint.Publish(f.t.Context(), openTestStore(f.t, f.cluster.storage), m); err != nil {
+			f.t.Errorf("publish step %d: %v", s.GetStep(), err)
+		}
 	}
 	f.settle()
 }

@@ -41,6 +41,18 @@ func (g *gauge) after(shard []ddpm.Example, _ []float32) (float64, error) {
 
 func (g *gauge) release() { close(g.released) }
 
+// whenAllAt acts once, when all workers have told that they have completed a step.
+func whenAllAt(step uint64, act func(*fake)) func(*fake, *peer, *ddpmv1.WorkerMessage) bool {
+	done := false
+	return func(f *fake, _ *peer, _ *ddpmv1.WorkerMessage) bool {
+		if !done && !slices.ContainsFunc(f.peers, func(p *peer) bool { return p.step < step }) {
+			done = true
+			act(f)
+		}
+		return false
+	}
+}
+
 // quietOf is the digest of a quiet run of the same loss.
 func quietOf(t *testing.T, c *cluster) string {
 	t.Helper()
@@ -58,13 +70,13 @@ func TestHaltKeepsTheShards(t *testing.T) {
 	want := quietOf(t, c)
 	g := newGauge(2)
 	c.device = spoil(g.after)
-	c.onMessage = atStep(2, func(f *fake) { f.halt() })
+	c.onMessage = whenAllAt(2, func(f *fake) { f.halt() })
 	var at [][]uint32
 	c.onSettled = func(f *fake) bool {
 		if f.generation.GetNumber() == fakeGeneration && len(at) == 0 {
 			for _, p := range f.peers {
 				at = append(at, p.position.GetShards())
-				if p.position.GetBroke() != "" && p.position.GetStep() != 2 {
+				if p.position.GetStep() != 2 {
 					t.Errorf("halted at step 2, and told %v", p.position)
 				}
 			}
@@ -98,7 +110,7 @@ func TestExtraShardsAreAdded(t *testing.T) {
 	c.device = spoil(g.after)
 	var first *ddpmv1.Generation
 	var next *ddpmv1.Generation
-	c.onMessage = atStep(2, func(f *fake) {
+	c.onMessage = whenAllAt(2, func(f *fake) {
 		f.peers[1].gone, first = true, f.generation // lost, as far as the coordinator knows
 		f.halt()
 	})
@@ -140,7 +152,11 @@ func TestCatchesUpByAGradient(t *testing.T) {
 	c := newCluster(t, 2)
 	c.steps = 6
 	want := c.quiet(t)
-	c.onMessage = atStep(2, func(f *fake) { f.yield(false) })
+	c.onAssign = func(a *ddpmv1.Assignment) {
+		if a.GetGeneration().GetNumber() == fakeGeneration {
+			a.Generation.LastStep = 2
+		}
+	}
 	var ahead uint64 // the step that one member completes alone
 	var caught *ddpmv1.Generation
 	c.onSettled = func(f *fake) bool {
@@ -172,6 +188,50 @@ func TestCatchesUpByAGradient(t *testing.T) {
 	for i, p := range f.progress {
 		if p.GetStep() != uint64(i)+1 {
 			t.Errorf("report %d is of step %d", i, p.GetStep())
+		}
+	}
+}
+
+// Where the run has come to its last step without all of its members, those who are
+// behind catch up and save it with the others. No ring is made for that, and so none
+// breaks when the first have done so.
+func TestCatchesUpToTheEnd(t *testing.T) {
+	for _, behind := range []uint64{1, 2} {
+		c := newCluster(t, 3)
+		c.steps = 6
+		want := c.quiet(t)
+		first := true
+		c.onAssign = func(a *ddpmv1.Assignment) {
+			if a.GetGeneration().GetNumber() == fakeGeneration {
+				a.Generation.LastStep = c.steps - behind
+			}
+		}
+		c.onSettled = func(f *fake) bool {
+			if !first {
+				f.peers[1].available, f.peers[2].available = true, true
+				return false
+			}
+			first = false
+			f.peers[1].available, f.peers[2].available = false, false
+			step, live := newest(f.idle())
+			f.form(step, live, f.peers[:1], nil)
+			return true
+		}
+		f, digest := c.train(t)
+		if digest != want {
+			t.Errorf("%d steps behind: digest %s, want %s", behind, digest, want)
+		}
+		lack := ddpmv1.Lack_LACK_GRADIENT
+		if behind > 1 {
+			lack = ddpmv1.Lack_LACK_STATE
+		}
+		if m := f.generation.GetMembers(); len(m) != 3 || m[1].GetLack() != lack || f.generation.GetNumber() != fakeGeneration+2 {
+			t.Errorf("%d steps behind: the last generation is %v", behind, f.generation)
+		}
+		for _, p := range f.positions {
+			if p.GetBroke() != "" {
+				t.Errorf("%d steps behind: a ring broke: %v", behind, p)
+			}
 		}
 	}
 }
@@ -243,6 +303,9 @@ func TestWeightsThatDiffer(t *testing.T) {
 	}
 	f, errs := c.run(t.Context(), t)
 	wantErrors(t, errs[:1], "bad memory")
+	if len(told) != 3 {
+		t.Errorf("%d members say that the weights differ, want all", len(told))
+	}
 	for _, p := range told {
 		if !p.GetDiffers() || p.GetStep() != 2 || p.GetBroke() == "" {
 			t.Errorf("weights differ after step 2, and a member tells %v", p)

@@ -27,22 +27,21 @@ func (t *trainer) enter(ctx context.Context, g *generation) error {
 	if ctx.Err() != nil {
 		return nil
 	}
-	idle := g.lastStep() == g.startStep()
-	t.dealt(g, idle)
+	t.dealt(g)
+	t.idle()
+	if g.idles() {
+		t.leave(g, departure{unreachable: -1})
+	}
 	// The checkpoint before may take its time: who asks for the position meanwhile
 	// is not kept waiting.
-	t.idle()
 	if g.assignment.GetGeneration().GetSaveAtStart() {
-		t.saver.begin(ctx, g, t.state, t.loss(t.totals), idle)
-	}
-	if idle {
-		t.leave(g, departure{unreachable: -1})
+		t.saver.begin(ctx, g, t.state, t.loss(t.totals), g.idles())
 	}
 	return nil
 }
 
 // dealt takes in the shards of the generation's first step.
-func (t *trainer) dealt(g *generation, idle bool) {
+func (t *trainer) dealt(g *generation) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if g.left {
@@ -58,7 +57,7 @@ func (t *trainer) dealt(g *generation, idle bool) {
 		}
 		t.done, t.todo = nil, nil
 	}
-	if !idle {
+	if !g.idles() {
 		t.todo = append(t.todo, extra...)
 	}
 	g.entered = true

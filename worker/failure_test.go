@@ -43,8 +43,18 @@ func wantErrors(t *testing.T, errs []error, texts ...string) {
 func TestLostNeighbour(t *testing.T) {
 	c := newCluster(t, 3)
 	c.steps = 12
-	want := c.quiet(t)
+	want := quietOf(t, c)
+	g := newGauge(5)
+	c.device = spoil(g.after)
 	c.onMessage = atStep(3, func(f *fake) { f.peers[1].dismiss(false, "a test") })
+	released := false
+	c.onSettled = func(*fake) bool {
+		if !released { // they notice while they compute
+			released = true
+			g.release()
+		}
+		return false
+	}
 	f, errs := c.run(t.Context(), t)
 	left := 0
 	for _, err := range errs {

@@ -133,7 +133,10 @@ func (t *trainer) fetch(g *generation, s source, vector ddpmv1.Vector, offset in
 	}
 	for done := 0; ; {
 		chunk, err := stream.Recv()
-		if errors.Is(err, io.EOF) && done == len(dst) {
+		if errors.Is(err, io.EOF) {
+			if done < len(dst) {
+				return nil, fmt.Errorf("it ended after %d of %d elements", done, len(dst))
+			}
 			return lanes, nil
 		}
 		if err != nil {

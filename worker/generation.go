@@ -78,6 +78,15 @@ func newGeneration(ctx context.Context, id string, shards int, a *ddpmv1.Assignm
 func (g *generation) startStep() uint64 { return g.assignment.GetGeneration().GetStartStep() }
 func (g *generation) lastStep() uint64  { return g.assignment.GetGeneration().GetLastStep() }
 
+// idles says that the members only bring the state to the start, and save it.
+func (g *generation) idles() bool { return g.lastStep() == g.startStep() }
+
+// savesAt says that a checkpoint is due after a step.
+func (g *generation) savesAt(step uint64) bool {
+	every := g.assignment.GetGeneration().GetCheckpointEvery()
+	return every > 0 && step%every == 0
+}
+
 // connect links up with both neighbours.
 func (g *generation) connect(tag allreduce.RunTag, server *allreduce.Server) (*allreduce.Ring, error) {
 	ctx, cancel := context.WithTimeoutCause(g.ctx, linkPatience, fmt.Errorf("not linked up within %v", linkPatience))
@@ -113,8 +122,12 @@ func (g *generation) close(ring *allreduce.Ring, cause error) {
 	}
 }
 
-// begin makes the links of a generation, beside the loop that catches up.
+// begin makes the links of a generation, beside the loop that catches up. One that
+// idles has none: a member that is done must not end another's catching up.
 func (l *life) begin(g *generation) {
+	if g.idles() {
+		return
+	}
 	l.generations.Go(func() {
 		ring, err := g.connect(l.tag, l.ring.links)
 		if err != nil {

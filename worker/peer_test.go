@@ -16,6 +16,8 @@ type peer struct {
 	dropped chan struct{} // closing it ends the session
 
 	available, leaving, gone bool
+	// step is what its heartbeats told.
+	step uint64
 	// position is where it stands, nil while it trains.
 	position *ddpmv1.Position
 }

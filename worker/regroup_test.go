@@ -89,6 +89,10 @@ func (f *fake) regroup() {
 	idle := f.idle()
 	stayers := slices.DeleteFunc(slices.Clone(idle), func(p *peer) bool { return p.leaving })
 	step, live := newest(idle)
+	if live && step >= f.cluster.steps && behind(idle, step) {
+		f.form(step, live, idle, func(g *ddpmv1.Generation) { g.SaveAtStart = true })
+		return
+	}
 	if len(stayers) == 0 || live && (f.stopping || step >= f.cluster.steps) {
 		f.end(step)
 		return
@@ -109,6 +113,11 @@ func newest(peers []*peer) (step uint64, live bool) {
 		}
 	}
 	return step, live
+}
+
+// behind says that somebody lacks the state of a step.
+func behind(peers []*peer, step uint64) bool {
+	return slices.ContainsFunc(peers, func(p *peer) bool { return !p.position.GetHasState() || p.position.GetStep() < step })
 }
 
 // end dismisses everybody when the checkpoint of the last step is there.

@@ -112,8 +112,9 @@ func (t *trainer) complete(ctx context.Context, g *generation) error {
 	}
 	if t.compares() && uint64(totals[laneWeights]) != hash*uint64(g.size) {
 		t.idle()
-		err := fmt.Errorf("the members' weights differ after step %d", t.step)
-		t.leave(g, departure{cause: err, broke: err.Error(), unreachable: -1, differs: true, weights: hash})
+		// In peace: the others have yet to take the sums, and to see it too.
+		broke := fmt.Sprintf("the members' weights differ after step %d", t.step)
+		t.leave(g, departure{broke: broke, unreachable: -1, differs: true, weights: hash})
 		return nil
 	}
 	if got, want := totals[laneShards], int64(t.run.spec.Shards()); got != want {
@@ -121,16 +122,18 @@ func (t *trainer) complete(ctx context.Context, g *generation) error {
 		return fmt.Errorf("step %d: the members of generation %d computed %d shards, not %d; use the same version everywhere", t.step, g.number, got, want)
 	}
 	ends := totals[laneYields] > 0 || t.step+1 >= g.lastStep()
+	// Who has all it needs may close its end of the ring now: that breaks nothing.
+	parted := ends && t.part(g, departure{unreachable: -1})
 	t.moveOn(g, ends)
 	seconds := g.clock.reduced(began)
 	info := t.update(totals)
 	g.clock.updated(seconds)
 	t.report(g, totals, info)
-	if t.savesNow(g, totals) {
-		t.saver.begin(ctx, g, t.state, t.loss(totals), ends)
+	if parted {
+		t.tell(g) // and then wait for a slow Store, if need be
 	}
-	if ends {
-		t.leave(g, departure{unreachable: -1})
+	if last := totals[laneSaves] > 0 || t.state.Step >= g.lastStep(); last || g.savesAt(t.state.Step) {
+		t.saver.begin(ctx, g, t.state, t.loss(totals), last)
 	}
 	return nil
 }
@@ -201,12 +204,6 @@ func (t *trainer) update(totals tail) (info ddpm.UpdateInfo) {
 
 func (t *trainer) loss(totals tail) float64 {
 	return t.fixed().ToFloat64(totals[laneLoss]) / float64(t.run.spec.Shards())
-}
-
-// savesNow says that a checkpoint is due at this boundary.
-func (t *trainer) savesNow(g *generation, totals tail) bool {
-	every := g.assignment.GetGeneration().GetCheckpointEvery()
-	return totals[laneSaves] > 0 || t.state.Step >= g.lastStep() || every > 0 && t.state.Step%every == 0
 }
 
 // report tells how the step went: the coordinator by rank 0, the log by all. Every

@@ -172,25 +172,37 @@ type departure struct {
 // leave ends a generation and tells the coordinator where the worker stands then,
 // once.
 func (t *trainer) leave(g *generation, d departure) {
+	if t.part(g, d) {
+		t.tell(g)
+	}
+}
+
+// part ends a generation. It is false when the worker has left it before.
+func (t *trainer) part(g *generation, d departure) bool {
 	t.mu.Lock()
 	if g.left {
 		t.mu.Unlock()
-		return
+		return false
 	}
 	g.left, g.parted = true, d
 	ring := g.ring
 	t.changed.Broadcast()
 	t.mu.Unlock()
-
 	g.close(ring, d.cause)
+	return true
+}
 
+// tell tells where the worker stands after a generation, when that is final.
+func (t *trainer) tell(g *generation) {
 	t.mu.Lock()
-	for t.busy {
+	defer t.mu.Unlock()
+	for t.busy && t.generation == g {
 		t.changed.Wait()
 	}
-	g.told = true
-	t.tellPosition()
-	t.mu.Unlock()
+	if t.generation == g { // nobody asks for what was before a newer one
+		g.told = true
+		t.tellPosition()
+	}
 }
 
 // tellPosition tells the coordinator where the worker stands. It is called under mu.
