@@ -88,10 +88,12 @@ func FuzzWinograd(f *testing.F) {
 	f.Add(uint8(2), uint8(8), uint8(9), uint8(0), uint8(1), uint64(1))
 	f.Add(uint8(1), uint8(14), uint8(14), uint8(2), uint8(2), uint64(2))
 	f.Add(uint8(3), uint8(6), uint8(13), uint8(17), uint8(0), uint64(3))
-	f.Add(uint8(40), uint8(27), uint8(26), uint8(0), uint8(0), uint64(4))
+	// So many tiles that they are transformed on the way.
+	f.Add(uint8(15), uint8(26), uint8(26), uint8(0), uint8(0), uint64(4))
 	f.Fuzz(func(t *testing.T, n, h, w, cin, cout uint8, seed uint64) {
 		c := same3(int(n%48), 6+int(h%28), 6+int(w%28), 16*(1+int(cin%20)), 16*(1+int(cout%20)))
-		if c.pixelsOut()*c.weights() > 1<<26 {
+		work := c.pixelsOut() * c.weights()
+		if work > 1<<26 {
 			t.Skip("too large to be worth it")
 		}
 		rng := rand.New(rand.NewPCG(seed, 1))
@@ -105,8 +107,10 @@ func FuzzWinograd(f *testing.F) {
 		for i, pass := range winogradKernelCases(c) {
 			last := len(operands[i]) - 1
 			portable := runCase(t, LevelPortable, 0, pass, operands[i], 0)
-			sums := runCase(t, ActiveLevel(), 0, direct[i], operands[i], 0)
-			compareNear(t, pass.name, portable[last], sums[last])
+			if work < 1<<24 {
+				sums := runCase(t, ActiveLevel(), 0, direct[i], operands[i], 0)
+				compareNear(t, pass.name, portable[last], sums[last])
+			}
 			atEveryLevel(t, pass, operands[i], int(seed%8), func(s [][]float32) { copy(s[last], portable[last]) })
 		}
 	})
