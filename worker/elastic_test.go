@@ -228,6 +228,11 @@ func TestCatchesUpToTheEnd(t *testing.T) {
 		if m := f.generation.GetMembers(); len(m) != 3 || m[1].GetLack() != lack || f.generation.GetNumber() != fakeGeneration+2 {
 			t.Errorf("%d steps behind: the last generation is %v", behind, f.generation)
 		}
+		for _, p := range f.parts[c.steps] {
+			if p.GetLoss() == 0 || p.GetLoss() != f.progress[len(f.progress)-1].GetLoss() {
+				t.Errorf("%d steps behind: a part tells the loss %v", behind, p.GetLoss())
+			}
+		}
 		for _, p := range f.positions {
 			if p.GetBroke() != "" {
 				t.Errorf("%d steps behind: a ring broke: %v", behind, p)

@@ -123,7 +123,7 @@ func (t *trainer) replaceState(g *generation, load func() error) error {
 	if t.state == nil {
 		t.state = newState(t.run.spec)
 	}
-	t.gradientOf = 0
+	t.gradientOf, t.totals, t.totalsOf = 0, tail{}, 0
 	// Nobody is served from a state that is being replaced.
 	t.state.Step = noStep
 	t.stateMu.Unlock()

@@ -90,6 +90,7 @@ func (t *trainer) fetchState(g *generation) error {
 	}
 	began := time.Now()
 	var group errgroup.Group
+	var totals []int64 // as the first source has them, of the weights' first chunk
 	n := len(t.sum)
 	for i, s := range sources {
 		lo, hi := i*n/len(sources), (i+1)*n/len(sources)
@@ -101,13 +102,21 @@ func (t *trainer) fetchState(g *generation) error {
 			{ddpmv1.Vector_VECTOR_V, t.state.V}, {ddpmv1.Vector_VECTOR_EMA, t.state.EMA},
 		} {
 			group.Go(func() error {
-				_, err := t.fetch(g, s, v.vector, lo, v.to[lo:hi])
+				lanes, err := t.fetch(g, s, v.vector, lo, v.to[lo:hi])
+				if i == 0 && v.vector == ddpmv1.Vector_VECTOR_WEIGHTS {
+					totals = lanes
+				}
 				return err
 			})
 		}
 	}
 	if err := group.Wait(); err != nil {
 		return err
+	}
+	if len(totals) == laneCount {
+		t.stateMu.Lock()
+		t.totals, t.totalsOf = tail(totals), g.startStep()
+		t.stateMu.Unlock()
 	}
 	t.log.Info("fetched the state", "step", g.startStep(), "from", len(sources), "seconds", time.Since(began).Seconds())
 	return nil

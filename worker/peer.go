@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"hash/crc32"
 	"math"
+	"slices"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -93,7 +94,6 @@ func (t *trainer) read(r *ddpmv1.FetchRequest, offset uint64, dst []byte) ([]int
 		return nil, status.Errorf(codes.FailedPrecondition, "this worker has left step %d", r.GetStep())
 	}
 	var from []float32
-	var tail []int64
 	switch r.GetVector() {
 	case ddpmv1.Vector_VECTOR_WEIGHTS:
 		from = t.state.Weights
@@ -107,12 +107,15 @@ func (t *trainer) read(r *ddpmv1.FetchRequest, offset uint64, dst []byte) ([]int
 		if t.gradientOf != r.GetStep() {
 			return nil, status.Errorf(codes.FailedPrecondition, "this worker does not have the gradient of step %d", r.GetStep())
 		}
-		from, tail = t.reduced, t.totals[:]
+		from = t.reduced
 	default:
 		return nil, status.Errorf(codes.InvalidArgument, "no vector %d", r.GetVector())
 	}
 	for i := range len(dst) / 4 {
 		binary.LittleEndian.PutUint32(dst[4*i:], math.Float32bits(from[offset+uint64(i)]))
 	}
-	return append([]int64(nil), tail...), nil
+	if t.totalsOf != r.GetStep() {
+		return nil, nil
+	}
+	return slices.Clone(t.totals[:]), nil
 }

@@ -190,7 +190,7 @@ func (t *trainer) update(totals tail) (info ddpm.UpdateInfo) {
 	t.stateMu.Lock()
 	defer t.stateMu.Unlock()
 	t.grad, t.reduced = t.reduced, t.grad
-	t.totals, t.gradientOf = totals, t.state.Step+1
+	t.totals, t.totalsOf, t.gradientOf = totals, t.state.Step+1, t.state.Step+1
 	if n := totals[laneOverflows]; n > 0 {
 		t.log.Warn("skipped an update: the gradient overflowed", "step", t.state.Step+1, "shards", n)
 		t.state.Skip()

@@ -54,11 +54,12 @@ type trainer struct {
 
 	stateMu sync.RWMutex
 	// state has seen as many steps as Step says; reduced is the gradient of the last
-	// of them with its totals, if gradientOf is that step.
+	// of them, if gradientOf is that step, and totals are its totals, if totalsOf is.
 	state      *ddpm.State
 	reduced    []float32
 	totals     tail
 	gradientOf uint64
+	totalsOf   uint64
 	// moved is closed and replaced when the state moves on.
 	moved chan struct{}
 }

@@ -2231,7 +2231,8 @@ func (x *FetchRequest) GetCount() uint64 {
 }
 
 // FetchChunk is the next elements, float32 little-endian, with the CRC-32C of the
-// bytes. The first chunk of a gradient also brings the step's totals.
+// bytes. The first chunk also brings the totals of the step that made the vector,
+// if the member has them, as it does with a gradient.
 type FetchChunk struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Data          []byte                 `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
