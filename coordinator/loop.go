@@ -210,8 +210,12 @@ func (l *loop) resume() string {
 	return fmt.Sprintf("the next start resumes from the checkpoint of step %d", l.newest.Step)
 }
 
-// forget keeps the next coordinator from waiting for members that are gone.
+// forget keeps the next coordinator from waiting for members that are gone. Where
+// this one ends at once they are not: they train on, and look for the next one.
 func (l *loop) forget(ctx context.Context) {
+	if ctx.Err() != nil {
+		return
+	}
 	g, _ := l.machine.Generation()
 	g.Members = nil
 	if err := l.registry.PutGeneration(ctx, g); err != nil && ctx.Err() == nil {
