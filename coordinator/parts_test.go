@@ -125,4 +125,3 @@ func TestPartsThatComeTwice(t *testing.T) {
 		t.Error(err)
 	}
 }
-
