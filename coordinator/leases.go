@@ -18,7 +18,7 @@ type leases struct {
 	// gone is closed when a worker's lease is, also by worker: one that comes back
 	// under its name must not lose its new lease with the old one.
 	gone map[string]chan struct{}
-	all     sync.WaitGroup
+	all  sync.WaitGroup
 }
 
 func newLeases(r records, log *slog.Logger) *leases {
