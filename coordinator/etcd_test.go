@@ -144,7 +144,6 @@ func lead(t *testing.T, bend func(*fakeEtcd)) *led {
 		}
 		l.settle(ctx)
 		cancel()
-		l.persists.Wait()
 	}()
 	t.Cleanup(func() {
 		cancel()
@@ -230,6 +229,28 @@ func TestDeposed(t *testing.T) {
 	}
 	if m, ok := <-x.worker.out; ok || x.worker.refused == nil {
 		t.Errorf("the worker hears %v, and then %v", m, x.worker.refused)
+	}
+}
+
+// A generation that can't be stored has not the last word: etcd hears at the end that
+// nobody is there.
+func TestGenerationAtTheEnd(t *testing.T) {
+	t.Parallel()
+	x := lead(t, func(e *fakeEtcd) { e.failures = 1 << 30 })
+	x.tell(sessionEvent{from: x.worker, message: &ddpmv1.WorkerMessage{Body: &ddpmv1.WorkerMessage_Ready{}}})
+	x.interrupts <- os.Interrupt
+	x.tell(sessionEvent{from: x.worker, err: errors.New("its session broke")})
+	x.etcd.mu.Lock()
+	x.etcd.failures = 0
+	x.etcd.mu.Unlock()
+	within(t, func() { <-x.ended })
+	if x.err != nil || x.end.OK {
+		t.Errorf("it ends with %+v, %v", x.end, x.err)
+	}
+	x.etcd.mu.Lock()
+	defer x.etcd.mu.Unlock()
+	if n := len(x.etcd.generations); n == 0 || len(x.etcd.generations[n-1].Members) > 0 {
+		t.Errorf("at the end etcd holds %v", x.etcd.generations)
 	}
 }
 
