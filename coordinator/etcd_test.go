@@ -25,7 +25,7 @@ type fakeEtcd struct {
 	regain  chan error // how regaining the leadership goes
 
 	mu          sync.Mutex
-	failures    int // of the next writes of a generation
+	failures    int // of the next writes of a generation with members
 	attempts    int
 	generations []core.Generation
 	workers     map[string]bool
@@ -79,11 +79,12 @@ func (e *fakeEtcd) PutGeneration(_ context.Context, value any) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.attempts++
-	if e.failures > 0 {
+	g := value.(core.Generation)
+	if e.failures > 0 && len(g.Members) > 0 {
 		e.failures--
 		return errors.New("etcd does not answer")
 	}
-	e.generations = append(e.generations, value.(core.Generation))
+	e.generations = append(e.generations, g)
 	return nil
 }
 
@@ -240,9 +241,6 @@ func TestGenerationAtTheEnd(t *testing.T) {
 	x.tell(sessionEvent{from: x.worker, message: &ddpmv1.WorkerMessage{Body: &ddpmv1.WorkerMessage_Ready{}}})
 	x.interrupts <- os.Interrupt
 	x.tell(sessionEvent{from: x.worker, err: errors.New("its session broke")})
-	x.etcd.mu.Lock()
-	x.etcd.failures = 0
-	x.etcd.mu.Unlock()
 	within(t, func() { <-x.ended })
 	if x.err != nil || x.end.OK {
 		t.Errorf("it ends with %+v, %v", x.end, x.err)
