@@ -83,7 +83,7 @@ type workerRecord struct {
 func (l *loop) persist(ctx context.Context, g core.Generation) {
 	l.log.Info("a generation", "generation", g.Number, "members", len(g.Members), "step", g.StartStep, "reason", g.Reason)
 	l.view.generation(g)
-	l.persists.Go(func() {
+	l.beside(ctx, func(ctx context.Context) {
 		failing := false
 		for {
 			err := l.registry.PutGeneration(ctx, g)

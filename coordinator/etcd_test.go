@@ -25,7 +25,7 @@ type fakeEtcd struct {
 	regain  chan error // how regaining the leadership goes
 
 	mu          sync.Mutex
-	failures    int // of the next writes of a generation
+	failures    int // of the next writes of a generation with members
 	attempts    int
 	generations []core.Generation
 	workers     map[string]bool
@@ -79,11 +79,12 @@ func (e *fakeEtcd) PutGeneration(_ context.Context, value any) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.attempts++
-	if e.failures > 0 {
+	g := value.(core.Generation)
+	if e.failures > 0 && len(g.Members) > 0 {
 		e.failures--
 		return errors.New("etcd does not answer")
 	}
-	e.generations = append(e.generations, value.(core.Generation))
+	e.generations = append(e.generations, g)
 	return nil
 }
 
@@ -144,7 +145,6 @@ func lead(t *testing.T, bend func(*fakeEtcd)) *led {
 		}
 		l.settle(ctx)
 		cancel()
-		l.persists.Wait()
 	}()
 	t.Cleanup(func() {
 		cancel()
@@ -230,6 +230,25 @@ func TestDeposed(t *testing.T) {
 	}
 	if m, ok := <-x.worker.out; ok || x.worker.refused == nil {
 		t.Errorf("the worker hears %v, and then %v", m, x.worker.refused)
+	}
+}
+
+// A generation that can't be stored has not the last word: etcd hears at the end that
+// nobody is there.
+func TestGenerationAtTheEnd(t *testing.T) {
+	t.Parallel()
+	x := lead(t, func(e *fakeEtcd) { e.failures = 1 << 30 })
+	x.tell(sessionEvent{from: x.worker, message: &ddpmv1.WorkerMessage{Body: &ddpmv1.WorkerMessage_Ready{}}})
+	x.interrupts <- os.Interrupt
+	x.tell(sessionEvent{from: x.worker, err: errors.New("its session broke")})
+	within(t, func() { <-x.ended })
+	if x.err != nil || x.end.OK {
+		t.Errorf("it ends with %+v, %v", x.end, x.err)
+	}
+	x.etcd.mu.Lock()
+	defer x.etcd.mu.Unlock()
+	if n := len(x.etcd.generations); n == 0 || len(x.etcd.generations[n-1].Members) > 0 {
+		t.Errorf("at the end etcd holds %v", x.etcd.generations)
 	}
 }
 

@@ -87,6 +87,35 @@ func TestLeasesWaitForNobody(t *testing.T) {
 	within(t, l.wait)
 }
 
+// A worker that comes back under its name gets its lease after the old one is gone.
+func TestLeaseOfOneThatComesBack(t *testing.T) {
+	t.Parallel()
+	etcd := &slowEtcd{let: make(chan error), at: make(chan string)}
+	l := newLeases(etcd, slog.New(slog.DiscardHandler))
+	l.begin(t.Context(), "w1", "record", time.Minute)
+	within(t, func() { <-etcd.at })
+	l.end("w1")
+	l.begin(t.Context(), "w1", "record", time.Minute)
+	select {
+	case <-etcd.at:
+		t.Error("the new lease does not wait for the old one")
+	case <-time.After(50 * time.Millisecond):
+	}
+	within(t, func() { etcd.let <- nil })
+	within(t, func() { <-etcd.at })
+	etcd.mu.Lock()
+	if !slices.Equal(etcd.gone, []string{"w1"}) {
+		t.Errorf("dropped %v", etcd.gone)
+	}
+	etcd.mu.Unlock()
+	within(t, func() { etcd.let <- nil })
+	l.end("w1")
+	within(t, l.wait)
+	if len(l.gone) != 1 {
+		t.Errorf("%d are remembered", len(l.gone))
+	}
+}
+
 // within fails where something that should come at once does not.
 func within(t *testing.T, do func()) {
 	t.Helper()

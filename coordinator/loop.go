@@ -52,8 +52,10 @@ type loop struct {
 	// persisted hears of generations that are in etcd, regained of a leadership
 	// that was lost, nil while there is nothing to hear.
 	persisted chan uint64
-	persists  sync.WaitGroup
 	regained  chan error
+	// works are what goes on beside the loop until it is over.
+	works sync.WaitGroup
+	over  chan struct{}
 	// pending are events that wait for the effects of the first of them.
 	pending   []core.Event
 	publisher *publisher
@@ -131,7 +133,24 @@ func (l *loop) regain(ctx context.Context) {
 	l.log.Warn("the leadership in etcd is lost: its lease could not be kept; training goes on, and this coordinator takes it up again")
 	regained := make(chan error, 1)
 	l.regained = regained
-	l.persists.Go(func() { regained <- l.registry.Regain(ctx) })
+	l.beside(ctx, func(ctx context.Context) { regained <- l.registry.Regain(ctx) })
+}
+
+// beside does work until it is done, ctx ends or the loop is over.
+func (l *loop) beside(ctx context.Context, work func(context.Context)) {
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	l.works.Go(func() {
+		defer close(done)
+		work(ctx)
+	})
+	l.works.Go(func() {
+		defer cancel()
+		select {
+		case <-l.over:
+		case <-done:
+		}
+	})
 }
 
 // step gives an event to the machine and does what it says. An effect may lead to
@@ -192,6 +211,7 @@ func (l *loop) childEnded(ctx context.Context, e childEnd) {
 // are all there are published, leases are let go. Both take a bounded time, and
 // none if ctx ends.
 func (l *loop) settle(ctx context.Context) {
+	close(l.over)
 	for id := range l.sessions {
 		l.drop(id, status.Error(codes.Unavailable, "the coordinator ends"))
 	}
@@ -200,6 +220,7 @@ func (l *loop) settle(ctx context.Context) {
 	}
 	l.publisher.work.Wait()
 	l.leases.wait()
+	l.works.Wait() // a generation that is stored late must not take the last word
 	l.forget(ctx)
 }
 
@@ -211,8 +232,12 @@ func (l *loop) resume() string {
 	return fmt.Sprintf("the next start resumes from the checkpoint of step %d", l.newest.Step)
 }
 
-// forget keeps the next coordinator from waiting for members that are gone.
+// forget keeps the next coordinator from waiting for members that are gone. Where
+// this one ends at once they are not: they train on, and look for the next one.
 func (l *loop) forget(ctx context.Context) {
+	if ctx.Err() != nil {
+		return
+	}
 	g, _ := l.machine.Generation()
 	g.Members = nil
 	if err := l.registry.PutGeneration(ctx, g); err != nil && ctx.Err() == nil {

@@ -89,6 +89,7 @@ func (s *start) newLoop(leader *registry.Leader, last core.Generation, runID str
 		sessions:  map[string]*session{},
 		leases:    newLeases(leader, s.log),
 		persisted: make(chan uint64),
+		over:      make(chan struct{}),
 		named:     highest(last),
 		publisher: newPublisher(k, leader.Check),
 		newest:    newest,
@@ -145,7 +146,6 @@ func (s *start) serve(ctx context.Context, l *loop) (core.End, error) {
 	close(done)
 	s.settle(ctx, cancel, l)
 	cancel()
-	l.persists.Wait()
 	stopServer(g, err == nil)
 	err = errors.Join(err, serving.Wait())
 	srv.readers.Wait()

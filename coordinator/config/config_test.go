@@ -47,7 +47,7 @@ func mustParse(t *testing.T, file string, args ...string) *Config {
 
 func TestDefaults(t *testing.T) {
 	c := mustParse(t, "", "--workers", "3")
-	if c.MinWorkers != 3 || c.Listen != "127.0.0.1:7600" || c.Storage != c.DataDir || c.Preset != DefaultPreset || c.Threads != 0 {
+	if c.MinWorkers != 1 || c.Listen != "127.0.0.1:7600" || c.Storage != c.DataDir || c.Preset != DefaultPreset || c.Threads != 0 {
 		t.Errorf("%+v", c)
 	}
 	if c := mustParse(t, "", "--workers", "3", "--local"); c.Listen != "127.0.0.1:0" || c.Threads < 1 {
