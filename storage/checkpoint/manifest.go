@@ -91,7 +91,7 @@ func (m Manifest) check() error {
 		return fmt.Errorf("manifest has format %d, this build reads %d", m.Format, Format)
 	}
 	if err := ValidRunName(m.Run); err != nil {
-		return err
+		return fmt.Errorf("manifest: %w", err)
 	}
 	if !digestForm.MatchString(m.Digest) {
 		return fmt.Errorf("manifest has digest %q, want sha256: and 64 hexadecimal digits", m.Digest)
@@ -101,7 +101,7 @@ func (m Manifest) check() error {
 	}
 	for i, o := range m.Objects {
 		if err := checkRelative(o.Key); err != nil {
-			return err
+			return fmt.Errorf("manifest: %w", err)
 		}
 		if o.Size < 0 || !hexHash.MatchString(o.SHA256) {
 			return fmt.Errorf("manifest's object %s has size %d and SHA-256 %q", o.Key, o.Size, o.SHA256)
