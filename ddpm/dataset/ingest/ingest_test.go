@@ -172,6 +172,9 @@ func (s *stopping) Write(ctx context.Context, key string, content []byte, conten
 // An import that is stopped at any object, and again, ends as one that was not, and
 // writes no object twice that was whole.
 func TestGoesOn(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it writes 400 MB")
+	}
 	defer goleak.VerifyNone(t)
 	broken := func(i int) bool { return i%100 == 7 }
 	const n = 3200 // three objects of 1213 images
