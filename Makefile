@@ -16,6 +16,8 @@ export GOFLAGS := $(strip $(GOFLAGS) -buildvcs=false)
 
 # Packages whose floats become weights, data, metrics or pictures.
 bits := ./ddpm/... ./allreduce/... ./worker/... ./internal/picture/...
+# Packages with assembly, each beside its generator and the portable code.
+kernels := ./ddpm/kernel ./ddpm/rng ./allreduce
 # Packages with goroutines that share memory.
 concurrent := ./allreduce/... ./storage/... ./coordinator/... ./worker/...
 
@@ -34,6 +36,10 @@ build: ## Build the three commands into bin/.
 test: ## Run the test suite.
 	go test ./...
 
+.PHONY: test-deps
+test-deps: ## Build the S3 servers that tests run against, once, into the user's cache.
+	go run ./internal/s3test/install
+
 .PHONY: generate
 generate: proto kernel ## Write generated code anew: proto and kernel.
 
@@ -43,7 +49,7 @@ proto: $(tools) ## Generate Go from proto/.
 
 .PHONY: kernel
 kernel: ## Generate the kernels' assembly.
-	go generate ./ddpm/kernel
+	go generate $(kernels)
 
 .PHONY: clean
 clean: ## Remove bin/.
@@ -71,7 +77,7 @@ generated: $(tools) ## Generated code is what its sources generate.
 .PHONY: vet
 vet: ## go vet, also of the portable kernels and for another system.
 	go vet ./...
-	go vet -tags purego ./ddpm/...
+	go vet -tags purego ./ddpm/... ./allreduce ./internal/cpulevel
 	GOOS=darwin GOARCH=arm64 go vet ./...
 
 .PHONY: lint
@@ -86,7 +92,7 @@ fused: ## Go fuses no multiply-add where bits count, seen on arm64.
 
 .PHONY: purego
 purego: ## Tests of the mathematics without assembly.
-	go test -tags purego -short ./ddpm/...
+	go test -tags purego -short ./ddpm/... ./allreduce ./internal/cpulevel
 
 .PHONY: race
 race: ## Tests of concurrent packages under the race detector.

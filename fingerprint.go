@@ -15,8 +15,8 @@ import (
 // protocol is among them so that both ends of a stream read it alike.
 //
 //go:embed go.mod go.sum proto/ddpm/v1/*.proto
-//go:embed ddpm/*.go ddpm/*/*.go ddpm/kernel/*.s
-//go:embed allreduce/*.go worker/*.go
+//go:embed ddpm/*.go ddpm/*/*.go ddpm/*/*.s ddpm/dataset/*/*.go
+//go:embed allreduce/*.go allreduce/*.s worker/*.go
 var sources embed.FS
 
 // Fingerprint names what decides the bits of a run: "sha256:" and the SHA-256, in

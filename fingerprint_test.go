@@ -70,7 +70,7 @@ func TestSourcesAreComplete(t *testing.T) {
 	}
 	for _, folder := range []string{
 		"", "proto/ddpm/v1/", "ddpm/", "ddpm/rng/", "ddpm/kernel/", "ddpm/nn/", "ddpm/unet/",
-		"ddpm/diffusion/", "ddpm/sampler/", "ddpm/dataset/", "allreduce/", "worker/",
+		"ddpm/diffusion/", "ddpm/sampler/", "ddpm/dataset/", "ddpm/dataset/packed/", "allreduce/", "worker/",
 	} {
 		if !seen[folder] {
 			t.Errorf("no source of %q is in the fingerprint", folder)

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"testing"
+
+	"github.com/ddpm-cluster/ddpm-cluster/internal/cpulevel"
 )
 
 // gradient is n fixed-point values as gradients have them: about 2^-10 in size.
@@ -19,46 +21,75 @@ func gradient(n int) []int64 {
 
 const benchLen = 1 << 20
 
+// benchLevels runs a benchmark of one segment's elements at every level.
+func benchLevels(b *testing.B, bytes int, run func()) {
+	for _, l := range cpulevel.Available() {
+		b.Run(string(l), func(b *testing.B) {
+			setLevel(b, l)
+			b.SetBytes(int64(bytes) * DefaultSegmentElems)
+			for b.Loop() {
+				run()
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/DefaultSegmentElems, "ns/value")
+		})
+	}
+}
+
 func BenchmarkAccumulate(b *testing.B) {
-	dst, src := make([]int64, benchLen), make([]float32, benchLen)
+	dst, src := make([]int64, DefaultSegmentElems), make([]float32, DefaultSegmentElems)
 	r := rand.New(rand.NewPCG(1, 2))
 	for i := range src {
 		src[i] = float32(r.NormFloat64()) / 1024
 	}
-	b.SetBytes(4 * benchLen)
-	for b.Loop() {
-		Fixed{DefaultFractionBits}.Accumulate(dst, src, 8)
-	}
+	benchLevels(b, 4, func() { Fixed{DefaultFractionBits}.Accumulate(dst, src, 8) })
 }
 
 func BenchmarkMeans(b *testing.B) {
-	src, dst := gradient(benchLen), make([]float32, benchLen)
+	src, dst := gradient(DefaultSegmentElems), make([]float32, DefaultSegmentElems)
 	mean := Fixed{DefaultFractionBits}.Means(6)
-	b.SetBytes(8 * benchLen)
-	for b.Loop() {
-		mean(dst, src)
-	}
+	benchLevels(b, 8, func() { mean(dst, src) })
 }
 
 func BenchmarkPack(b *testing.B) {
-	src := gradient(benchLen)
+	src := gradient(DefaultSegmentElems)
 	dst := make([]byte, 0, PackedBound(len(src)))
-	b.SetBytes(8 * benchLen)
-	for b.Loop() {
-		dst = AppendPacked(dst[:0], src)
-	}
-	b.ReportMetric(float64(len(dst))/benchLen, "B/value")
+	benchLevels(b, 8, func() { dst = AppendPacked(dst[:0], src) })
 }
 
-func BenchmarkUnpack(b *testing.B) {
-	dst := make([]int64, benchLen)
-	src := AppendPacked(nil, gradient(benchLen))
-	b.SetBytes(8 * benchLen)
-	for b.Loop() {
-		if err := Unpack(dst, src); err != nil {
+func BenchmarkUnpackAdd(b *testing.B) {
+	dst, local := make([]int64, DefaultSegmentElems), gradient(DefaultSegmentElems)
+	src := AppendPacked(nil, local)
+	benchLevels(b, 8, func() {
+		if err := unpackAdd(dst, src, local); err != nil {
 			b.Fatal(err)
 		}
-	}
+	})
+}
+
+// BenchmarkUnpackAddFromMemory takes one segment after another of a large vector, as
+// a step does.
+func BenchmarkUnpackAddFromMemory(b *testing.B) {
+	const n = 1 << 24
+	dst, local := make([]int64, DefaultSegmentElems), gradient(n)
+	src := AppendPacked(nil, local[:DefaultSegmentElems])
+	from := 0
+	benchLevels(b, 8, func() {
+		if err := unpackAdd(dst, src, local[from:from+DefaultSegmentElems]); err != nil {
+			b.Fatal(err)
+		}
+		from = (from + DefaultSegmentElems) % n
+	})
+}
+
+func BenchmarkAppendSum(b *testing.B) {
+	local := gradient(DefaultSegmentElems)
+	src := AppendPacked(nil, local)
+	dst := make([]byte, 0, PackedBound(len(local)))
+	benchLevels(b, 8, func() {
+		if _, err := appendSum(dst, src, local); err != nil {
+			b.Fatal(err)
+		}
+	})
 }
 
 // BenchmarkAllReduce is two ranks that reduce 2^20 elements, both on this machine.

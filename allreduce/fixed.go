@@ -37,17 +37,7 @@ func (f Fixed) Accumulate(dst []int64, src []float32, terms int) bool {
 	if len(dst) != len(src) {
 		panic(fmt.Sprintf("allreduce: accumulate %d values into %d sums", len(src), len(dst)))
 	}
-	scale, limit := f.scale(), largest(terms)
-	ok := true
-	for i, x := range src {
-		y := float64(x) * scale
-		if !(math.Abs(y) <= limit) { // also false for NaN
-			ok = false
-			continue
-		}
-		dst[i] += int64(math.RoundToEven(y))
-	}
-	return ok
+	return accumulate(dst, src, f.scale(), largest(terms))
 }
 
 // FromFloat64 rounds x to the format, under the rules of Accumulate. It is false,
@@ -73,13 +63,15 @@ func (f Fixed) Mean(sum int64, terms int) float32 {
 	return float32(f.ToFloat64(sum) / float64(terms))
 }
 
-// Means returns a Vector's Finish: the Mean of every element.
+// Means returns a Vector's Finish: the Mean of every element. Both slices of it have
+// the same length.
 func (f Fixed) Means(terms int) func(dst []float32, sum []int64) {
 	resolution, n := f.resolution(), float64(terms)
 	return func(dst []float32, sum []int64) {
-		for i, x := range sum {
-			dst[i] = float32(float64(x) * resolution / n)
+		if len(dst) != len(sum) {
+			panic(fmt.Sprintf("allreduce: %d means of %d sums", len(dst), len(sum)))
 		}
+		means(dst, sum, resolution, n)
 	}
 }
 

@@ -26,6 +26,17 @@ const (
 	linger = 2 * time.Second
 )
 
+// ErrUnreachable marks a link to a successor at whose address no ring server
+// answers. One that answers, and takes no link of this generation in time, is
+// reached.
+var ErrUnreachable = errors.New("no answer")
+
+// notReached is the error of an attempt that found no ring server.
+type notReached struct{ error }
+
+// Unwrap gives what the attempt failed of.
+func (e notReached) Unwrap() error { return e.error }
+
 // Connect makes m's link: it dials the successor at addr, HOST:PORT, while server
 // waits for the predecessor. Dialing goes on until ctx ends, since neighbours
 // start when they start. opts must bring transport credentials. A ring of one
@@ -87,9 +98,17 @@ func dial(ctx context.Context, addr string, m Member, opts []grpc.DialOption) (*
 		if err == nil {
 			return out, nil
 		}
+		var away notReached
+		if errors.As(err, &away) {
+			err = away.error
+		}
 		if status.Code(err) != codes.Unavailable || ctx.Err() != nil {
 			_ = conn.Close()
-			return fail(plain(ctx, err))
+			err = plain(ctx, err)
+			if away.error != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+				err = fmt.Errorf("%w: %w", ErrUnreachable, err)
+			}
+			return fail(err)
 		}
 		select {
 		case <-time.After(wait/2 + rand.N(wait/2)):
@@ -120,7 +139,7 @@ func handshake(ctx context.Context, conn *grpc.ClientConn, m Member) (*outbound,
 	desc := &grpc.StreamDesc{StreamName: "Link", ServerStreams: true, ClientStreams: true}
 	stream, err := conn.NewStream(ctx, desc, linkMethod, grpc.WaitForReady(true))
 	if err != nil {
-		return nil, err
+		return nil, notReached{err}
 	}
 	// An error of SendMsg is told by receiving.
 	if err := stream.SendMsg(message(appendHandshake(nil, m))); err != nil && !errors.Is(err, io.EOF) {
@@ -205,6 +224,8 @@ func (l *grpcLink) Recv(ctx context.Context) (*Segment, error) {
 	}
 	return s, err
 }
+
+func (l *grpcLink) Broken() <-chan struct{} { return l.in.done }
 
 func (l *grpcLink) Close(cause error) (err error) {
 	l.once.Do(func() {

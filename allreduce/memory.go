@@ -62,6 +62,8 @@ func (l *memoryLink) Recv(ctx context.Context) (*Segment, error) {
 	}
 }
 
+func (l *memoryLink) Broken() <-chan struct{} { return l.in.done }
+
 // broken closes the link for cause, and returns it.
 func (l *memoryLink) broken(cause error) error {
 	_ = l.Close(cause)

@@ -24,6 +24,9 @@ type Link interface {
 	// the link breaks: every wait on it ends at once, here and at both
 	// neighbours. Only the first call has an effect.
 	Close(cause error) error
+	// Broken is closed when the predecessor's end has broken: this rank need not
+	// wait until it receives to know.
+	Broken() <-chan struct{}
 }
 
 // The sizes that a Config may leave out.
@@ -133,6 +136,15 @@ func NewRing(cfg Config, link Link) (*Ring, error) {
 		return nil, err
 	}
 	return &Ring{cfg: cfg, link: link}, nil
+}
+
+// Broken is closed when a neighbour has broken the ring, or this rank has closed
+// it. A ring of one member never breaks.
+func (r *Ring) Broken() <-chan struct{} {
+	if r.link == nil {
+		return nil
+	}
+	return r.link.Broken()
 }
 
 // AllReduce sums v over all ranks: Out becomes Finish of the sums, Tail the sums

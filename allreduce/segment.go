@@ -22,6 +22,9 @@ func newSegment(pool mem.BufferPool, n int) *Segment {
 	return &Segment{buf: pool.Get(n), pool: pool}
 }
 
+// Len is how many bytes the message has.
+func (s *Segment) Len() int { return len(*s.buf) }
+
 // Header reads the segment's header.
 func (s *Segment) Header() (Header, error) { return parseHeader(*s.buf) }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
-	"math"
 
 	"golang.org/x/sync/errgroup"
 )
@@ -310,17 +309,5 @@ func appendInt64s(dst []byte, src []int64) []byte {
 func getInt64s(dst []int64, src []byte) {
 	for i := range dst {
 		dst[i] = int64(binary.LittleEndian.Uint64(src[8*i:]))
-	}
-}
-
-func putFloat32s(dst []byte, src []float32) {
-	for i, x := range src {
-		binary.LittleEndian.PutUint32(dst[4*i:], math.Float32bits(x))
-	}
-}
-
-func getFloat32s(dst []float32, src []byte) {
-	for i := range dst {
-		dst[i] = math.Float32frombits(binary.LittleEndian.Uint32(src[4*i:]))
 	}
 }

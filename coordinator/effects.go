@@ -2,6 +2,7 @@ package coordinator
 
 import (
 	"context"
+	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -22,19 +23,18 @@ func (l *loop) do(ctx context.Context, effect core.Effect) {
 		l.persist(ctx, e.Generation)
 	case core.Assign:
 		l.assign(ctx, e)
-	case core.Begin:
-		l.send(ctx, e.Worker, &ddpmv1.CoordinatorMessage{Body: &ddpmv1.CoordinatorMessage_Begin{Begin: &ddpmv1.Begin{Generation: e.Generation}}})
-		l.view.phase(l.machine.Phase())
-	case core.Stop:
-		l.send(ctx, e.Worker, &ddpmv1.CoordinatorMessage{Body: &ddpmv1.CoordinatorMessage_Stop{Stop: &ddpmv1.Stop{Reason: e.Reason}}})
+	case core.Halt:
+		l.send(ctx, e.Worker, &ddpmv1.CoordinatorMessage{Body: &ddpmv1.CoordinatorMessage_Halt{Halt: &ddpmv1.Halt{Generation: e.Generation, Reason: e.Reason}}})
+	case core.Yield:
+		l.send(ctx, e.Worker, &ddpmv1.CoordinatorMessage{Body: &ddpmv1.CoordinatorMessage_Yield{Yield: &ddpmv1.Yield{Generation: e.Generation, Reason: e.Reason, Save: e.Save}}})
 	case core.Publish:
 		l.publish(ctx, e)
+	case core.GiveUp:
+		l.log.Warn("a checkpoint is given up", "step", e.Step, "generation", e.Generation, "reason", e.Reason)
+	case core.Note:
+		l.log.Warn(e.Text)
 	case core.Dismiss:
-		if !e.OK && l.machine.Phase() != "ended" {
-			l.log.Warn("a worker left", "worker", e.Worker, "reason", e.Reason, "workers", len(l.sessions))
-		}
-		l.send(ctx, e.Worker, &ddpmv1.CoordinatorMessage{Body: &ddpmv1.CoordinatorMessage_Dismiss{Dismiss: &ddpmv1.Dismiss{Ok: e.OK, Reason: e.Reason}}})
-		l.drop(e.Worker, nil)
+		l.dismiss(ctx, e)
 	case core.End:
 		l.end = &e
 		l.view.ended(e)
@@ -45,17 +45,28 @@ func (l *loop) admit(ctx context.Context, e core.Admit) {
 	s := l.sessions[e.Worker]
 	h := s.hello
 	member := workerRecord{h.GetRingAddress(), h.GetHostname(), h.GetPid(), h.GetThreads(), h.GetCpuLevel()}
-	if err := l.registry.PutWorker(ctx, e.Worker, member, l.limits.silence); err != nil {
-		l.step(ctx, core.Broken{Reason: err.Error()})
-		return
-	}
-	l.leases.begin(ctx, e.Worker)
+	l.leases.begin(ctx, e.Worker, member, l.limits.silence.Max)
 	l.view.joined(e.Worker, member)
-	l.log.Info("a worker joined", "worker", e.Worker, "host", h.GetHostname(), "pid", h.GetPid(), "cpu", h.GetCpuLevel(), "ring", h.GetRingAddress())
+	l.log.Info("a worker joined", "worker", e.Worker, "host", h.GetHostname(), "pid", h.GetPid(), "cpu", h.GetCpuLevel(), "ring", h.GetRingAddress(), "back", h.GetResume() != nil)
 	l.send(ctx, e.Worker, &ddpmv1.CoordinatorMessage{Body: &ddpmv1.CoordinatorMessage_Welcome{Welcome: &ddpmv1.Welcome{
 		WorkerId: e.Worker, Run: l.plan.run, RunId: l.plan.runID, Spec: l.plan.spec, Storage: l.plan.storage,
 		HeartbeatMilliseconds: uint32(l.limits.heartbeat.Milliseconds()), Threads: uint32(l.plan.threads),
+		ReportedStep: l.progress.done, CompareEvery: l.plan.compareEvery,
 	}}})
+}
+
+// dismiss ends a worker's session.
+func (l *loop) dismiss(ctx context.Context, e core.Dismiss) {
+	switch {
+	case l.machine.Phase() == "ended":
+	case e.OK:
+		l.log.Info("a worker left", "worker", e.Worker, "reason", e.Reason)
+	default:
+		l.log.Warn("a worker is gone", "worker", e.Worker, "reason", e.Reason)
+	}
+	l.view.gone(e.Worker, e.Reason)
+	l.send(ctx, e.Worker, &ddpmv1.CoordinatorMessage{Body: &ddpmv1.CoordinatorMessage_Dismiss{Dismiss: &ddpmv1.Dismiss{Ok: e.OK, Reason: e.Reason, Again: e.Again}}})
+	l.drop(e.Worker, nil)
 }
 
 // workerRecord is a worker as etcd and the status hold it.
@@ -67,36 +78,77 @@ type workerRecord struct {
 	CPULevel    string `json:"cpu_level"`
 }
 
+// persist stores a generation beside the loop, which goes on hearing workers. It
+// tries until etcd takes it: members train on meanwhile, or wait.
 func (l *loop) persist(ctx context.Context, g core.Generation) {
 	l.log.Info("a generation", "generation", g.Number, "members", len(g.Members), "step", g.StartStep, "reason", g.Reason)
-	if err := l.registry.PutGeneration(ctx, g); err != nil {
-		l.step(ctx, core.Broken{Reason: err.Error()})
-		return
-	}
 	l.view.generation(g)
-	l.step(ctx, core.Persisted{Generation: g.Number})
+	l.beside(ctx, func(ctx context.Context) {
+		failing := false
+		for {
+			err := l.registry.PutGeneration(ctx, g)
+			if err == nil {
+				break
+			}
+			if !failing && ctx.Err() == nil {
+				l.log.Warn("can't store a generation in etcd; trying again", "generation", g.Number, "err", err)
+			}
+			failing = true
+			select {
+			case <-time.After(l.limits.retry):
+			case <-ctx.Done():
+				return
+			}
+		}
+		select {
+		case l.persisted <- g.Number:
+		case <-ctx.Done():
+		}
+	})
 }
 
 func (l *loop) assign(ctx context.Context, e core.Assign) {
-	g := &ddpmv1.Generation{Number: e.Generation.Number, StartStep: e.Generation.StartStep, Reason: e.Generation.Reason, Source: ddpmv1.StateSource_STATE_SOURCE_INITIAL}
-	if e.Generation.FromCheckpoint {
-		g.Source = ddpmv1.StateSource_STATE_SOURCE_CHECKPOINT
-	}
-	for _, m := range e.Generation.Members {
-		g.Members = append(g.Members, &ddpmv1.Member{WorkerId: m.Worker, RingAddress: m.Address, FirstShard: uint32(m.FirstShard), Shards: uint32(m.Shards)})
-	}
 	l.send(ctx, e.Worker, &ddpmv1.CoordinatorMessage{Body: &ddpmv1.CoordinatorMessage_Assignment{Assignment: &ddpmv1.Assignment{
-		Generation: g, Rank: uint32(e.Rank), LastStep: l.plan.steps, CheckpointEvery: l.plan.checkpointEvery,
+		Generation: message(e.Generation), Rank: uint32(e.Rank), ReportedStep: l.progress.done,
 	}}})
+}
+
+// message is a generation as workers are told of it.
+func message(e core.Generation) *ddpmv1.Generation {
+	g := &ddpmv1.Generation{
+		Number: e.Number, StartStep: e.StartStep, LastStep: e.LastStep, CheckpointEvery: e.CheckpointEvery,
+		SaveAtStart: e.SaveAtStart, Reason: e.Reason,
+		Source: map[core.Source]ddpmv1.StateSource{
+			core.FromInitial: ddpmv1.StateSource_STATE_SOURCE_INITIAL, core.FromCheckpoint: ddpmv1.StateSource_STATE_SOURCE_CHECKPOINT,
+			core.FromMembers: ddpmv1.StateSource_STATE_SOURCE_MEMBERS,
+		}[e.Source],
+	}
+	for _, m := range e.Members {
+		g.Members = append(g.Members, &ddpmv1.Member{
+			WorkerId: m.Worker, RingAddress: m.Address, FirstShard: uint32(m.FirstShard), Shards: uint32(m.Shards),
+			Kept: shards(m.Kept), Extra: shards(m.Extra), HasGradient: m.HasGradient,
+			Lack: map[core.Lack]ddpmv1.Lack{
+				core.LackNothing: ddpmv1.Lack_LACK_NOTHING, core.LackGradient: ddpmv1.Lack_LACK_GRADIENT, core.LackState: ddpmv1.Lack_LACK_STATE,
+			}[m.Lack],
+		})
+	}
+	return g
+}
+
+func shards(list []int) []uint32 {
+	out := make([]uint32, len(list))
+	for i, s := range list {
+		out[i] = uint32(s)
+	}
+	return out
 }
 
 // publish makes a checkpoint of the members' parts, beside the loop.
 func (l *loop) publish(ctx context.Context, e core.Publish) {
-	parts := make([]*ddpmv1.PartSaved, len(e.Members))
-	for rank, id := range e.Members {
-		parts[rank] = l.parts[e.Step][id]
+	parts := make([]*ddpmv1.PartSaved, len(e.Parts))
+	for rank, p := range e.Parts {
+		parts[rank] = p.(*ddpmv1.PartSaved)
 	}
-	delete(l.parts, e.Step)
 	l.publisher.add(ctx, e, parts)
 }
 
@@ -126,6 +178,5 @@ func (l *loop) drop(id string, reason error) {
 	delete(l.sessions, id)
 	s.refused = reason
 	close(s.out)
-	l.view.left(id)
 	l.leases.end(id)
 }

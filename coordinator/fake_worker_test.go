@@ -6,159 +6,26 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
-	"regexp"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
-	"github.com/spf13/pflag"
-	"go.uber.org/goleak"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 
 	ddpmcluster "github.com/ddpm-cluster/ddpm-cluster"
-	"github.com/ddpm-cluster/ddpm-cluster/coordinator/config"
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm"
 	ddpmv1 "github.com/ddpm-cluster/ddpm-cluster/proto/ddpm/v1"
 	"github.com/ddpm-cluster/ddpm-cluster/storage"
 	"github.com/ddpm-cluster/ddpm-cluster/storage/checkpoint"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-// wait is how long a test waits for what should come at once.
-const wait = 30 * time.Second
-
-// cluster is a coordinator under test, in its own data dir.
-type cluster struct {
-	t          *testing.T
-	dir        string
-	address    string
-	interrupts chan os.Signal
-	log        *watched
-	stdout     *bytes.Buffer
-	done       chan error
-}
-
-// watched is a log that tells where workers join.
-type watched struct {
-	mu    sync.Mutex
-	text  bytes.Buffer
-	found chan string // of one address
-}
-
-var joinLine = regexp.MustCompile(`ddpm-worker --join (\S+)`)
-
-func (w *watched) Write(b []byte) (int, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if m := joinLine.FindSubmatch(b); m != nil {
-		select {
-		case w.found <- string(m[1]):
-		default:
-		}
-	}
-	return w.text.Write(b)
-}
-
-func (w *watched) String() string {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.text.String()
-}
-
-// settings are flags as a config.
-func settings(t *testing.T, args ...string) *config.Config {
-	t.Helper()
-	c := new(config.Config)
-	fs := pflag.NewFlagSet("test", pflag.ContinueOnError)
-	c.Flags(fs)
-	if err := fs.Parse(args); err != nil {
-		t.Fatal(err)
-	}
-	return c
-}
-
-// launch starts a coordinator of tiny runs and waits until workers can join. bend
-// may change its options.
-func launch(t *testing.T, dir string, bend func(*Options), args ...string) *cluster {
-	t.Helper()
-	c := &cluster{
-		t: t, dir: dir, interrupts: make(chan os.Signal, 2), stdout: &bytes.Buffer{},
-		log: &watched{found: make(chan string, 1)}, done: make(chan error, 1),
-	}
-	o := Options{
-		Config: settings(t, append([]string{"--preset", "tiny", "--data-dir", dir, "--listen", "127.0.0.1:0"}, args...)...),
-		Stdout: c.stdout, Stderr: c.log, Interrupts: c.interrupts, limits: defaultLimits(),
-	}
-	o.limits.heartbeat = 20 * time.Millisecond
-	if bend != nil {
-		bend(&o)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		c.done <- Run(ctx, o)
-	}()
-	t.Cleanup(func() {
-		cancel()
-		<-ended
-		if t.Failed() {
-			t.Logf("the coordinator's log:\n%s", c.log)
-		}
-	})
-	select {
-	case c.address = <-c.log.found:
-	case err := <-c.done:
-		t.Fatalf("it ended: %v", err)
-	case <-time.After(wait):
-		t.Fatal("it does not say how to join")
-	}
-	return c
-}
-
-// end waits for the coordinator's end.
-func (c *cluster) end() error {
-	c.t.Helper()
-	select {
-	case err := <-c.done:
-		return err
-	case <-time.After(wait):
-		c.t.Fatal("the run does not end")
-		return nil
-	}
-}
-
-// failed waits for an end with an error that says all of the words.
-func (c *cluster) failed(words ...string) {
-	c.t.Helper()
-	err := c.end()
-	for _, w := range words {
-		if err == nil || !strings.Contains(err.Error(), w) {
-			c.t.Errorf("the run ended with %v, want %q", err, w)
-		}
-	}
-	if c.stdout.Len() > 0 {
-		c.t.Errorf("standard output: %s", c.stdout)
-	}
-}
-
-func (c *cluster) store() storage.Store {
-	c.t.Helper()
-	st, err := storage.Open(c.t.Context(), c.dir)
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	return st
-}
-
 // peer is a fake worker: a stream, and what it was told.
 type peer struct {
 	t      *testing.T
+	mu     sync.Mutex // of Send
+	name   string
 	stream ddpmv1.Coordinator_SessionClient
 	cancel context.CancelFunc
 	id     string
@@ -182,7 +49,7 @@ func (c *cluster) open() *peer {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), wait)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*wait)
 	c.t.Cleanup(func() {
 		cancel()
 		_ = conn.Close() // it only fails when it is closed
@@ -194,14 +61,31 @@ func (c *cluster) open() *peer {
 	return &peer{t: c.t, stream: stream, cancel: cancel}
 }
 
-// join joins as a worker that is welcome.
+// join joins as a worker that is welcome, and opens the run.
 func (c *cluster) join(name string) *peer {
 	c.t.Helper()
+	p := c.greet(hello(name))
+	p.say(&ddpmv1.WorkerMessage{Body: &ddpmv1.WorkerMessage_Available{Available: &ddpmv1.Available{}}})
+	return p
+}
+
+// back joins as one that was in the run before, and stands somewhere there.
+func (c *cluster) back(was *peer, at *ddpmv1.Position) *peer {
+	c.t.Helper()
+	h := hello(was.name)
+	h.Resume = &ddpmv1.Resume{WorkerId: was.id, RunId: was.run.GetRunId(), Position: at}
+	p := c.greet(h)
+	p.given = was.given
+	return p
+}
+
+func (c *cluster) greet(h *ddpmv1.Hello) *peer {
+	c.t.Helper()
 	p := c.open()
-	p.say(&ddpmv1.WorkerMessage{Body: &ddpmv1.WorkerMessage_Hello{Hello: hello(name)}})
-	p.run = p.hear().GetWelcome()
+	p.say(&ddpmv1.WorkerMessage{Body: &ddpmv1.WorkerMessage_Hello{Hello: h}})
+	p.name, p.run = h.GetHostname(), p.hear().GetWelcome()
 	if p.run == nil {
-		c.t.Fatalf("%s is not welcome", name)
+		c.t.Fatalf("%s is not welcome", p.name)
 	}
 	p.id = p.run.GetWorkerId()
 	spec, err := ddpm.DecodeSpec(p.run.GetSpec())
@@ -212,8 +96,32 @@ func (c *cluster) join(name string) *peer {
 	return p
 }
 
+// beating lets the worker give signs of life until the test ends.
+func (p *peer) beating() {
+	ended, beating := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(beating)
+		for {
+			select {
+			case <-ended:
+				return
+			case <-time.After(20 * time.Millisecond):
+				p.mu.Lock()
+				_ = p.stream.Send(&ddpmv1.WorkerMessage{Body: &ddpmv1.WorkerMessage_Heartbeat{Heartbeat: &ddpmv1.Heartbeat{}}})
+				p.mu.Unlock()
+			}
+		}
+	}()
+	p.t.Cleanup(func() {
+		close(ended)
+		<-beating
+	})
+}
+
 func (p *peer) say(m *ddpmv1.WorkerMessage) {
 	p.t.Helper()
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	if err := p.stream.Send(m); err != nil && !errors.Is(err, io.EOF) {
 		p.t.Fatalf("%s can't speak: %v", p.id, err)
 	}
@@ -256,11 +164,32 @@ func (p *peer) ready() {
 	p.say(&ddpmv1.WorkerMessage{Body: &ddpmv1.WorkerMessage_Ready{Ready: &ddpmv1.Ready{Generation: p.generation()}}})
 }
 
-func (p *peer) begun() {
+// stand says that the worker is out of its ring after a step.
+func (p *peer) stand(step uint64, shards ...uint32) {
 	p.t.Helper()
-	if b := p.hear().GetBegin(); b.GetGeneration() != p.generation() {
-		p.t.Fatalf("%s is not told to begin", p.id)
+	p.say(&ddpmv1.WorkerMessage{Body: &ddpmv1.WorkerMessage_Position{Position: &ddpmv1.Position{
+		Generation: p.generation(), HasState: true, Step: step, HasGradient: step > 0, Shards: shards, Unreachable: -1,
+	}}})
+}
+
+// halted takes the request to leave the ring at once.
+func (p *peer) halted() *ddpmv1.Halt {
+	p.t.Helper()
+	h := p.hear().GetHalt()
+	if h.GetGeneration() == 0 {
+		p.t.Fatalf("%s is not asked to leave its ring", p.id)
 	}
+	return h
+}
+
+// yielded takes the request to leave the ring at a step boundary.
+func (p *peer) yielded() *ddpmv1.Yield {
+	p.t.Helper()
+	y := p.hear().GetYield()
+	if y.GetGeneration() != p.generation() {
+		p.t.Fatalf("%s is not asked to leave its ring at a boundary", p.id)
+	}
+	return y
 }
 
 // beat says a heartbeat.
@@ -279,7 +208,7 @@ func (p *peer) trained(step uint64, loss float64) {
 
 // save stores the member's part of a step and says so. What is in the parts does
 // not matter to a coordinator.
-func (p *peer) save(step uint64, digest string, last bool) {
+func (p *peer) save(step uint64, digest string) {
 	p.t.Helper()
 	st, err := storage.Open(p.t.Context(), p.run.GetStorage())
 	if err != nil {
@@ -295,7 +224,7 @@ func (p *peer) save(step uint64, digest string, last bool) {
 		p.t.Fatal(err)
 	}
 	saved := &ddpmv1.PartSaved{
-		Generation: p.generation(), Step: step, Digest: digest, Last: last, Loss: 0.25,
+		Generation: p.generation(), Step: step, Digest: digest, Loss: 0.25,
 		Objects: []*ddpmv1.Object{{Key: object.Key, Size: object.Size, Sha256: object.SHA256}},
 	}
 	n := p.spec.Model.Size * p.spec.Model.Size * p.spec.Model.InChannels
@@ -318,26 +247,34 @@ func (p *peer) dismissed() *ddpmv1.Dismiss {
 	return d
 }
 
-// team lets n workers join, get ready and begin.
+// finish lets a worker save the last step and leave its ring.
+func (p *peer) finish(step uint64, digest string) {
+	p.t.Helper()
+	p.save(step, digest)
+	p.stand(step)
+}
+
+// team lets n workers join and form a generation.
 func (c *cluster) team(n int) []*peer {
 	c.t.Helper()
 	peers := make([]*peer, n)
 	for i := range peers {
 		peers[i] = c.join(fmt.Sprintf("host%d", i))
 	}
+	form(peers...)
+	return peers
+}
+
+// form takes the members of a generation into their ring.
+func form(peers ...*peer) {
 	for _, p := range peers {
+		p.t.Helper()
 		p.assigned()
+	}
+	for _, p := range peers {
 		p.ready()
 	}
-	for _, p := range peers {
-		p.begun()
-	}
-	return peers
 }
 
 // digest is what a state of a test is called.
 func digest(c string) string { return "sha256:" + strings.Repeat(c, 64) }
-
-func manifestOf(dir string, step int) string {
-	return filepath.Join(dir, "runs", "tiny", "checkpoints", fmt.Sprintf("step-%08d", step), "manifest.json")
-}

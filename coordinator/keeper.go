@@ -4,8 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"math"
 	"slices"
+	"time"
 
 	"github.com/ddpm-cluster/ddpm-cluster/coordinator/core"
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm"
@@ -15,6 +17,10 @@ import (
 	"github.com/ddpm-cluster/ddpm-cluster/storage/checkpoint"
 )
 
+// storePatience is how long a Store that fails is tried again for an object, before
+// the checkpoint that it is for is given up.
+const storePatience = 10 * time.Minute
+
 // keeper writes the coordinator's share of a run to the Store: pictures,
 // manifests and metrics.
 type keeper struct {
@@ -22,6 +28,9 @@ type keeper struct {
 	run     string
 	spec    ddpm.Spec
 	metrics *checkpoint.MetricsLog
+	// retention says which checkpoints stay once another one is complete.
+	retention checkpoint.Retention
+	log       *slog.Logger
 }
 
 // metricLine is a line of metrics.jsonl: one completed step.
@@ -79,11 +88,53 @@ func (k *keeper) publish(ctx context.Context, e core.Publish, parts []*ddpmv1.Pa
 	if err != nil {
 		return err
 	}
-	m.Objects = append(m.Objects, samples...)
+	summary, err := k.summary(ctx, e)
+	if err != nil {
+		return err
+	}
+	m.Objects = append(append(m.Objects, samples...), summary)
 	if err := k.metrics.Flush(ctx); err != nil {
 		return err
 	}
-	return checkpoint.Publish(ctx, k.store, m)
+	if err := checkpoint.Publish(ctx, k.store, m); err != nil {
+		return err
+	}
+	k.retain(ctx)
+	return nil
+}
+
+// retain deletes what the run does not keep. What can't be deleted now goes after
+// the next checkpoint.
+func (k *keeper) retain(ctx context.Context) {
+	gone, err := checkpoint.Retain(ctx, k.store, k.run, k.retention)
+	if len(gone) > 0 {
+		k.log.Info("deleted old checkpoints", "steps", gone)
+	}
+	if err != nil {
+		k.log.Warn("old checkpoints could not be deleted; they go after the next one", "err", err)
+	}
+}
+
+// summary stores how the run stands, for people who browse the bucket.
+func (k *keeper) summary(ctx context.Context, e core.Publish) (checkpoint.Object, error) {
+	text, err := json.MarshalIndent(struct {
+		Run     string `json:"run"`
+		Step    uint64 `json:"step"`
+		Images  uint64 `json:"images"` // seen so far
+		Loss    number `json:"loss"`   // of the step
+		Digest  string `json:"digest"`
+		Params  int    `json:"params"`
+		Preset  string `json:"preset"`
+		Dataset string `json:"dataset"`
+		Seed    uint64 `json:"seed"`
+	}{
+		k.run, e.Step, e.Step * uint64(k.spec.Batch), number(e.Loss), e.Digest,
+		k.spec.Model.ParamCount(), k.spec.Preset, k.spec.Dataset, k.spec.Seed,
+	}, "", "  ")
+	if err != nil {
+		return checkpoint.Object{}, fmt.Errorf("metrics of step %d: %w", e.Step, err)
+	}
+	return checkpoint.WriteObject(ctx, k.store, k.run, e.Step, checkpoint.SummaryKey, "application/json", append(text, '\n'))
 }
 
 // samples stores the picture of the previews, in the order of their numbers.

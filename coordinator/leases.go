@@ -3,7 +3,9 @@ package coordinator
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"sync"
+	"time"
 )
 
 // leases keeps the workers' leases in etcd, beside the loop: a slow or lost etcd
@@ -13,21 +15,38 @@ type leases struct {
 	records records
 	log     *slog.Logger
 	renew   map[string]chan struct{} // by worker
-	all     sync.WaitGroup
+	// gone is closed when a worker's lease is, also by worker: one that comes back
+	// under its name must not lose its new lease with the old one.
+	gone map[string]chan struct{}
+	all  sync.WaitGroup
 }
 
 func newLeases(r records, log *slog.Logger) *leases {
-	return &leases{records: r, log: log, renew: map[string]chan struct{}{}}
+	return &leases{records: r, log: log, renew: map[string]chan struct{}{}, gone: map[string]chan struct{}{}}
 }
 
-// begin keeps a worker's lease until end, or until ctx ends.
-func (l *leases) begin(ctx context.Context, id string) {
+// begin stores a worker and keeps its lease until end, or until ctx ends.
+func (l *leases) begin(ctx context.Context, id string, value any, ttl time.Duration) {
 	renew := make(chan struct{}, 1)
+	renew <- struct{}{}
 	l.renew[id] = renew
+	maps.DeleteFunc(l.gone, func(other string, gone chan struct{}) bool { return other != id && closed(gone) })
+	before, gone := l.gone[id], make(chan struct{})
+	l.gone[id] = gone
 	l.all.Go(func() {
-		failing := false
+		defer close(gone)
+		if before != nil {
+			<-before // which ends with the requests under way, that are bounded
+		}
+		stored, failing := false, false
 		for range renew {
-			err := l.records.KeepWorker(ctx, id)
+			var err error
+			if stored {
+				err = l.records.KeepWorker(ctx, id)
+			} else {
+				err = l.records.PutWorker(ctx, id, value, ttl)
+			}
+			stored = err == nil // a lease that ran out meanwhile is made anew
 			if err != nil && !failing && ctx.Err() == nil {
 				l.log.Warn("can't renew a lease in etcd", "worker", id, "err", err)
 			}
@@ -37,6 +56,15 @@ func (l *leases) begin(ctx context.Context, id string) {
 			l.log.Warn("can't drop a lease in etcd; it expires by itself", "worker", id, "err", err)
 		}
 	})
+}
+
+func closed(c chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
 }
 
 // heard renews a worker's lease, unless that is being done.

@@ -12,13 +12,17 @@ import (
 	"time"
 )
 
-// slowEtcd answers renewals when it is let.
+// slowEtcd stores and renews when it is let.
 type slowEtcd struct {
 	records
 	let  chan error // an answer
 	at   chan string
 	mu   sync.Mutex
 	gone []string
+}
+
+func (e *slowEtcd) PutWorker(ctx context.Context, id string, _ any, _ time.Duration) error {
+	return e.KeepWorker(ctx, id)
 }
 
 func (e *slowEtcd) KeepWorker(ctx context.Context, id string) error {
@@ -51,15 +55,13 @@ func TestLeasesWaitForNobody(t *testing.T) {
 	l := newLeases(etcd, slog.New(slog.NewTextHandler(&log, nil)))
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	l.begin(ctx, "w1")
-	l.begin(ctx, "w2")
-	l.heard("w1")
-	within(t, func() { <-etcd.at }) // and now the request is under way
+	l.begin(ctx, "w1", "record", time.Minute)
+	l.begin(ctx, "w2", "record", time.Minute)
+	within(t, func() { <-etcd.at })
+	within(t, func() { <-etcd.at }) // which the other one's does not hold up
 	for range 1000 {
 		l.heard("w1")
 	}
-	l.heard("w2")
-	within(t, func() { <-etcd.at }) // which w1's does not hold up
 	l.heard("nobody")
 	etcd.let <- errors.New("timeout")
 	etcd.let <- errors.New("timeout")
@@ -78,12 +80,40 @@ func TestLeasesWaitForNobody(t *testing.T) {
 		t.Errorf("%d warnings, want one for each worker:\n%s", n, &log)
 	}
 
-	l.begin(ctx, "w3")
-	l.heard("w3")
+	l.begin(ctx, "w3", "record", time.Minute)
 	within(t, func() { <-etcd.at })
 	l.end("w3")
 	cancel()
 	within(t, l.wait)
+}
+
+// A worker that comes back under its name gets its lease after the old one is gone.
+func TestLeaseOfOneThatComesBack(t *testing.T) {
+	t.Parallel()
+	etcd := &slowEtcd{let: make(chan error), at: make(chan string)}
+	l := newLeases(etcd, slog.New(slog.DiscardHandler))
+	l.begin(t.Context(), "w1", "record", time.Minute)
+	within(t, func() { <-etcd.at })
+	l.end("w1")
+	l.begin(t.Context(), "w1", "record", time.Minute)
+	select {
+	case <-etcd.at:
+		t.Error("the new lease does not wait for the old one")
+	case <-time.After(50 * time.Millisecond):
+	}
+	within(t, func() { etcd.let <- nil })
+	within(t, func() { <-etcd.at })
+	etcd.mu.Lock()
+	if !slices.Equal(etcd.gone, []string{"w1"}) {
+		t.Errorf("dropped %v", etcd.gone)
+	}
+	etcd.mu.Unlock()
+	within(t, func() { etcd.let <- nil })
+	l.end("w1")
+	within(t, l.wait)
+	if len(l.gone) != 1 {
+		t.Errorf("%d are remembered", len(l.gone))
+	}
 }
 
 // within fails where something that should come at once does not.

@@ -66,11 +66,11 @@ type child struct {
 
 // startLocal starts n workers that join the address. command is the program and
 // its first arguments.
-func startLocal(ctx context.Context, n int, command []string, address string, threads int, log io.Writer, verbose bool) (*localWorkers, error) {
+func startLocal(ctx context.Context, n int, command []string, access localAccess, address string, threads int, log io.Writer, verbose bool) (*localWorkers, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	w := &localWorkers{cancel: cancel, lost: make(chan childEnd, n), children: map[uint32]*child{}}
 	for i := range n {
-		if err := w.start(ctx, i+1, command, address, threads, log, verbose); err != nil {
+		if err := w.start(ctx, i+1, command, access, address, threads, log, verbose); err != nil {
 			w.stop()
 			return nil, fmt.Errorf("start local worker %d: %w", i+1, err)
 		}
@@ -78,9 +78,11 @@ func startLocal(ctx context.Context, n int, command []string, address string, th
 	return w, nil
 }
 
-func (w *localWorkers) start(ctx context.Context, number int, command []string, address string, threads int, log io.Writer, verbose bool) error {
+func (w *localWorkers) start(ctx context.Context, number int, command []string, access localAccess, address string, threads int, log io.Writer, verbose bool) error {
 	args := append(append([]string(nil), command[1:]...), "--join", address, "--threads", strconv.Itoa(threads))
+	args = append(args, access.flags...)
 	cmd := exec.CommandContext(ctx, command[0], args...)
+	cmd.Env = append(os.Environ(), access.env...)
 	cmd.SysProcAttr = childAttributes()
 	cmd.WaitDelay = exitGrace
 	c := &child{

@@ -2,20 +2,22 @@ package coordinator
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
+	"sync"
 	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
 	"github.com/ddpm-cluster/ddpm-cluster/coordinator/core"
-	ddpmv1 "github.com/ddpm-cluster/ddpm-cluster/proto/ddpm/v1"
+	"github.com/ddpm-cluster/ddpm-cluster/storage/checkpoint"
 )
 
 // tick is how often the machine hears that time passes.
-const tick = 500 * time.Millisecond
+const tick = 100 * time.Millisecond
 
 // records is where the loop keeps membership; package registry's Leader is the
 // real one. Each call is bounded in time and fails once another coordinator
@@ -23,6 +25,10 @@ const tick = 500 * time.Millisecond
 type records interface {
 	Term() uint64
 	Lost() <-chan struct{}
+	// Regain takes a leadership up again that was lost, unless another has it.
+	Regain(ctx context.Context) error
+	// Check fails unless this leader still leads.
+	Check(ctx context.Context) error
 	PutGeneration(ctx context.Context, value any) error
 	PutWorker(ctx context.Context, id string, value any, ttl time.Duration) error
 	KeepWorker(ctx context.Context, id string) error
@@ -40,26 +46,34 @@ type loop struct {
 	log      *slog.Logger
 
 	sessions map[string]*session
-	leases   *leases
-	// parts holds, by step and worker, what came with a Saved event.
-	parts map[uint64]map[string]*ddpmv1.PartSaved
+	// named is the number of the last name that was given.
+	named  int
+	leases *leases
+	// persisted hears of generations that are in etcd, regained of a leadership
+	// that was lost, nil while there is nothing to hear.
+	persisted chan uint64
+	regained  chan error
+	// works are what goes on beside the loop until it is over.
+	works sync.WaitGroup
+	over  chan struct{}
 	// pending are events that wait for the effects of the first of them.
 	pending   []core.Event
 	publisher *publisher
 	// newest is the newest checkpoint, nil before the first.
 	newest *CheckpointState
-	// local hears of child processes that ended.
-	local <-chan childEnd
-	view  *view
-	end   *core.End
+	// local hears of child processes that ended; children are those that have not.
+	local    <-chan childEnd
+	children int
+	view     *view
+	end      *core.End
 }
 
 // welcome is what every worker is told when it joins.
 type welcome struct {
-	run, runID, storage    string
-	spec                   []byte
-	steps, checkpointEvery uint64
-	threads                int
+	run, runID, storage string
+	spec                []byte
+	compareEvery        uint64
+	threads             int
 }
 
 // run feeds the machine until the run ends.
@@ -75,8 +89,19 @@ func (l *loop) run(ctx context.Context, events <-chan sessionEvent, interrupts <
 			l.published(ctx, o)
 		case e := <-l.local:
 			l.childEnded(ctx, e)
-		case <-l.registry.Lost():
-			l.step(ctx, core.Broken{Reason: "the leadership in etcd is lost: its lease could not be kept, or another coordinator took over"})
+		case n := <-l.persisted:
+			l.step(ctx, core.Persisted{Generation: n})
+		case <-l.lost():
+			l.regain(ctx)
+		case err := <-l.regained:
+			if err != nil { // nobody is dismissed: the workers are another coordinator's now
+				if ctx.Err() != nil {
+					return core.End{}, context.Cause(ctx)
+				}
+				return core.End{}, fmt.Errorf("the leadership in etcd is lost: %w", err)
+			}
+			l.regained = nil
+			l.log.Info("the leadership in etcd is regained", "term", l.registry.Term())
 		case <-ticker.C:
 			l.step(ctx, core.Tick{})
 			l.progress.tick(time.Now())
@@ -94,86 +119,38 @@ func (l *loop) run(ctx context.Context, events <-chan sessionEvent, interrupts <
 	return *l.end, nil
 }
 
-// hear turns what a session says into events.
-func (l *loop) hear(ctx context.Context, e sessionEvent) {
-	id := e.from.id
-	if e.message == nil && e.err == nil {
-		l.sessions[id] = e.from
-		l.step(ctx, core.Joined{Worker: id, Address: e.from.hello.GetRingAddress(), Version: e.from.hello.GetVersion(), Build: e.from.hello.GetBuild()})
-		return
+// lost is closed when the leadership is lost, and that is news.
+func (l *loop) lost() <-chan struct{} {
+	if l.regained != nil {
+		return nil
 	}
-	if l.sessions[id] != e.from {
-		return // it was dismissed already
-	}
-	if e.err != nil {
-		l.drop(id, nil)
-		l.step(ctx, core.Left{Worker: id, Reason: e.err.Error()})
-		return
-	}
-	switch body := e.message.Body.(type) {
-	case *ddpmv1.WorkerMessage_Heartbeat:
-		l.step(ctx, core.Heard{Worker: id})
-		l.view.heard(id, body.Heartbeat.GetStep())
-		l.leases.heard(id)
-	case *ddpmv1.WorkerMessage_Ready:
-		l.step(ctx, core.Ready{Worker: id, Generation: body.Ready.GetGeneration()})
-	case *ddpmv1.WorkerMessage_Progress:
-		l.step(ctx, core.Heard{Worker: id})
-		l.progressed(ctx, id, body.Progress)
-	case *ddpmv1.WorkerMessage_PartSaved:
-		l.saved(ctx, id, body.PartSaved)
-	case *ddpmv1.WorkerMessage_Failure:
-		l.step(ctx, core.Failed{
-			Worker: id, Consequence: body.Failure.GetConsequence(),
-			Reason: fmt.Sprintf("after step %d: %s", body.Failure.GetStep(), body.Failure.GetReason()),
-		})
-	}
+	return l.registry.Lost()
 }
 
-// progressed notes a completed step, of which rank 0 tells, once.
-func (l *loop) progressed(ctx context.Context, id string, p *ddpmv1.Progress) {
-	g, _ := l.machine.Generation()
-	if p.GetGeneration() != g.Number || len(g.Members) == 0 || g.Members[0].Worker != id || !l.progress.next(p.GetStep()) {
-		return
-	}
-	l.progress.step(time.Now(), p)
-	l.view.progressed(p)
-	if err := l.keeper.metric(p); err != nil {
-		l.step(ctx, core.Broken{Reason: err.Error()})
-	}
+// regain takes the leadership up again beside the loop. Until then nothing can be
+// decided, and members train on.
+func (l *loop) regain(ctx context.Context) {
+	l.log.Warn("the leadership in etcd is lost: its lease could not be kept; training goes on, and this coordinator takes it up again")
+	regained := make(chan error, 1)
+	l.regained = regained
+	l.beside(ctx, func(ctx context.Context) { regained <- l.registry.Regain(ctx) })
 }
 
-// openSteps bounds how many steps have some of their parts at once. A member begins
-// a checkpoint when its share of the one before is stored, and none is more than a
-// step ahead: that makes two, and twice as many where streams overtake each other.
-const openSteps = 4
-
-// saved keeps a part until its step is published.
-func (l *loop) saved(ctx context.Context, id string, p *ddpmv1.PartSaved) {
-	step := p.GetStep()
-	g, _ := l.machine.Generation()
-	if p.GetGeneration() != g.Number || l.machine.Phase() != "training" || l.newest != nil && step <= l.newest.Step {
-		return
-	}
-	if l.parts[step] == nil {
-		if !l.due(p) || len(l.parts) == openSteps {
-			l.drop(id, status.Error(codes.InvalidArgument, "no checkpoint is due at that step"))
-			l.step(ctx, core.Left{Worker: id, Reason: fmt.Sprintf("it saved step %d, at which no checkpoint is due", step)})
-			return
-		}
-		l.parts[step] = map[string]*ddpmv1.PartSaved{}
-	}
-	l.parts[step][id] = p
-	l.step(ctx, core.Saved{
-		Worker: id, Generation: p.GetGeneration(), Step: step,
-		Digest: p.GetDigest(), Last: p.GetLast(), Loss: p.GetLoss(),
+// beside does work until it is done, ctx ends or the loop is over.
+func (l *loop) beside(ctx context.Context, work func(context.Context)) {
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	l.works.Go(func() {
+		defer close(done)
+		work(ctx)
 	})
-}
-
-// due says that a checkpoint can be made at a part's step.
-func (l *loop) due(p *ddpmv1.PartSaved) bool {
-	every := l.plan.checkpointEvery
-	return p.GetStep() <= l.plan.steps && (p.GetLast() || every > 0 && p.GetStep()%every == 0)
+	l.works.Go(func() {
+		defer cancel()
+		select {
+		case <-l.over:
+		case <-done:
+		}
+	})
 }
 
 // step gives an event to the machine and does what it says. An effect may lead to
@@ -189,18 +166,23 @@ func (l *loop) step(ctx context.Context, e core.Event) {
 		}
 		l.pending = l.pending[1:]
 	}
+	if l.end == nil {
+		g, _ := l.machine.Generation()
+		l.view.phase(g.Number, l.machine.Phase(), l.machine.Reason())
+	}
 }
 
 // published tells the machine first, and people after it.
 func (l *loop) published(ctx context.Context, o outcome) {
 	l.publisher.took(ctx)
 	e := o.checkpoint
-	delete(l.parts, e.Step) // what came once more
 	if o.err != nil {
-		if l.end != nil { // which has its reason already
-			l.log.Warn("a checkpoint could not be published", "step", e.Step, "err", o.err)
+		l.log.Warn("a checkpoint could not be published", "step", e.Step, "err", o.err)
+		if errors.Is(o.err, checkpoint.ErrConflict) {
+			l.step(ctx, core.Broken{Reason: o.err.Error()})
+			return
 		}
-		l.step(ctx, core.Broken{Reason: o.err.Error()})
+		l.step(ctx, core.PublishFailed{Step: e.Step, Reason: o.err.Error()})
 		return
 	}
 	l.newest = &CheckpointState{e.Step, e.Digest}
@@ -211,16 +193,17 @@ func (l *loop) published(ctx context.Context, o outcome) {
 
 // childEnded finds the session behind a local worker's process, if it had one.
 func (l *loop) childEnded(ctx context.Context, e childEnd) {
+	l.children--
 	for id, s := range l.sessions {
 		if e.is(s.hello) {
 			l.drop(id, nil)
 			l.step(ctx, core.Left{Worker: id, Reason: e.how})
-			return
 		}
 	}
-	// While the run trains, the machine has heard of the session's end.
-	if l.machine.Phase() != "training" {
-		l.step(ctx, core.Broken{Reason: e.how})
+	if l.children == 0 && l.end == nil {
+		l.step(ctx, core.Broken{Reason: "all local workers have ended, the last one so: " + e.how})
+	} else if l.end == nil {
+		l.log.Warn("a local worker is gone; the run goes on without it", "reason", e.how)
 	}
 }
 
@@ -228,6 +211,7 @@ func (l *loop) childEnded(ctx context.Context, e childEnd) {
 // are all there are published, leases are let go. Both take a bounded time, and
 // none if ctx ends.
 func (l *loop) settle(ctx context.Context) {
+	close(l.over)
 	for id := range l.sessions {
 		l.drop(id, status.Error(codes.Unavailable, "the coordinator ends"))
 	}
@@ -236,6 +220,8 @@ func (l *loop) settle(ctx context.Context) {
 	}
 	l.publisher.work.Wait()
 	l.leases.wait()
+	l.works.Wait() // a generation that is stored late must not take the last word
+	l.forget(ctx)
 }
 
 // resume says what the next start does, as part of a sentence.
@@ -244,4 +230,17 @@ func (l *loop) resume() string {
 		return "the next start begins again from step 0"
 	}
 	return fmt.Sprintf("the next start resumes from the checkpoint of step %d", l.newest.Step)
+}
+
+// forget keeps the next coordinator from waiting for members that are gone. Where
+// this one ends at once they are not: they train on, and look for the next one.
+func (l *loop) forget(ctx context.Context) {
+	if ctx.Err() != nil {
+		return
+	}
+	g, _ := l.machine.Generation()
+	g.Members = nil
+	if err := l.registry.PutGeneration(ctx, g); err != nil && ctx.Err() == nil {
+		l.log.Warn("can't tell etcd that the run has ended here", "err", err)
+	}
 }

@@ -9,11 +9,13 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
 
 	"github.com/ddpm-cluster/ddpm-cluster/coordinator/config"
 	"github.com/ddpm-cluster/ddpm-cluster/coordinator/registry"
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm"
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm/dataset"
+	"github.com/ddpm-cluster/ddpm-cluster/ddpm/dataset/packed"
 	"github.com/ddpm-cluster/ddpm-cluster/storage"
 	"github.com/ddpm-cluster/ddpm-cluster/storage/checkpoint"
 )
@@ -33,7 +35,7 @@ func (s *start) openStore(ctx context.Context) error {
 	if s.store, err = storage.Open(ctx, s.config.Storage); err != nil {
 		return err
 	}
-	if err := storage.Probe(ctx, s.store); err != nil {
+	if err := storage.Probe(ctx, s.store, s.log); err != nil {
 		return err
 	}
 	spec, err := readSpec(ctx, s.store, s.plan.Run)
@@ -46,6 +48,9 @@ func (s *start) openStore(ctx context.Context) error {
 	s.existing = true
 	if s.plan, err = s.config.Continue(spec); err != nil {
 		return UsageError{err}
+	}
+	if err := s.continueInit(spec); err != nil {
+		return err
 	}
 	return s.findCheckpoint(ctx)
 }
@@ -93,9 +98,17 @@ func (s *start) openDataset(ctx context.Context) error {
 	if s.existing && s.config.Given("dataset") {
 		uri = s.config.Dataset
 	}
-	data, err := dataset.Open(ctx, uri, ddpm.Want(spec.Model))
+	places := dataset.Places{
+		Stores: func(ctx context.Context, uri string) (packed.Store, error) { return storage.OpenBlobs(ctx, uri) },
+		Run:    storage.AsBlobs(s.store),
+		Import: &dataset.Importing{Threads: runtime.GOMAXPROCS(0), Log: s.log},
+	}
+	data, err := places.Open(ctx, uri, ddpm.Want(spec.Model))
 	if err != nil {
 		return err
+	}
+	if c, ok := data.(io.Closer); ok {
+		defer c.Close()
 	}
 	found := *spec
 	found.Dataset, found.DatasetDigest, found.DatasetLen = data.URI(), data.Digest(), data.Len()
@@ -143,12 +156,16 @@ func damaged(err error) bool {
 
 func (s *start) openEtcd(ctx context.Context) (*registry.Etcd, error) {
 	if len(s.config.Etcd) > 0 {
-		return registry.Dial(ctx, s.config.Etcd)
+		secure, err := etcdTLS(s.config.Security)
+		if err != nil {
+			return nil, err
+		}
+		return registry.Dial(ctx, s.config.Etcd, secure)
 	}
 	return registry.Embed(ctx, filepath.Join(s.config.DataDir, "etcd"))
 }
 
 // who names this process to another coordinator that wants the same run.
-func who(l net.Listener) string {
-	return fmt.Sprintf("the coordinator at %s on %s, pid %d", l.Addr(), hostname(), os.Getpid())
+func who(listen string) string {
+	return fmt.Sprintf("the coordinator at %s on %s, pid %d", listen, hostname(), os.Getpid())
 }

@@ -2,11 +2,13 @@ package coordinator
 
 import (
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"testing"
 
 	"github.com/ddpm-cluster/ddpm-cluster/coordinator/core"
+	"github.com/ddpm-cluster/ddpm-cluster/coordinator/registry"
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm"
 	ddpmv1 "github.com/ddpm-cluster/ddpm-cluster/proto/ddpm/v1"
 	"github.com/ddpm-cluster/ddpm-cluster/storage"
@@ -46,11 +48,14 @@ func publishing(t *testing.T) (*loop, *slowStore) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	etcd := newFakeEtcd()
 	k := &keeper{store: store, run: "r", spec: preset.Spec, metrics: metrics}
 	log := slog.New(slog.DiscardHandler)
 	l := &loop{
-		machine: core.New(core.Config{Workers: 1, MinWorkers: 1}), keeper: k, publisher: newPublisher(k), log: log,
-		leases: newLeases(nil, log), view: newView("r", 0, 9, nil), sessions: map[string]*session{}, end: &core.End{Reason: "a worker was lost"},
+		limits:  defaultLimits(),
+		over:    make(chan struct{}),
+		machine: core.New(core.Config{Workers: 1, MinWorkers: 1}), keeper: k, publisher: newPublisher(k, etcd.Check), log: log,
+		registry: etcd, leases: newLeases(etcd, log), view: newView("r", 0, 9, nil), sessions: map[string]*session{}, end: &core.End{Reason: "a worker was lost"},
 	}
 	return l, store
 }
@@ -107,5 +112,24 @@ func TestSettleGivesUp(t *testing.T) {
 	within(t, func() { l.settle(ctx) })
 	if l.newest != nil {
 		t.Errorf("step %d counts as published", l.newest.Step)
+	}
+}
+
+// A coordinator that does not lead any more publishes nothing.
+func TestDeposedPublishesNothing(t *testing.T) {
+	t.Parallel()
+	l, store := publishing(t)
+	close(store.let)
+	l.registry.(*fakeEtcd).deposed.Store(true)
+	l.addCheckpoint(t.Context(), t, 3)
+	var o outcome
+	within(t, func() { o = <-l.publisher.outcomes })
+	if !errors.Is(o.err, registry.ErrDeposed) {
+		t.Errorf("it ends with %v", o.err)
+	}
+	l.publisher.outcomes <- o
+	within(t, func() { l.settle(t.Context()) })
+	if _, err := checkpoint.At(t.Context(), l.keeper.store, "r", 3); err == nil {
+		t.Error("it is published")
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strconv"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -12,6 +14,7 @@ import (
 	"google.golang.org/grpc/keepalive"
 
 	ddpmcluster "github.com/ddpm-cluster/ddpm-cluster"
+	"github.com/ddpm-cluster/ddpm-cluster/coordinator/config"
 	"github.com/ddpm-cluster/ddpm-cluster/coordinator/core"
 	"github.com/ddpm-cluster/ddpm-cluster/coordinator/registry"
 	ddpmv1 "github.com/ddpm-cluster/ddpm-cluster/proto/ddpm/v1"
@@ -20,7 +23,7 @@ import (
 )
 
 // lead serves the run under a leadership until it ends.
-func (s *start) lead(ctx context.Context, leader *registry.Leader, listener, web net.Listener) (end core.End, err error) {
+func (s *start) lead(ctx context.Context, leader *registry.Leader) (end core.End, err error) {
 	var last core.Generation
 	if _, err := leader.Generation(ctx, &last); err != nil {
 		return end, err
@@ -43,16 +46,23 @@ func (s *start) lead(ctx context.Context, leader *registry.Leader, listener, web
 		}
 		s.existing = true
 	}
-	metrics, err := checkpoint.OpenMetrics(ctx, s.store, s.plan.Run, s.newest.Step+1)
+	if err := s.begin(ctx); err != nil {
+		return end, err
+	}
+	store := storage.Patient(s.store, storePatience, s.log)
+	metrics, err := checkpoint.OpenMetrics(ctx, store, s.plan.Run, s.newest.Step+1)
 	if err != nil {
 		return end, err
 	}
-	keeper := &keeper{store: s.store, run: s.plan.Run, spec: s.plan.Spec, metrics: metrics}
-	l := s.newLoop(leader, last.Number, runID, spec, keeper)
-	return s.serve(ctx, l, listener, web)
+	keeper := &keeper{
+		store: store, run: s.plan.Run, spec: s.plan.Spec, metrics: metrics, log: s.log,
+		retention: checkpoint.Retention{Last: s.config.KeepLast, Every: s.config.KeepEvery},
+	}
+	l := s.newLoop(leader, last, runID, spec, keeper)
+	return s.serve(ctx, l)
 }
 
-func (s *start) newLoop(leader *registry.Leader, generation uint64, runID string, spec []byte, k *keeper) *loop {
+func (s *start) newLoop(leader *registry.Leader, last core.Generation, runID string, spec []byte, k *keeper) *loop {
 	var newest *CheckpointState
 	if s.resumes {
 		newest = &CheckpointState{s.newest.Step, s.newest.Digest}
@@ -60,14 +70,17 @@ func (s *start) newLoop(leader *registry.Leader, generation uint64, runID string
 	return &loop{
 		machine: core.New(core.Config{
 			Workers: s.config.Workers, MinWorkers: s.config.MinWorkers, Patience: s.options.limits.patience,
-			Shards: s.plan.Spec.Shards(), Steps: s.plan.Steps, StartStep: s.newest.Step, FromCheckpoint: s.resumes,
-			Generation: generation, Silence: s.options.limits.silence,
+			Shards: s.plan.Spec.Shards(), Steps: s.plan.Steps, CheckpointEvery: s.plan.CheckpointEvery,
+			StartStep: s.newest.Step, HasCheckpoint: s.resumes,
+			// Local workers end with their coordinator.
+			Last: last, Adopt: !s.config.Local, AdoptPatience: s.options.limits.adopt,
+			Silence: s.options.limits.silence, MaxSkipped: s.config.MaxSkipped,
 			Version: ddpmcluster.Version(), Build: ddpmcluster.Fingerprint(),
 		}),
 		registry: leader,
 		plan: welcome{
 			run: s.plan.Run, runID: runID, storage: s.store.String(), spec: spec,
-			steps: s.plan.Steps, checkpointEvery: s.plan.CheckpointEvery, threads: s.config.Threads,
+			compareEvery: s.config.CompareEvery, threads: s.config.Threads,
 		},
 		limits:    s.options.limits,
 		keeper:    k,
@@ -75,16 +88,30 @@ func (s *start) newLoop(leader *registry.Leader, generation uint64, runID string
 		log:       s.log,
 		sessions:  map[string]*session{},
 		leases:    newLeases(leader, s.log),
-		parts:     map[uint64]map[string]*ddpmv1.PartSaved{},
-		publisher: newPublisher(k),
+		persisted: make(chan uint64),
+		over:      make(chan struct{}),
+		named:     highest(last),
+		publisher: newPublisher(k, leader.Check),
 		newest:    newest,
 		view:      newView(s.plan.Run, s.newest.Step, s.plan.Steps, newest),
 	}
 }
 
+// highest is the number of the last name among a generation's members.
+func highest(g core.Generation) int {
+	most := 0
+	for _, m := range g.Members {
+		if n, err := strconv.Atoi(strings.TrimPrefix(m.Worker, "w")); err == nil {
+			most = max(most, n)
+		}
+	}
+	return most
+}
+
 // serve takes workers' sessions and runs the loop, until the run ends and nothing
 // that belongs to it is left.
-func (s *start) serve(ctx context.Context, l *loop, listener, web net.Listener) (core.End, error) {
+func (s *start) serve(ctx context.Context, l *loop) (core.End, error) {
+	listener, web := s.listener, s.web
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	events, done := make(chan sessionEvent), make(chan struct{})
@@ -95,19 +122,21 @@ func (s *start) serve(ctx context.Context, l *loop, listener, web net.Listener) 
 	address := joinAddress(listener)
 	s.announce(address)
 	if s.config.Local {
-		workers, err := startLocal(ctx, s.config.Workers, s.options.Worker, address, s.config.Threads, s.console, s.config.Verbose)
+		workers, err := startLocal(ctx, s.config.Workers, s.options.Worker, s.security.local(), address, s.config.Threads, s.console, s.config.Verbose)
 		if err != nil {
 			return core.End{}, err
 		}
 		defer workers.end()
-		l.local, srv.why = workers.lost, workers.why
+		l.local, l.children, srv.why = workers.lost, s.config.Workers, workers.why
 	}
-	g := newServer(srv)
+	g := newServer(srv, s.security.options()...)
+	s.security.register(g)
 	var serving errgroup.Group
-	serving.Go(func() error { return g.Serve(listener) })
+	serving.Go(func() error { return g.Serve(s.security.guard(listener)) })
 	if web != nil {
-		defer serveHTTP(web, l.view)()
-		s.log.Info("status", "at", fmt.Sprintf("http://%s/api/status", web.Addr()))
+		secured, scheme := s.security.web(web)
+		defer serveHTTP(secured, l.view, s.security)()
+		s.log.Info("status", "at", fmt.Sprintf("%s://%s/api/status", scheme, web.Addr()))
 	}
 	s.begun()
 	end, err := l.run(ctx, events, s.options.Interrupts)
@@ -116,6 +145,7 @@ func (s *start) serve(ctx context.Context, l *loop, listener, web net.Listener) 
 	}
 	close(done)
 	s.settle(ctx, cancel, l)
+	cancel()
 	stopServer(g, err == nil)
 	err = errors.Join(err, serving.Wait())
 	srv.readers.Wait()
@@ -128,12 +158,12 @@ func (s *start) serve(ctx context.Context, l *loop, listener, web net.Listener) 
 	return end, nil
 }
 
-func newServer(srv *server) *grpc.Server {
-	g := grpc.NewServer(
+func newServer(srv *server, security ...grpc.ServerOption) *grpc.Server {
+	g := grpc.NewServer(append(security,
 		grpc.MaxRecvMsgSize(maxMessage), grpc.MaxConcurrentStreams(16), grpc.WaitForHandlers(true),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 10 * time.Second, Timeout: 10 * time.Second}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: time.Second, PermitWithoutStream: true}),
-	)
+	)...)
 	ddpmv1.RegisterCoordinatorServer(g, srv)
 	return g
 }
@@ -171,9 +201,6 @@ func stopServer(g *grpc.Server, patient bool) {
 func (s *start) announce(address string) {
 	s.log.Info("run", "run", s.plan.Run, "preset", s.plan.Spec.Preset, "parameters", s.plan.Spec.Model.ParamCount(),
 		"dataset", s.plan.Spec.Dataset, "examples", s.plan.Spec.DatasetLen, "from", s.newest.Step, "to", s.plan.Steps, "storage", s.store)
-	if !loopback(address) {
-		s.log.Warn("this version has no TLS: whoever reaches the port can join; use it on a network that you trust", "listen", address)
-	}
 	if s.config.Local {
 		return
 	}
@@ -181,16 +208,10 @@ func (s *start) announce(address string) {
 	if s.config.Workers == 1 {
 		workers = "1 worker; start it"
 	}
-	fmt.Fprintf(s.console, "waiting for %s with:\n\n    ddpm-worker --join %s\n\n", workers, address)
-	if loopback(address) {
+	fmt.Fprintf(s.console, "waiting for %s with:\n\n    ddpm-worker --join %s %s\n\n", workers, address, s.security.joinFlags(s.console.tty))
+	if config.Loopback(address) {
 		fmt.Fprint(s.console, "That is for this machine. For others, start with --listen HOST:PORT, an address that they reach.\n\n")
 	}
-}
-
-// loopback says that only this machine reaches the address.
-func loopback(address string) bool {
-	host, _, err := net.SplitHostPort(address)
-	return err == nil && (host == "localhost" || net.ParseIP(host).IsLoopback())
 }
 
 // joinAddress is the listener's address as another machine dials it.

@@ -7,7 +7,6 @@ import (
 	"io"
 	"net"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -29,6 +28,7 @@ const (
 
 // session is one worker's stream as the loop sees it.
 type session struct {
+	// id is the name in the worker's certificate, or the loop's to give.
 	id    string
 	hello *ddpmv1.Hello
 	out   chan *ddpmv1.CoordinatorMessage
@@ -53,8 +53,7 @@ type server struct {
 	// helloLimit bounds how long a stream may stay without introducing itself.
 	helloLimit time.Duration
 	// why says why a worker's stream broke, as far as somebody else knows.
-	why  func(hello *ddpmv1.Hello, err error) error
-	next atomic.Uint64
+	why func(hello *ddpmv1.Hello, err error) error
 	// readers are the goroutines that read streams. A stream is readable until its
 	// Session returns, so they end after it.
 	readers sync.WaitGroup
@@ -67,7 +66,7 @@ func (s *server) Session(stream ddpmv1.Coordinator_SessionServer) error {
 		return err
 	}
 	me := &session{
-		id:    fmt.Sprintf("w%d", s.next.Add(1)),
+		id:    certified(stream.Context()),
 		hello: hello,
 		out:   make(chan *ddpmv1.CoordinatorMessage, outbox),
 	}

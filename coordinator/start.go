@@ -8,11 +8,13 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/ddpm-cluster/ddpm-cluster/coordinator/config"
 	"github.com/ddpm-cluster/ddpm-cluster/coordinator/core"
+	"github.com/ddpm-cluster/ddpm-cluster/coordinator/initial"
 	"github.com/ddpm-cluster/ddpm-cluster/coordinator/registry"
 	"github.com/ddpm-cluster/ddpm-cluster/storage"
 	"github.com/ddpm-cluster/ddpm-cluster/storage/checkpoint"
@@ -45,7 +47,12 @@ type Options struct {
 type limits struct {
 	// heartbeat is how often a worker gives a sign of life, silence how long it may
 	// give none.
-	heartbeat, silence time.Duration
+	heartbeat time.Duration
+	silence   core.Silence
+	// adopt is how long a new leader waits for the members of the last generation.
+	adopt time.Duration
+	// retry is how long lies between two attempts to write to etcd.
+	retry time.Duration
 	// patience is how long a start with fewer than all workers waits for another.
 	patience time.Duration
 	// hello is how long a stream may stay without introducing itself.
@@ -56,7 +63,8 @@ type limits struct {
 
 func defaultLimits() limits {
 	return limits{
-		heartbeat: time.Second, silence: 15 * time.Second, patience: 30 * time.Second,
+		heartbeat: 250 * time.Millisecond, silence: core.Silence{Min: 2 * time.Second, Max: 20 * time.Second},
+		adopt: 10 * time.Second, retry: time.Second / 2, patience: 30 * time.Second,
 		hello: 10 * time.Second, settle: 30 * time.Second,
 	}
 }
@@ -71,6 +79,10 @@ func Run(ctx context.Context, o Options) error {
 	if err != nil {
 		return UsageError{err}
 	}
+	source, err := openInit(ctx, c, &plan)
+	if err != nil {
+		return err
+	}
 	if c.DryRun {
 		return dryRun(ctx, c, plan, o.Stdout)
 	}
@@ -82,7 +94,7 @@ func Run(ctx context.Context, o Options) error {
 	if o.limits == (limits{}) {
 		o.limits = defaultLimits()
 	}
-	s := &start{options: o, config: c, plan: plan, console: console, log: console.logger(level)}
+	s := &start{options: o, config: c, plan: plan, source: source, console: console, log: console.logger(level)}
 	defer console.end()
 	return s.interruptible(ctx)
 }
@@ -92,14 +104,19 @@ type start struct {
 	options Options
 	config  *config.Config
 	plan    config.Plan
+	source  *initial.Source // of --init, nil without
 	console *console
 	log     *slog.Logger
 
+	// security is nil with --insecure.
+	security *security
 	store    storage.Store
 	existing bool // the run has a run.json
 	newest   checkpoint.Manifest
 	resumes  bool // newest is there
 	loss     float64
+	// listener is for workers, web for HTTP if that is wanted; nil until they are open.
+	listener, web net.Listener
 	// begun ends the watch over interrupts that goes before the loop's own.
 	begun func()
 }
@@ -119,17 +136,11 @@ func (s *start) interruptible(ctx context.Context) error {
 }
 
 func (s *start) run(ctx context.Context) error {
-	listener, err := listen("--listen", s.config.Listen)
-	if err != nil {
-		return err
-	}
-	defer listener.Close()
-	var web net.Listener
-	if s.config.HTTP != "" {
-		if web, err = listen("--http", s.config.HTTP); err != nil {
+	defer s.close()
+	if !s.config.Standby { // a standby answers when it leads
+		if err := s.listen(); err != nil {
 			return err
 		}
-		defer web.Close()
 	}
 	if err := s.openStore(ctx); err != nil {
 		return err
@@ -139,9 +150,11 @@ func (s *start) run(ctx context.Context) error {
 	}
 	if s.resumes && s.newest.Step >= s.plan.Steps {
 		s.log.Info("the run is complete already; train it further with a higher --steps, or choose another --run", "run", s.plan.Run, "step", s.newest.Step)
-		return s.closing(s.newest.Step, s.loss, s.newest.Digest)
+		if !s.mayHaveMembers() {
+			return s.closing(s.newest.Step, s.loss, s.newest.Digest)
+		}
 	}
-	end, err := s.own(ctx, listener, web)
+	end, err := s.own(ctx)
 	if err != nil {
 		return err
 	}
@@ -150,11 +163,40 @@ func (s *start) run(ctx context.Context) error {
 	}
 	s.console.end()
 	s.log.Info(end.Reason)
+	if end.Digest == "" { // another coordinator published it
+		end.Digest, end.Loss = s.newest.Digest, s.loss
+	}
 	return s.closing(end.Step, end.Loss, end.Digest)
 }
 
+// mayHaveMembers says that workers of the run may be waiting for a coordinator: the
+// last one may have died before it could dismiss them.
+func (s *start) mayHaveMembers() bool {
+	_, err := os.Stat(filepath.Join(s.config.DataDir, "etcd"))
+	return !s.config.Local && (len(s.config.Etcd) > 0 || err == nil)
+}
+
+// listen opens the ports.
+func (s *start) listen() (err error) {
+	if s.listener, err = listen("--listen", s.config.Listen); err != nil {
+		return err
+	}
+	if s.config.HTTP != "" {
+		s.web, err = listen("--http", s.config.HTTP)
+	}
+	return err
+}
+
+func (s *start) close() {
+	for _, l := range []net.Listener{s.listener, s.web} {
+		if l != nil {
+			_ = l.Close() // its server closes it too
+		}
+	}
+}
+
 // own holds etcd and the leadership for as long as the run takes.
-func (s *start) own(ctx context.Context, listener, web net.Listener) (end core.End, err error) {
+func (s *start) own(ctx context.Context) (end core.End, err error) {
 	etcd, err := s.openEtcd(ctx)
 	if err != nil {
 		return end, err
@@ -166,7 +208,12 @@ func (s *start) own(ctx context.Context, listener, web net.Listener) (end core.E
 			err = errors.Join(err, etcd.Close())
 		}
 	}()
-	leader, err := registry.Lead(ctx, etcd, s.plan.Run, who(listener))
+	take := registry.Lead
+	if s.config.Standby {
+		take = registry.Follow
+		s.log.Info("standing by until the leading coordinator is gone", "run", s.plan.Run)
+	}
+	leader, err := take(ctx, etcd, s.plan.Run, who(s.config.Listen))
 	if err != nil {
 		return end, err
 	}
@@ -175,7 +222,20 @@ func (s *start) own(ctx context.Context, listener, web net.Listener) (end core.E
 			s.log.Warn("can't leave etcd as it should be", "err", cerr)
 		}
 	}()
-	return s.lead(ctx, leader, listener, web)
+	if s.config.Standby {
+		s.log.Info("leading now", "run", s.plan.Run, "term", leader.Term())
+		if err := s.listen(); err != nil {
+			return end, err
+		}
+		if err := s.openStore(ctx); err != nil { // what the leader before has done meanwhile
+			return end, err
+		}
+	}
+	if err := s.openSecurity(ctx, etcd, s.listener); err != nil {
+		return end, err
+	}
+	defer s.security.close()
+	return s.lead(ctx, leader)
 }
 
 // closing prints the run's last line.

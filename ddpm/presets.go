@@ -62,6 +62,14 @@ func paperSpec(name string, model unet.Config) Spec {
 	}
 }
 
+// ImportedSpec is the config of a run that holds a network from elsewhere, named by
+// WeightsDigest, to sample from: it has no dataset to train on.
+func ImportedSpec(model unet.Config, process diffusion.Config, weights string) Spec {
+	s := paperSpec("imported", model)
+	s.Model, s.Diffusion, s.Init, s.Dataset = model, process, weights, ""
+	return s
+}
+
 func digits() Preset {
 	s := paperSpec("digits", unet.Config{
 		Size: 24, InChannels: 1, Channels: []int{32, 64, 64}, ResBlocks: 1, Attention: []int{12}, Groups: 8,

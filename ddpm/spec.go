@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"reflect"
+	"regexp"
 	"strings"
 
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm/diffusion"
@@ -42,6 +43,9 @@ type Spec struct {
 	// FractionBits is the resolution of the sums between shards: 2^-FractionBits.
 	FractionBits int    `json:"fraction_bits"`
 	Seed         uint64 `json:"seed"`
+	// Init names the weights that the run begins with, as WeightsDigest does; "" are
+	// those of NewState.
+	Init string `json:"init,omitempty"`
 	// Dataset is the canonical URI; DatasetDigest names its content, so that the
 	// same data under another path is the same run; DatasetLen counts examples.
 	Dataset       string `json:"dataset"`
@@ -116,12 +120,16 @@ func (s Spec) Validate() error {
 	errs = append(errs, s.checkBatch())
 	check(s.Timesteps == TimestepsUniform || s.Timesteps == TimestepsStratified,
 		"timesteps %q: must be %q or %q", s.Timesteps, TimestepsUniform, TimestepsStratified)
+	check(s.Init == "" || digestForm().MatchString(s.Init), "init %q: must be sha256: and 64 hexadecimal digits", s.Init)
 	check(s.FractionBits >= 24 && s.FractionBits <= 48, "fraction_bits %d: must be in 24 … 48", s.FractionBits)
 	check(s.LabelDropout >= 0 && s.LabelDropout < 1, "label-dropout %g: must be in [0, 1)", s.LabelDropout)
 	check(s.LabelDropout == 0 || s.Classes() >= 1, "label-dropout %g: the model has no classes", s.LabelDropout)
 	errs = append(errs, s.Model.Validate(), s.Diffusion.Validate(), s.Optimizer.Validate())
 	return errors.Join(errs...)
 }
+
+// digestForm is how a digest is written.
+func digestForm() *regexp.Regexp { return regexp.MustCompile(`^sha256:[0-9a-f]{64}$`) }
 
 // checkBatch says what is wrong with the batch or with its shards.
 func (s Spec) checkBatch() error {

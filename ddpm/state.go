@@ -24,8 +24,11 @@ type State struct {
 
 // NewState returns the state before the first step: weights as the paper's code
 // initialises them, zero moments, the average equal to the weights. A pure
-// function of the spec.
+// function of the spec, which must not name weights to begin with.
 func NewState(s Spec) *State {
+	if s.Init != "" {
+		panic("ddpm: NewState of a run that begins with weights from elsewhere")
+	}
 	n := s.Model.ParamCount()
 	st := EmptyState(n)
 	for i, p := range s.Model.Params() {
@@ -33,6 +36,24 @@ func NewState(s Spec) *State {
 	}
 	copy(st.EMA, st.Weights)
 	return st
+}
+
+// StateFrom returns the state before the first step of a run that begins with given
+// weights, those that its Spec.Init names: zero moments, the average equal to the
+// weights.
+func StateFrom(weights []float32) *State {
+	st := EmptyState(len(weights))
+	copy(st.Weights, weights)
+	copy(st.EMA, weights)
+	return st
+}
+
+// WeightsDigest names weights: "sha256:" and the SHA-256, in hex, of the flat vector,
+// little-endian.
+func WeightsDigest(weights []float32) string {
+	h := sha256.New()
+	hashFloats(h, weights)
+	return "sha256:" + hex.EncodeToString(h.Sum(nil))
 }
 
 // EmptyState returns a zero state for n parameters, to be loaded into.

@@ -29,7 +29,7 @@ func TestContract(t *testing.T) {
 		"cancelled":          testCancelled,
 		"probe":              testProbe,
 	}
-	for name, newStore := range stores() {
+	for name, newStore := range stores(t) {
 		t.Run(name, func(t *testing.T) {
 			for test, run := range tests {
 				t.Run(test, func(t *testing.T) { run(t, newStore(t)) })
@@ -286,7 +286,7 @@ func testCancelled(t *testing.T, st Store) {
 
 func testProbe(t *testing.T, st Store) {
 	put(t, st, "k", "x")
-	if err := Probe(t.Context(), st); err != nil {
+	if err := Probe(t.Context(), st, quiet()); err != nil {
 		t.Fatal(err)
 	}
 	if got := keys(t, st, ""); !slices.Equal(got, []string{"k"}) {

@@ -51,14 +51,14 @@ func (l *local) Get(ctx context.Context, key string) (io.ReadCloser, Info, error
 
 func (l *local) GetRange(ctx context.Context, key string, offset, length int64) (io.ReadCloser, error) {
 	if offset < 0 || length < 1 {
-		return nil, l.fail("get", key, fmt.Errorf("no range: %d bytes from %d", length, offset))
+		return nil, l.fail("get", key, mistakef("no range: %d bytes from %d", length, offset))
 	}
 	f, info, err := l.open(ctx, key)
 	if err != nil {
 		return nil, l.fail("get", key, err)
 	}
 	if offset > info.Size-length {
-		err = fmt.Errorf("it has %d bytes, not %d from %d", info.Size, length, offset)
+		err = mistakef("it has %d bytes, not %d from %d", info.Size, length, offset)
 		return nil, l.fail("get", key, errors.Join(err, f.Close()))
 	}
 	return struct {

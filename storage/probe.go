@@ -8,12 +8,11 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
 	"time"
-
-	"github.com/minio/minio-go/v7"
 )
 
 // Probe finds out at start whether a Store can be used: it writes a small hidden
@@ -21,17 +20,40 @@ import (
 // stays of it, no directory either, whether it fails or not. The error is one line
 // that says what is wrong and what to do. In a directory, Probe also removes the
 // temporary files that a crash left behind.
-func Probe(ctx context.Context, st Store) error {
-	if l, ok := st.(*local); ok {
-		defer removeEmpty(missing(l.root))
-		l.sweep(ctx, time.Now().Add(-staleAfter))
+//
+// On a server that lets a second writer replace what only one may create, Probe
+// makes PutIfAbsent claim keys by objects of its own from then on, and tells the log.
+// So a Store in which create-only matters is probed before it is written.
+func Probe(ctx context.Context, st Store, log *slog.Logger) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, probeLimit, fmt.Errorf("no answer within %v", probeLimit))
+	defer cancel()
+	var err error
+	probed := st
+	switch on := st.(type) {
+	case *local:
+		defer removeEmpty(missing(on.root))
+		on.sweep(ctx, time.Now().Add(-staleAfter))
+	case *s3:
+		probed, err = on.learn(ctx, log)
 	}
-	err := probe(ctx, st)
+	if err == nil {
+		err = probe(ctx, probed)
+	}
 	if err == nil {
 		return nil
 	}
+	if cause := context.Cause(ctx); errors.Is(err, context.DeadlineExceeded) && cause != nil {
+		err = cause
+	}
 	return fmt.Errorf("storage %s: %w; %s", st, err, hint(st, err))
 }
+
+// probeLimit bounds a probe, probeTries each of its requests: a start that can't
+// work ends soon.
+const (
+	probeLimit = time.Minute
+	probeTries = 3
+)
 
 // staleAfter is how long nothing must have been written to a temporary file before
 // it counts as left behind.
@@ -90,37 +112,6 @@ func plain(err error) error {
 		return inner
 	}
 	return err
-}
-
-// hint says what to do about a failed probe.
-func hint(st Store, err error) string {
-	s, ok := st.(*s3)
-	switch {
-	case errors.Is(err, context.Canceled):
-		return "stopped before it was known to work"
-	case errors.Is(err, errNotCreateOnly) && ok:
-		return "take a server that honours If-None-Match, such as a current MinIO or AWS"
-	case !ok:
-		return "choose another --storage or --data-dir"
-	}
-	var answer minio.ErrorResponse
-	if !errors.As(err, &answer) {
-		return "check that the endpoint is right, reachable, and speaks " + protocol(s.loc)
-	}
-	switch answer.Code {
-	case minio.NoSuchBucket:
-		return "create the bucket " + s.loc.bucket + " or choose another --storage"
-	case minio.AccessDenied, minio.InvalidAccessKeyID, minio.SignatureDoesNotMatch:
-		return "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and what they may do in the bucket " + s.loc.bucket
-	}
-	return "choose another --storage"
-}
-
-func protocol(loc location) string {
-	if loc.insecure {
-		return "HTTP (insecure=true is set)"
-	}
-	return "HTTPS (insecure=true asks for HTTP)"
 }
 
 // missing returns the folders that are not there and that writing to dir would

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -15,7 +16,7 @@ import (
 
 func TestProbeLeavesNoDirectory(t *testing.T) {
 	dir := t.TempDir()
-	if err := Probe(t.Context(), open(t, filepath.Join(dir, "new", "er"))); err != nil {
+	if err := Probe(t.Context(), open(t, filepath.Join(dir, "new", "er")), quiet()); err != nil {
 		t.Fatal(err)
 	}
 	if got := tree(t, dir); got != "" {
@@ -23,7 +24,7 @@ func TestProbeLeavesNoDirectory(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := Probe(ctx, open(t, filepath.Join(dir, "new", "er"))); !errors.Is(err, context.Canceled) {
+	if err := Probe(ctx, open(t, filepath.Join(dir, "new", "er")), quiet()); !errors.Is(err, context.Canceled) {
 		t.Fatal(err)
 	}
 	if got := tree(t, dir); got != "" {
@@ -50,7 +51,7 @@ func TestProbeLocalErrors(t *testing.T) {
 		if os.Geteuid() == 0 && strings.Contains(test.want, "permission") {
 			continue // root may write anywhere
 		}
-		err := Probe(t.Context(), open(t, test.root))
+		err := Probe(t.Context(), open(t, test.root), quiet())
 		if err == nil || err.Error() != test.want {
 			t.Errorf("got  %v\nwant %s", err, test.want)
 		}
@@ -71,7 +72,7 @@ func TestProbeSweeps(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := Probe(t.Context(), st); err != nil {
+	if err := Probe(t.Context(), st, quiet()); err != nil {
 		t.Fatal(err)
 	}
 	if got, want := tree(t, dir), tempPrefix+"new a/ a/k a/old"; got != want {
@@ -107,7 +108,7 @@ func TestProbeFindsBrokenPromises(t *testing.T) {
 	} {
 		dir := t.TempDir()
 		st.Store = open(t, dir)
-		if err := Probe(t.Context(), st); err == nil || !strings.Contains(err.Error(), want) {
+		if err := Probe(t.Context(), st, quiet()); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want %s", err, want)
 		}
 		if got := tree(t, dir); got != "" {
@@ -132,13 +133,8 @@ func TestProbeS3Errors(t *testing.T) {
 	}{
 		"no bucket": {uri: "s3://other" + options, want: []string{"can't write", "create the bucket other"}},
 		"denied": {uri: "s3://bucket" + options, answer: refuse(http.StatusForbidden, "AccessDenied"),
-			want: []string{"can't write", "AWS_ACCESS_KEY_ID"}},
-		"no conditional writes": {uri: "s3://bucket" + options, want: []string{"second writer", "If-None-Match"},
-			answer: func(_ http.ResponseWriter, r *http.Request) bool {
-				r.Header.Del("If-None-Match")
-				return false
-			}},
-		"only writes": {uri: "s3://bucket" + options, want: []string{"can't list", "what they may do in the bucket bucket"},
+			want: []string{"can't write", "let these credentials"}},
+		"only writes": {uri: "s3://bucket" + options, want: []string{"can't list", "let these credentials"},
 			answer: func(w http.ResponseWriter, r *http.Request) bool {
 				return r.URL.Query().Has("list-type") && refuse(http.StatusForbidden, "AccessDenied")(w, r)
 			}},
@@ -146,7 +142,7 @@ func TestProbeS3Errors(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			fake.answer = test.answer
-			err := Probe(t.Context(), open(t, test.uri))
+			err := Probe(t.Context(), open(t, test.uri), quiet())
 			if err == nil {
 				t.Fatal("no error")
 			}
@@ -178,8 +174,33 @@ func TestProbeNoServer(t *testing.T) {
 	t.Setenv("AWS_SECRET_ACCESS_KEY", "not-a-secret")
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond) // or minio-go tries for long
 	defer cancel()
-	err = Probe(ctx, open(t, "s3://bucket?insecure=true&region=us-east-1&endpoint="+address))
+	err = Probe(ctx, open(t, "s3://bucket?insecure=true&region=us-east-1&endpoint="+address), quiet())
 	if err == nil || !strings.Contains(err.Error(), "reachable") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// On a server that replaces what only one may create, keys are claimed, and the log
+// says so.
+func TestProbeFindsAnotherWay(t *testing.T) {
+	fake := startFakeS3(t)
+	fake.answer = func(_ http.ResponseWriter, r *http.Request) bool {
+		r.Header.Del("If-None-Match")
+		return false
+	}
+	st := open(t, "s3://bucket/p?insecure=true&region=us-east-1&endpoint="+fake.address)
+	var said strings.Builder
+	if err := Probe(t.Context(), st, slog.New(slog.NewTextHandler(&said, nil))); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(said.String(), "second writer") {
+		t.Errorf("the log says %q", said.String())
+	}
+	testCreateOnly(t, st)
+	testCreateOnlyRace(t, st)
+	for name := range fake.objects {
+		if strings.Contains(name, tempPrefix) {
+			t.Errorf("left %s", name)
+		}
 	}
 }

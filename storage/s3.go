@@ -9,7 +9,9 @@ import (
 	"net/http"
 	"os"
 	"path"
+	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/minio/minio-go/v7"
@@ -18,8 +20,12 @@ import (
 
 // s3 is a Store in a bucket, below a prefix.
 type s3 struct {
-	loc    location
-	client *minio.Core
+	loc       location
+	transport *http.Transport
+	client    *minio.Core
+	// claims says that the server does not honour If-None-Match, as Probe found out:
+	// create-only writes claim the key first.
+	claims atomic.Bool
 }
 
 // wholePut is the largest object that goes up in one request. It is kept in
@@ -30,24 +36,31 @@ const wholePut = 16 << 20
 const awsEndpoint = "s3.amazonaws.com"
 
 func openS3(loc location) (Store, error) {
-	endpoint := loc.endpoint
-	if endpoint == "" {
-		endpoint = awsEndpoint
-	}
 	transport, err := newTransport(!loc.insecure, stallLimit)
 	if err != nil {
 		return nil, fmt.Errorf("storage %s: %w", loc, err)
 	}
+	return newS3(loc, transport, 0)
+}
+
+// newS3 makes a Store that tries each request so many times; 0 is minio-go's own
+// number, which takes some ten seconds.
+func newS3(loc location, transport *http.Transport, tries int) (*s3, error) {
+	endpoint := loc.endpoint
+	if endpoint == "" {
+		endpoint = awsEndpoint
+	}
 	client, err := minio.NewCore(endpoint, &minio.Options{
-		Creds:     credentialChain(loc),
-		Secure:    !loc.insecure,
-		Transport: transport,
-		Region:    loc.region,
+		Creds:      credentialChain(loc),
+		Secure:     !loc.insecure,
+		Transport:  transport,
+		Region:     loc.region,
+		MaxRetries: tries,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("storage %s: %w", loc, err)
 	}
-	return &s3{loc: loc, client: client}, nil
+	return &s3{loc: loc, transport: transport, client: client}, nil
 }
 
 // credentialChain asks the environment, the user's files and the machine, in this
@@ -107,7 +120,7 @@ func (s *s3) get(ctx context.Context, key string, opts minio.GetObjectOptions) (
 func (s *s3) GetRange(ctx context.Context, key string, offset, length int64) (io.ReadCloser, error) {
 	var opts minio.GetObjectOptions
 	if offset < 0 || length < 1 || opts.SetRange(offset, offset+length-1) != nil {
-		return nil, s.fail("get", key, fmt.Errorf("no range: %d bytes from %d", length, offset))
+		return nil, s.fail("get", key, mistakef("no range: %d bytes from %d", length, offset))
 	}
 	body, info, err := s.get(ctx, key, opts)
 	if err != nil {
@@ -115,7 +128,7 @@ func (s *s3) GetRange(ctx context.Context, key string, offset, length int64) (io
 	}
 	// A server cuts a range at the object's end.
 	if info.Size != length {
-		err = fmt.Errorf("%d bytes came, not %d from %d", info.Size, length, offset)
+		err = mistakef("%d bytes came, not %d from %d", info.Size, length, offset)
 		return nil, s.fail("get", key, errors.Join(err, body.Close()))
 	}
 	return body, nil
@@ -137,22 +150,34 @@ const conflicts = 8
 const conflict = "ConditionalRequestConflict"
 
 func (s *s3) PutIfAbsent(ctx context.Context, key string, r io.Reader, size int64, contentType string) (Info, error) {
-	opts := minio.PutObjectOptions{ContentType: contentType, DisableMultipart: true}
-	opts.SetMatchETagExcept("*") // sent as If-None-Match
 	body := make([]byte, size)
 	_, err := io.ReadFull(&sized{ctx: ctx, r: r, size: size, left: size}, body)
 	var info Info
-	for n := 1; err == nil; n++ {
-		info, err = s.put(ctx, key, bytes.NewReader(body), size, opts)
-		if n == conflicts || minio.ToErrorResponse(err).Code != conflict {
-			break
-		}
-		err = pause(ctx, time.Duration(n)*50*time.Millisecond)
+	switch {
+	case err != nil:
+	case s.claims.Load():
+		info, err = s.createClaimed(ctx, key, body, contentType)
+	default:
+		info, err = s.create(ctx, key, body, contentType)
 	}
 	if err != nil {
 		return Info{}, s.fail("put if absent", key, err)
 	}
 	return info, nil
+}
+
+// create writes an object where the server lets only one writer do so.
+func (s *s3) create(ctx context.Context, key string, body []byte, contentType string) (info Info, err error) {
+	opts := minio.PutObjectOptions{ContentType: contentType, DisableMultipart: true}
+	opts.SetMatchETagExcept("*") // sent as If-None-Match
+	for n := 1; err == nil; n++ {
+		info, err = s.put(ctx, key, bytes.NewReader(body), int64(len(body)), opts)
+		if n == conflicts || minio.ToErrorResponse(err).Code != conflict {
+			break
+		}
+		err = pause(ctx, time.Duration(n)*50*time.Millisecond)
+	}
+	return info, err
 }
 
 // pause waits, and fails where ctx ends before.
@@ -187,8 +212,17 @@ func (s *s3) put(ctx context.Context, key string, r io.Reader, size int64, opts 
 }
 
 func (s *s3) List(ctx context.Context, prefix string) ([]Info, error) {
-	if err := checkPrefix(prefix); err != nil {
+	all, err := s.list(ctx, prefix)
+	if err != nil {
 		return nil, s.fail("list", prefix, err)
+	}
+	return slices.DeleteFunc(all, func(i Info) bool { return hidden(i.Key) }), nil
+}
+
+// list is List with what is hidden.
+func (s *s3) list(ctx context.Context, prefix string) ([]Info, error) {
+	if err := checkPrefix(prefix); err != nil {
+		return nil, err
 	}
 	root := ""
 	if s.loc.prefix != "" {
@@ -198,20 +232,17 @@ func (s *s3) List(ctx context.Context, prefix string) ([]Info, error) {
 	opts := minio.ListObjectsOptions{Prefix: root + prefix, Recursive: true}
 	for o := range s.client.ListObjectsIter(ctx, s.loc.bucket, opts) {
 		if o.Err != nil {
-			return nil, s.fail("list", prefix, o.Err)
+			return nil, o.Err
 		}
 		key := strings.TrimPrefix(o.Key, root)
 		// Tools that imitate folders put objects whose names end with a slash.
-		if hidden(key) || checkKey(key) != nil {
+		if checkKey(key) != nil {
 			continue
 		}
 		infos = append(infos, Info{Key: key, Size: o.Size, ModTime: o.LastModified})
 	}
 	// The iterator ends without a word when the context is over.
-	if err := ctx.Err(); err != nil {
-		return nil, s.fail("list", prefix, err)
-	}
-	return infos, nil
+	return infos, ctx.Err()
 }
 
 func (s *s3) Delete(ctx context.Context, key string) error {

@@ -110,7 +110,7 @@ func TestS3LostAnswerAtStart(t *testing.T) {
 		fake.objects[strings.TrimPrefix(r.URL.Path, "/bucket/")] = body
 		panic(http.ErrAbortHandler) // which cuts the connection
 	}
-	if err := Probe(t.Context(), st); err != nil || !lost {
+	if err := Probe(t.Context(), st, quiet()); err != nil || !lost {
 		t.Errorf("lost: %v, got %v", lost, err)
 	}
 }

@@ -59,6 +59,13 @@ type Store interface {
 	String() string
 }
 
+// mistake is a failure that is the caller's own: it never passes.
+type mistake struct{ error }
+
+func (m mistake) Unwrap() error { return m.error }
+
+func mistakef(format string, args ...any) error { return mistake{fmt.Errorf(format, args...)} }
+
 // tempPrefix begins the names of what is not finished or not meant to stay.
 const tempPrefix = ".ddpm-tmp-"
 
@@ -69,14 +76,14 @@ const maxKey = 1024
 // leaves the Store.
 func checkKey(key string) error {
 	if len(key) > maxKey {
-		return fmt.Errorf("the key has %d bytes; at most %d are allowed", len(key), maxKey)
+		return mistakef("the key has %d bytes; at most %d are allowed", len(key), maxKey)
 	}
 	if !utf8.ValidString(key) || strings.ContainsAny(key, "\\\x00") {
-		return fmt.Errorf("bad key %q: it must be UTF-8 without backslash or NUL", key)
+		return mistakef("bad key %q: it must be UTF-8 without backslash or NUL", key)
 	}
 	for seg := range strings.SplitSeq(key, "/") {
 		if seg == "" || seg == "." || seg == ".." {
-			return fmt.Errorf("bad key %q: it must be a relative path without empty, . or .. segments", key)
+			return mistakef("bad key %q: it must be a relative path without empty, . or .. segments", key)
 		}
 	}
 	return nil
@@ -116,7 +123,7 @@ func (s *sized) Read(p []byte) (int, error) {
 		return n, nil // what else the reader says is not about the content
 	}
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		err = fmt.Errorf("%d bytes came of the announced %d: %w", s.size-s.left, s.size, io.ErrUnexpectedEOF)
+		err = mistakef("%d bytes came of the announced %d: %w", s.size-s.left, s.size, io.ErrUnexpectedEOF)
 	}
 	return n, err
 }

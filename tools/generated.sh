@@ -8,18 +8,28 @@ cd "$(dirname "$0")/.."
 copy=$(mktemp -d)
 trap 'rm -rf "$copy"' EXIT
 cp -R proto "$copy/proto"
-cp -R ddpm/kernel "$copy/kernel"
+kernels=(ddpm/kernel ddpm/rng allreduce)
+for package in "${kernels[@]}"; do
+  mkdir -p "$copy/$package"
+  cp -R "$package/." "$copy/$package"
+done
 
 # What was generated goes first: a file that nothing generates any more must show.
 find "$copy/proto" -name '*.pb.go' -delete
-rm -f "$copy"/kernel/kernel_amd64.s "$copy"/kernel/kernel_stubs_amd64.go
+for package in "${kernels[@]}"; do
+  rm -f "$copy/$package"/*_amd64.s "$copy/$package"/*_stubs_amd64.go
+done
 
 (cd "$copy/proto" && buf generate)
-(cd "$copy/kernel" && go generate ./dispatch_amd64.go)
+for package in "${kernels[@]}"; do
+  (cd "$copy/$package" && go generate ./*dispatch_amd64.go)
+done
 
 stale=0
 diff -r proto "$copy/proto" || stale=1
-diff -r ddpm/kernel "$copy/kernel" || stale=1
+for package in "${kernels[@]}"; do
+  diff -r "$package" "$copy/$package" || stale=1
+done
 if [ "$stale" = 1 ]; then
   echo "generated code is stale (the lines with > are what it should be): run make generate and commit" >&2
   exit 1

@@ -2,8 +2,10 @@ package worker
 
 import (
 	"context"
+	"io"
 	"log/slog"
 	"math"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -16,6 +18,7 @@ import (
 	ddpmv1 "github.com/ddpm-cluster/ddpm-cluster/proto/ddpm/v1"
 	"github.com/ddpm-cluster/ddpm-cluster/storage"
 	"github.com/ddpm-cluster/ddpm-cluster/storage/checkpoint"
+	"github.com/ddpm-cluster/ddpm-cluster/worker/membership"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -30,13 +33,24 @@ type cluster struct {
 	storage            string
 	from, steps, every uint64
 	device             deviceMaker
+	compareEvery       uint64
 	patience           time.Duration
+	grace, away        time.Duration
+	// devices makes the device of the worker that is started as the i-th, instead
+	// of device.
+	devices func(i int) deviceMaker
+	// late are workers that are started when begin is closed.
+	late  int
+	begin chan struct{}
+	// log is what the workers log.
+	log *logs
 
-	// onHello, onAssign and onMessage bend the coordinator. They run under its lock;
-	// true keeps it from doing what it would.
+	// onHello, onAssign, onMessage and onSettled bend the coordinator. They run under
+	// its lock; true keeps it from doing what it would.
 	onHello   func(*fake, *peer) bool
 	onAssign  func(*ddpmv1.Assignment)
 	onMessage func(*fake, *peer, *ddpmv1.WorkerMessage) bool
+	onSettled func(*fake) bool
 }
 
 // newCluster trains a network smaller than any preset, on a device that costs next
@@ -58,7 +72,7 @@ func newCluster(t *testing.T, workers int) *cluster {
 	spec.Dataset, spec.DatasetDigest, spec.DatasetLen = data.URI(), data.Digest(), data.Len()
 	c := &cluster{
 		workers: workers, threads: 1, spec: spec, storage: t.TempDir(), steps: 4,
-		device: newFakeDevice, patience: 20 * time.Second,
+		device: newFakeDevice, patience: 20 * time.Second, begin: make(chan struct{}), log: &logs{to: t.Output()},
 	}
 	c.createRun(t, spec)
 	return c
@@ -86,19 +100,30 @@ func (c *cluster) run(ctx context.Context, t *testing.T) (*fake, []error) {
 	t.Helper()
 	f, stop := serveFake(t, c)
 	defer stop()
-	errs := make([]error, c.workers)
+	errs := make([]error, c.workers+c.late)
 	var group sync.WaitGroup
 	for i := range errs {
-		group.Go(func() { errs[i] = c.worker(t, f.address).live(ctx) })
+		group.Go(func() {
+			if i >= c.workers {
+				<-c.begin
+			}
+			errs[i] = c.worker(i, f.address).live(ctx)
+		})
 	}
 	group.Wait()
 	return f, errs
 }
 
-func (c *cluster) worker(t *testing.T, address string) *life {
-	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))
-	l := newLife(Config{Join: address, Threads: c.threads, Log: log})
+func (c *cluster) worker(i int, address string) *life {
+	log := slog.New(slog.NewTextHandler(c.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	l := newLife(Config{
+		Join: []string{address}, Threads: c.threads, Grace: c.grace, Away: c.away,
+		Security: membership.Settings{Insecure: true}, Log: log,
+	})
 	l.patience, l.device = c.patience, c.device
+	if c.devices != nil {
+		l.device = c.devices(i)
+	}
 	return l
 }
 
@@ -112,16 +137,52 @@ func (c *cluster) train(t *testing.T) (*fake, string) {
 			t.Fatalf("worker %d of %d: %v", i, c.workers, err)
 		}
 	}
-	parts := f.parts[c.steps]
-	if len(parts) != c.workers {
-		t.Fatalf("%d of %d workers saved step %d", len(parts), c.workers, c.steps)
+	return f, f.digest(c.steps)
+}
+
+// digest is what all members have after a step that they saved.
+func (f *fake) digest(step uint64) string {
+	f.t.Helper()
+	parts := f.parts[step]
+	if !f.complete(step) {
+		f.t.Fatalf("%d workers saved step %d, and not all", len(parts), step)
 	}
 	for _, p := range parts {
 		if p.GetDigest() != parts[0].GetDigest() {
-			t.Fatalf("digests %s and %s after the same step", p.GetDigest(), parts[0].GetDigest())
+			f.t.Fatalf("digests %s and %s after the same step", p.GetDigest(), parts[0].GetDigest())
 		}
 	}
-	return f, parts[0].GetDigest()
+	return parts[0].GetDigest()
+}
+
+// quiet is the digest of a run that nothing happens to.
+func (c *cluster) quiet(t *testing.T) string {
+	t.Helper()
+	q := newCluster(t, 1)
+	q.steps = c.steps
+	_, digest := q.train(t)
+	return digest
+}
+
+// logs keeps what is written.
+type logs struct {
+	to io.Writer
+
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *logs) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.text.Write(b)
+	return l.to.Write(b)
+}
+
+func (l *logs) contains(text string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Contains(l.text.String(), text)
 }
 
 // fakeDevice computes a gradient that depends on all that it may depend on.

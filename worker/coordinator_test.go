@@ -1,7 +1,6 @@
 package worker
 
 import (
-	"fmt"
 	"net"
 	"sync"
 	"testing"
@@ -15,9 +14,9 @@ import (
 	"github.com/ddpm-cluster/ddpm-cluster/storage/checkpoint"
 )
 
-// fake is a coordinator of one generation: it waits for its workers, assigns their
-// shards, lets them begin when all are ready, publishes checkpoints, and dismisses
-// everybody at the end. The hooks bend it.
+// fake is a simple coordinator: it waits for its workers, makes a generation of
+// them, makes another one whenever all members have said where they stand,
+// publishes checkpoints, and dismisses everybody at the end. The hooks bend it.
 type fake struct {
 	ddpmv1.UnimplementedCoordinatorServer
 	t       *testing.T
@@ -25,49 +24,28 @@ type fake struct {
 	address string
 	readers sync.WaitGroup
 
-	mu       sync.Mutex
-	peers    []*peer // in the order of their Hellos, which is ring order
-	ready    int
-	parts    map[uint64][]*ddpmv1.PartSaved
-	progress []*ddpmv1.Progress
-	failures []*ddpmv1.Failure
+	mu    sync.Mutex
+	peers []*peer // in the order of their first Hellos, which is ring order
+	// generation is the newest, nil before the first, sizes the members of each.
+	generation *ddpmv1.Generation
+	sizes      map[uint64]int
+	// stopping says that the run ends at the next step that all are idle at.
+	stopping bool
+
+	ready map[uint64]int
+	// parts are those of the newest generation that saved a step.
+	parts     map[uint64][]*ddpmv1.PartSaved
+	published map[uint64]bool
+	progress  []*ddpmv1.Progress
+	failures  []*ddpmv1.Failure
+	positions []*ddpmv1.Position
+	resumes   []*ddpmv1.Resume
+	unsaved   []*ddpmv1.PartFailed
+	overflows []*ddpmv1.Overflow
+	// toldAgain counts parts that came more than once.
+	toldAgain int
 	// most is the highest step that a heartbeat told.
 	most uint64
-}
-
-// peer is a worker as the fake sees it.
-type peer struct {
-	rank    int
-	hello   *ddpmv1.Hello
-	stream  ddpmv1.Coordinator_SessionServer
-	sending sync.Mutex
-	dropped chan struct{} // closing it ends the stream
-}
-
-func (p *peer) id() string { return fmt.Sprintf("w%d", p.rank) }
-
-// say sends with the term of a leader; a failure shows at the worker.
-func (p *peer) say(term uint64, m *ddpmv1.CoordinatorMessage) {
-	p.sending.Lock()
-	defer p.sending.Unlock()
-	m.Term = term
-	_ = p.stream.Send(m)
-}
-
-func (p *peer) dismiss(ok bool, reason string) {
-	p.say(fakeTerm, &ddpmv1.CoordinatorMessage{Body: &ddpmv1.CoordinatorMessage_Dismiss{Dismiss: &ddpmv1.Dismiss{Ok: ok, Reason: reason}}})
-}
-
-func (p *peer) stop() {
-	p.say(fakeTerm, &ddpmv1.CoordinatorMessage{Body: &ddpmv1.CoordinatorMessage_Stop{Stop: &ddpmv1.Stop{Reason: "a test"}}})
-}
-
-func (p *peer) begin(term, generation uint64) {
-	p.say(term, &ddpmv1.CoordinatorMessage{Body: &ddpmv1.CoordinatorMessage_Begin{Begin: &ddpmv1.Begin{Generation: generation}}})
-}
-
-func (p *peer) assign(a *ddpmv1.Assignment) {
-	p.say(fakeTerm, &ddpmv1.CoordinatorMessage{Body: &ddpmv1.CoordinatorMessage_Assignment{Assignment: a}})
 }
 
 const (
@@ -83,7 +61,10 @@ func serveFake(t *testing.T, c *cluster) (f *fake, stop func()) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f = &fake{t: t, cluster: c, address: l.Addr().String(), parts: map[uint64][]*ddpmv1.PartSaved{}}
+	f = &fake{
+		t: t, cluster: c, address: l.Addr().String(),
+		sizes: map[uint64]int{}, ready: map[uint64]int{}, parts: map[uint64][]*ddpmv1.PartSaved{}, published: map[uint64]bool{},
+	}
 	server := grpc.NewServer(grpc.WaitForHandlers(true))
 	ddpmv1.RegisterCoordinatorServer(server, f)
 	var group sync.WaitGroup
@@ -101,7 +82,6 @@ func (f *fake) Session(stream ddpmv1.Coordinator_SessionServer) error {
 	if err != nil || first.GetHello() == nil {
 		return status.Error(codes.InvalidArgument, "no Hello")
 	}
-	p := &peer{hello: first.GetHello(), stream: stream, dropped: make(chan struct{})}
 	heard := make(chan *ddpmv1.WorkerMessage)
 	// A stream's reader ends after its handler.
 	f.readers.Go(func() {
@@ -118,7 +98,8 @@ func (f *fake) Session(stream ddpmv1.Coordinator_SessionServer) error {
 			}
 		}
 	})
-	f.admit(p)
+	dropped := make(chan struct{})
+	p := f.admit(first.GetHello(), stream, dropped)
 	for {
 		select {
 		case m, ok := <-heard:
@@ -126,52 +107,39 @@ func (f *fake) Session(stream ddpmv1.Coordinator_SessionServer) error {
 				return nil
 			}
 			f.hear(p, m)
-		case <-p.dropped:
+		case <-dropped:
 			return status.Error(codes.Unavailable, "a test dropped the session")
 		}
 	}
 }
 
-func (f *fake) admit(p *peer) {
+func (f *fake) admit(h *ddpmv1.Hello, stream ddpmv1.Coordinator_SessionServer, dropped chan struct{}) *peer {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	p.rank = len(f.peers)
-	f.peers = append(f.peers, p)
+	p := f.takeIn(h, stream, dropped)
 	if hook := f.cluster.onHello; hook != nil && hook(f, p) {
-		return
+		return p
 	}
 	p.say(fakeTerm, &ddpmv1.CoordinatorMessage{Body: &ddpmv1.CoordinatorMessage_Welcome{Welcome: f.welcome(p)}})
-	if len(f.peers) < f.cluster.workers {
-		return
+	if r := h.GetResume(); r != nil {
+		f.resumes = append(f.resumes, r)
+		if !r.GetPosition().GetTraining() {
+			p.position = r.GetPosition()
+			f.settle()
+		}
 	}
-	for _, q := range f.peers {
-		q.assign(f.assignment(q))
-	}
+	return p
 }
 
 func (f *fake) welcome(p *peer) *ddpmv1.Welcome {
-	return &ddpmv1.Welcome{
-		WorkerId: p.id(), Run: runName, RunId: "id", Spec: encode(f.t, f.cluster.spec),
-		Storage: f.cluster.storage, HeartbeatMilliseconds: 5,
+	w := &ddpmv1.Welcome{
+		WorkerId: p.id, Run: runName, RunId: "id", Spec: encode(f.t, f.cluster.spec),
+		Storage: f.cluster.storage, HeartbeatMilliseconds: 5, CompareEvery: f.cluster.compareEvery,
 	}
-}
-
-// assignment deals the shards as evenly as can be.
-func (f *fake) assignment(p *peer) *ddpmv1.Assignment {
-	c, n := f.cluster, len(f.peers)
-	g := &ddpmv1.Generation{Number: fakeGeneration, StartStep: c.from, Source: ddpmv1.StateSource_STATE_SOURCE_INITIAL, Reason: "a test"}
-	if c.from > 0 {
-		g.Source = ddpmv1.StateSource_STATE_SOURCE_CHECKPOINT
+	for _, p := range f.progress {
+		w.ReportedStep = max(w.ReportedStep, p.GetStep())
 	}
-	for r, q := range f.peers {
-		lo, hi := r*c.spec.Shards()/n, (r+1)*c.spec.Shards()/n
-		g.Members = append(g.Members, &ddpmv1.Member{WorkerId: q.id(), RingAddress: q.hello.GetRingAddress(), FirstShard: uint32(lo), Shards: uint32(hi - lo)})
-	}
-	a := &ddpmv1.Assignment{Generation: g, Rank: uint32(p.rank), LastStep: c.steps, CheckpointEvery: c.every}
-	if c.onAssign != nil {
-		c.onAssign(a)
-	}
-	return a
+	return w
 }
 
 func (f *fake) hear(p *peer, m *ddpmv1.WorkerMessage) {
@@ -183,16 +151,23 @@ func (f *fake) hear(p *peer, m *ddpmv1.WorkerMessage) {
 	switch body := m.Body.(type) {
 	case *ddpmv1.WorkerMessage_Heartbeat:
 		f.most = max(f.most, body.Heartbeat.GetStep())
+		p.step = body.Heartbeat.GetStep()
+	case *ddpmv1.WorkerMessage_Available:
+		f.available(p)
 	case *ddpmv1.WorkerMessage_Ready:
-		if f.ready++; f.ready == len(f.peers) {
-			for _, q := range f.peers {
-				q.begin(fakeTerm, body.Ready.GetGeneration())
-			}
-		}
+		f.ready[body.Ready.GetGeneration()]++
+	case *ddpmv1.WorkerMessage_Position:
+		f.positioned(p, body.Position)
 	case *ddpmv1.WorkerMessage_Progress:
 		f.progress = append(f.progress, body.Progress)
 	case *ddpmv1.WorkerMessage_PartSaved:
 		f.saved(body.PartSaved)
+	case *ddpmv1.WorkerMessage_PartFailed:
+		f.unsaved = append(f.unsaved, body.PartFailed)
+	case *ddpmv1.WorkerMessage_Overflow:
+		f.overflows = append(f.overflows, body.Overflow)
+	case *ddpmv1.WorkerMessage_Leaving:
+		f.leaving(p)
 	case *ddpmv1.WorkerMessage_Failure:
 		f.failures = append(f.failures, body.Failure)
 		p.dismiss(false, "a worker failed")
@@ -201,9 +176,22 @@ func (f *fake) hear(p *peer, m *ddpmv1.WorkerMessage) {
 
 // saved publishes a checkpoint when all of its parts are stored.
 func (f *fake) saved(s *ddpmv1.PartSaved) {
-	parts := append(f.parts[s.GetStep()], s)
+	parts := f.parts[s.GetStep()]
+	switch {
+	case len(parts) > 0 && parts[0].GetGeneration() < s.GetGeneration():
+		parts = nil
+	case len(parts) > 0 && parts[0].GetGeneration() > s.GetGeneration():
+		return
+	}
+	for _, p := range parts {
+		if p.GetObjects()[0].GetKey() == s.GetObjects()[0].GetKey() {
+			f.toldAgain++
+			return
+		}
+	}
+	parts = append(parts, s)
 	f.parts[s.GetStep()] = parts
-	if len(parts) < len(f.peers) {
+	if !f.complete(s.GetStep()) {
 		return
 	}
 	m := checkpoint.Manifest{
@@ -215,14 +203,19 @@ func (f *fake) saved(s *ddpmv1.PartSaved) {
 			m.Objects = append(m.Objects, checkpoint.Object{Key: o.GetKey(), Size: o.GetSize(), SHA256: o.GetSha256()})
 		}
 	}
-	if err := checkpoint.Publish(f.t.Context(), openTestStore(f.t, f.cluster.storage), m); err != nil {
-		f.t.Errorf("publish step %d: %v", s.GetStep(), err)
-	}
-	if s.GetLast() {
-		for _, q := range f.peers {
-			q.dismiss(true, "complete")
+	if !f.published[s.GetStep()] {
+		f.published[s.GetStep()] = true
+		if err := checkpoint.Publish(f.t.Context(), openTestStore(f.t, f.cluster.storage), m); err != nil {
+			f.t.Errorf("publish step %d: %v", s.GetStep(), err)
 		}
 	}
+	f.settle()
+}
+
+// complete says that all parts of a step's checkpoint are there.
+func (f *fake) complete(step uint64) bool {
+	parts := f.parts[step]
+	return len(parts) > 0 && len(parts) == f.sizes[parts[0].GetGeneration()]
 }
 
 func encode(t *testing.T, s ddpm.Spec) []byte {

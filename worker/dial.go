@@ -12,7 +12,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/connectivity"
-	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/keepalive"
 )
 
@@ -33,12 +33,61 @@ type dialer struct {
 
 // dial connects to the coordinator at an address, trying again for patience if
 // nobody answers. It returns this machine's host as the coordinator sees it.
-func dial(ctx context.Context, address string, patience time.Duration, log *slog.Logger) (*grpc.ClientConn, string, error) {
+func dial(ctx context.Context, address string, security credentials.TransportCredentials, patience time.Duration, log *slog.Logger) (*grpc.ClientConn, string, error) {
 	d := &dialer{}
+	conn, err := d.client(address, security)
+	if err != nil {
+		return nil, "", err
+	}
+	if err := d.await(ctx, conn, address, patience, log); err != nil {
+		return nil, "", errors.Join(err, conn.Close())
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return conn, d.local, nil
+}
+
+// dialAny connects to the first coordinator that answers. Standbys answer only when
+// they lead.
+func dialAny(ctx context.Context, addresses []string, security credentials.TransportCredentials, patience time.Duration, log *slog.Logger) (conn *grpc.ClientConn, host, address string, err error) {
+	if len(addresses) == 1 {
+		conn, host, err = dial(ctx, addresses[0], security, patience, log)
+		return conn, host, addresses[0], err
+	}
+	for until := time.Now().Add(starting * patience); ; {
+		var errs []error
+		for _, address := range addresses {
+			conn, host, err := dial(ctx, address, security, time.Second, slog.New(slog.DiscardHandler))
+			if err == nil || errors.Is(err, errInterrupted) {
+				return conn, host, address, err
+			}
+			errs = append(errs, err)
+		}
+		if time.Now().After(until) {
+			return nil, "", "", errors.Join(errs...)
+		}
+	}
+}
+
+// redial makes one short attempt.
+func redial(ctx context.Context, address string, security credentials.TransportCredentials, patience time.Duration) (*grpc.ClientConn, error) {
+	d := &dialer{}
+	conn, err := d.client(address, security)
+	if err != nil {
+		return nil, err
+	}
+	if err := d.awaitFor(ctx, conn, address, patience, slog.New(slog.DiscardHandler)); err != nil {
+		return nil, errors.Join(fmt.Errorf("%s: %w (%s)", address, err, d.reason()), conn.Close())
+	}
+	return conn, nil
+}
+
+// client is a connection that is yet to be made.
+func (d *dialer) client(address string, security credentials.TransportCredentials) (*grpc.ClientConn, error) {
 	// The passthrough resolver leaves names to the dialer, so that a name that is
 	// not known yet is tried again too.
 	conn, err := grpc.NewClient("passthrough:///"+address,
-		grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithTransportCredentials(security),
 		grpc.WithContextDialer(d.dial),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: keepaliveTime, Timeout: keepaliveTimeout}),
 		grpc.WithConnectParams(grpc.ConnectParams{
@@ -47,14 +96,9 @@ func dial(ctx context.Context, address string, patience time.Duration, log *slog
 		}),
 	)
 	if err != nil {
-		return nil, "", fmt.Errorf("dial %s: %w", address, err)
+		return nil, fmt.Errorf("dial %s: %w", address, err)
 	}
-	if err := d.await(ctx, conn, address, patience, log); err != nil {
-		return nil, "", errors.Join(err, conn.Close())
-	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return conn, d.local, nil
+	return conn, nil
 }
 
 func (d *dialer) dial(ctx context.Context, address string) (net.Conn, error) {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
 )
 
 // freeAddress returns an address of loopback on which nobody listens.
@@ -26,7 +27,7 @@ func freeAddress(t *testing.T) string {
 
 func TestDialNobody(t *testing.T) {
 	address := freeAddress(t)
-	_, _, err := dial(t.Context(), address, 200*time.Millisecond, slog.New(slog.DiscardHandler))
+	_, _, err := dial(t.Context(), address, insecure.NewCredentials(), 200*time.Millisecond, slog.New(slog.DiscardHandler))
 	if err == nil || !strings.Contains(err.Error(), "no coordinator answers at "+address) || !strings.Contains(err.Error(), "refused") {
 		t.Errorf("got %v", err)
 	}
@@ -47,7 +48,7 @@ func TestDialSomethingElse(t *testing.T) {
 			_ = c.Close()
 		}
 	})
-	_, _, err = dial(t.Context(), l.Addr().String(), 200*time.Millisecond, slog.New(slog.DiscardHandler))
+	_, _, err = dial(t.Context(), l.Addr().String(), insecure.NewCredentials(), 200*time.Millisecond, slog.New(slog.DiscardHandler))
 	if err == nil || !strings.Contains(err.Error(), "something else listens there") {
 		t.Errorf("got %v", err)
 	}
@@ -82,7 +83,7 @@ func TestDialWaitsForTheCoordinator(t *testing.T) {
 			group.Go(func() { _ = server.Serve(l) })
 		})
 	}), nil))
-	conn, host, err := dial(t.Context(), address, 20*time.Second, log)
+	conn, host, err := dial(t.Context(), address, insecure.NewCredentials(), 20*time.Second, log)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -97,7 +98,7 @@ func TestDialWaitsForTheCoordinator(t *testing.T) {
 func TestDialIsInterrupted(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, _, err := dial(ctx, freeAddress(t), time.Hour, slog.New(slog.DiscardHandler)); !errors.Is(err, errInterrupted) {
+	if _, _, err := dial(ctx, freeAddress(t), insecure.NewCredentials(), time.Hour, slog.New(slog.DiscardHandler)); !errors.Is(err, errInterrupted) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -110,7 +111,7 @@ func TestListen(t *testing.T) {
 		{"127.0.0.1", "192.0.2.7", "192.0.2.7"}, // of another machine, as far as this one knows
 		{"127.0.0.1", "worker.invalid", "worker.invalid"},
 	} {
-		r, err := listen(k.host, k.advertise, log)
+		r, err := listen(k.host, k.advertise, &peerServer{}, nil, log)
 		if err != nil {
 			t.Errorf("%+v: %v", k, err)
 			continue
@@ -121,7 +122,7 @@ func TestListen(t *testing.T) {
 		}
 		r.close()
 	}
-	if _, err := listen("192.0.2.7", "", log); err == nil || !strings.Contains(err.Error(), "--advertise") {
+	if _, err := listen("192.0.2.7", "", &peerServer{}, nil, log); err == nil || !strings.Contains(err.Error(), "--advertise") {
 		t.Errorf("got %v", err)
 	}
 }

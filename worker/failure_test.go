@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
@@ -12,7 +13,7 @@ import (
 	ddpmv1 "github.com/ddpm-cluster/ddpm-cluster/proto/ddpm/v1"
 )
 
-// atStep calls f once, when rank 0 tells that it completed a step.
+// atStep acts when rank 0 tells that it completed a step.
 func atStep(step uint64, act func(*fake)) func(*fake, *peer, *ddpmv1.WorkerMessage) bool {
 	return func(f *fake, _ *peer, m *ddpmv1.WorkerMessage) bool {
 		if m.GetProgress() != nil && m.GetProgress().GetStep() == step {
@@ -37,45 +38,45 @@ func wantErrors(t *testing.T, errs []error, texts ...string) {
 	}
 }
 
-func TestLostCoordinator(t *testing.T) {
-	c := newCluster(t, 2)
-	c.steps = 1_000_000
-	c.onMessage = atStep(3, func(f *fake) {
-		for _, p := range f.peers {
-			close(p.dropped)
-		}
-	})
-	f, errs := c.run(t.Context(), t)
-	wantErrors(t, errs, "the coordinator at "+f.address+" is gone", "start it again")
-}
-
 // One of three leaves without a word to its neighbours. They notice by the ring,
-// tell the coordinator, and end.
+// say where they stand, and go on without it to the same bits.
 func TestLostNeighbour(t *testing.T) {
 	c := newCluster(t, 3)
-	c.steps = 1_000_000
+	c.steps = 12
+	want := quietOf(t, c)
+	g := newGauge(5)
+	c.device = spoil(g.after)
 	c.onMessage = atStep(3, func(f *fake) { f.peers[1].dismiss(false, "a test") })
+	released := false
+	c.onSettled = func(*fake) bool {
+		if !released { // they notice while they compute
+			released = true
+			g.release()
+		}
+		return false
+	}
 	f, errs := c.run(t.Context(), t)
-	rings := 0
+	left := 0
 	for _, err := range errs {
-		switch {
-		case err == nil:
-			t.Error("a worker ends as if nothing had happened")
-		case strings.Contains(err.Error(), "ended the run: a test"):
-		case strings.Contains(err.Error(), "all-reduce") && strings.Contains(err.Error(), "newest checkpoint"):
-			rings++
-		default:
-			t.Errorf("got %v", err)
+		if err != nil {
+			left++
+			wantErrors(t, []error{err}, "ended this worker: a test")
 		}
 	}
-	if rings != 2 || len(f.failures) != 2 {
-		t.Errorf("%d workers lost the ring and told of %d failures, want 2", rings, len(f.failures))
+	if left != 1 {
+		t.Errorf("%d workers end with an error, want the one that was sent away: %v", left, errs)
 	}
-	// A worker may lack one step that the told one has completed.
-	for _, failure := range f.failures {
-		if failure.GetGeneration() != fakeGeneration || failure.GetStep() < 2 {
-			t.Errorf("a failure does not say where: %v", failure)
+	if digest := f.digest(c.steps); digest != want {
+		t.Errorf("digest %s, want %s", digest, want)
+	}
+	broke := 0
+	for _, p := range f.positions {
+		if p.GetGeneration() == fakeGeneration && p.GetBroke() != "" && !p.GetTraining() && p.GetHasState() && p.GetStep() >= 2 {
+			broke++
 		}
+	}
+	if broke < 2 {
+		t.Errorf("%d workers told that their ring broke, want both that stayed: %v", broke, f.positions)
 	}
 }
 
@@ -83,94 +84,67 @@ func TestLostNeighbour(t *testing.T) {
 func TestFailureIsNotWaitedOutForever(t *testing.T) {
 	c := newCluster(t, 1)
 	c.device = spoil(func([]ddpm.Example, []float32) (float64, error) { return 0, errors.New("no such device") })
+	told := make(chan struct{})
 	c.onMessage = func(_ *fake, _ *peer, m *ddpmv1.WorkerMessage) bool {
-		return m.GetFailure() != nil
+		if m.GetFailure() != nil {
+			close(told)
+			return true
+		}
+		return false
 	}
-	c.patience = 50 * time.Millisecond
-	_, errs := c.run(t.Context(), t)
-	wantErrors(t, errs, "compute step 0: shard 0: no such device")
+	f, stop := serveFake(t, c)
+	defer stop()
+	l := c.worker(0, f.address)
+	l.patience = 2 * time.Second
+	wantErrors(t, []error{l.live(t.Context())}, "compute shard 0 of step 0: no such device")
+	<-told
 }
 
 // What concerns another generation or comes from a former leader changes nothing.
 func TestStaleDirectivesAreRefused(t *testing.T) {
-	quiet := newCluster(t, 2)
-	_, want := quiet.train(t)
 	c := newCluster(t, 2)
+	want := c.quiet(t)
 	c.onMessage = func(f *fake, p *peer, m *ddpmv1.WorkerMessage) bool {
 		if m.GetReady() != nil {
-			p.begin(fakeTerm, fakeGeneration-1)
-			p.begin(fakeTerm, fakeGeneration+1)
-			stale := f.assignment(p)
-			stale.Generation.Number, stale.LastStep = fakeGeneration-1, 1
+			stale := f.assignment(f.generation, 0)
+			stale.Generation.Number, stale.Generation.LastStep = fakeGeneration-1, 1
 			p.assign(stale)
-			p.assign(f.assignment(p)) // once more
-			p.say(fakeTerm-1, &ddpmv1.CoordinatorMessage{Body: &ddpmv1.CoordinatorMessage_Stop{Stop: &ddpmv1.Stop{}}})
+			p.assign(f.assignment(f.generation, int(f.rank(p)))) // once more
+			p.halt(fakeTerm, fakeGeneration-1)
+			p.halt(fakeTerm-1, fakeGeneration)
+			p.yield(fakeTerm, fakeGeneration-1, true)
+			p.yield(fakeTerm, fakeGeneration+1, true)
+			p.yield(fakeTerm-1, fakeGeneration, true)
 			p.say(fakeTerm-1, &ddpmv1.CoordinatorMessage{Body: &ddpmv1.CoordinatorMessage_Dismiss{Dismiss: &ddpmv1.Dismiss{}}})
 		}
 		return false
 	}
-	if _, digest := c.train(t); digest != want {
+	f, digest := c.train(t)
+	if digest != want {
 		t.Errorf("digest %s, want %s", digest, want)
+	}
+	if f.generation.GetNumber() != fakeGeneration || len(f.parts) != 1 {
+		t.Errorf("%d generations and %d checkpoints, want one of each", f.generation.GetNumber()-fakeGeneration+1, len(f.parts))
 	}
 }
 
-// A newer generation replaces the one that a worker is in, also in mid-step.
-func TestNewerGenerationReplacesTheCurrent(t *testing.T) {
-	quiet := newCluster(t, 2)
-	_, want := quiet.train(t)
-	c := newCluster(t, 2)
-	next := func(a *ddpmv1.Assignment, number, steps uint64) *ddpmv1.Assignment {
-		a.Generation.Number, a.LastStep = number, steps
-		return a
-	}
-	c.onAssign = func(a *ddpmv1.Assignment) { a.LastStep = 1_000_000 }
-	c.onMessage = func(f *fake, _ *peer, m *ddpmv1.WorkerMessage) bool {
-		// Who hears of it later may find its ring broken before, and says so.
-		if failure := m.GetFailure(); failure.GetGeneration() == fakeGeneration && failure.GetConsequence() {
-			return true
-		}
-		if p := m.GetProgress(); p.GetGeneration() == fakeGeneration && p.GetStep() == 2 {
-			f.ready = 0
-			for _, q := range f.peers {
-				q.assign(next(f.assignment(q), fakeGeneration+1, c.steps))
-			}
-		}
-		return false
-	}
-	if _, digest := c.train(t); digest != want {
-		t.Errorf("digest %s, want %s", digest, want)
-	}
-}
-
-// A generation that is not newer does not make a worker with a broken ring wait for
-// ever.
-func TestStaleGenerationAfterABrokenRing(t *testing.T) {
-	c := newCluster(t, 2)
-	c.steps, c.patience = 1_000_000, 100*time.Millisecond
-	c.onMessage = func(f *fake, p *peer, m *ddpmv1.WorkerMessage) bool {
-		if m.GetProgress().GetStep() == 3 {
-			f.peers[1].dismiss(false, "a test")
-		}
-		if m.GetFailure() == nil {
-			return false
-		}
-		stale := f.assignment(p)
-		stale.Generation.Number = fakeGeneration - 1
-		p.assign(stale)
-		return true
-	}
-	_, errs := c.run(t.Context(), t)
-	for _, err := range errs { // in no order
-		if err != nil && strings.Contains(err.Error(), "all-reduce") && strings.Contains(err.Error(), "newest checkpoint") {
-			return
+func (f *fake) rank(p *peer) uint32 {
+	for r, m := range f.generation.GetMembers() {
+		if m.GetWorkerId() == p.id {
+			return uint32(r)
 		}
 	}
-	t.Errorf("nobody ends by the ring: %v", errs)
+	f.t.Fatalf("%s is no member", p.id)
+	return 0
 }
 
 func TestShardsThatAreNotDealtOut(t *testing.T) {
 	c := newCluster(t, 2)
-	c.onAssign = func(a *ddpmv1.Assignment) { a.Generation.Members[1].Shards-- }
+	// Also to one whose ring broke as the other failed, and that goes on alone.
+	c.onAssign = func(a *ddpmv1.Assignment) {
+		m := a.Generation.Members[len(a.Generation.Members)-1]
+		m.Extra = m.Extra[1:]
+	}
 	_, errs := c.run(t.Context(), t)
 	wantErrors(t, errs, "computed 7 shards, not 8")
 }
@@ -182,12 +156,29 @@ func TestAssignmentsThatCannotBe(t *testing.T) {
 	}{
 		"another's rank":       {func(a *ddpmv1.Assignment) { a.Rank++ }, "does not have worker w0 at rank 1"},
 		"another's name":       {func(a *ddpmv1.Assignment) { a.Generation.Members[0].WorkerId = "x" }, "does not have worker w0"},
-		"nothing to train":     {func(a *ddpmv1.Assignment) { a.LastStep = 0 }, "which is nothing"},
+		"back in time":         {func(a *ddpmv1.Assignment) { a.Generation.StartStep = 9 }, "trains from step 9 to 4"},
 		"no source":            {func(a *ddpmv1.Assignment) { a.Generation.Source = 0 }, "UNSPECIFIED"},
 		"initial in mid-run":   {func(a *ddpmv1.Assignment) { a.Generation.StartStep = 2 }, "starts at step 2 from the initial weights"},
-		"shards out of range":  {func(a *ddpmv1.Assignment) { a.Generation.Members[0].Shards = 9 }, "shards 0 to 8 of 8"},
+		"shards out of range":  {func(a *ddpmv1.Assignment) { a.Generation.Members[0].Shards = 9 }, "9 shards from 0, of 8"},
+		"extra out of range":   {func(a *ddpmv1.Assignment) { a.Generation.Members[0].Extra[0] = 8 }, "shard 8 of 8"},
 		"no such checkpoint":   {func(a *ddpmv1.Assignment) { fromCheckpoint(a, 3) }, "no checkpoint of step 3"},
 		"a generation of none": {func(a *ddpmv1.Assignment) { a.Generation.Members = nil }, "does not have worker w0"},
+		"a state it has not": {func(a *ddpmv1.Assignment) {
+			a.Generation.Source = ddpmv1.StateSource_STATE_SOURCE_MEMBERS
+			a.Generation.Members[0].Lack = ddpmv1.Lack_LACK_NOTHING
+		}, "generation 3"},
+		"a gradient of nothing": {func(a *ddpmv1.Assignment) {
+			a.Generation.Source = ddpmv1.StateSource_STATE_SOURCE_MEMBERS
+			a.Generation.Members[0].Lack = ddpmv1.Lack_LACK_GRADIENT
+		}, "stands at step 0"},
+		"a state of nobody": {func(a *ddpmv1.Assignment) {
+			a.Generation.Source = ddpmv1.StateSource_STATE_SOURCE_MEMBERS
+			a.Generation.Members[0].Lack = ddpmv1.Lack_LACK_STATE
+		}, "no member to take the state from"},
+		"an unknown lack": {func(a *ddpmv1.Assignment) {
+			a.Generation.Source = ddpmv1.StateSource_STATE_SOURCE_MEMBERS
+			a.Generation.Members[0].Lack = 9
+		}, "lacks 9"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := newCluster(t, 1)
@@ -203,35 +194,43 @@ func TestAssignmentsThatCannotBe(t *testing.T) {
 
 func fromCheckpoint(a *ddpmv1.Assignment, step uint64) {
 	a.Generation.Source, a.Generation.StartStep = ddpmv1.StateSource_STATE_SOURCE_CHECKPOINT, step
+	a.Generation.LastStep = max(a.Generation.LastStep, step)
 }
 
+// A store that fails costs a checkpoint, and not the training.
 func TestUploadThatFails(t *testing.T) {
 	c := newCluster(t, 2)
 	c.steps, c.every = 1_000_000, 2
 	// A file lies where the checkpoints' folder belongs.
-	if err := os.WriteFile(filepath.Join(c.storage, "runs", runName, "checkpoints"), nil, 0o644); err != nil {
+	folder := filepath.Join(c.storage, "runs", runName, "checkpoints")
+	if err := os.WriteFile(folder, nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
+	failed, repaired := 0, false
+	c.onMessage = func(f *fake, _ *peer, m *ddpmv1.WorkerMessage) bool {
+		if m.GetPartFailed() == nil || repaired {
+			return false
+		}
+		if failed++; failed < 4 {
+			return false
+		}
+		repaired = true
+		if err := os.Remove(folder); err != nil {
+			t.Error(err)
+		}
+		f.stop()
+		return false
+	}
 	f, errs := c.run(t.Context(), t)
-	// The one whose upload failed says so; its neighbour, if it says anything, that
-	// it fails by its ring.
 	for _, err := range errs {
-		if err == nil || !strings.Contains(err.Error(), "checkpoint of step 2") && !strings.Contains(err.Error(), "broke the link") {
-			t.Errorf("a worker ends with %v", err)
+		if err != nil {
+			t.Error(err)
 		}
 	}
-	uploads := 0
-	for _, failure := range f.failures {
-		upload := strings.HasPrefix(failure.GetReason(), "checkpoint of step 2")
-		if upload {
-			uploads++
+	for _, u := range f.unsaved {
+		if u.GetGeneration() != fakeGeneration || u.GetStep() == 0 || u.GetReason() == "" {
+			t.Errorf("a part that failed does not say what: %v", u)
 		}
-		if upload == failure.GetConsequence() {
-			t.Errorf("a failure is not told as what it is: %v", failure)
-		}
-	}
-	if uploads == 0 {
-		t.Errorf("nobody tells that the checkpoint failed: %v, %v", errs, f.failures)
 	}
 }
 
@@ -286,8 +285,50 @@ func TestRefusedAtTheDoor(t *testing.T) {
 
 func TestCoordinatorThatSaysNothing(t *testing.T) {
 	c := newCluster(t, 1)
-	c.patience = 100 * time.Millisecond
 	c.onHello = func(*fake, *peer) bool { return true }
-	_, errs := c.run(t.Context(), t)
-	wantErrors(t, errs, "does not answer a Hello")
+	f, stop := serveFake(t, c)
+	defer stop()
+	l := c.worker(0, f.address)
+	l.patience = 2 * time.Second
+	wantErrors(t, []error{l.live(t.Context())}, "does not answer a Hello")
+}
+
+// A worker that is told to end, and that nobody lets go, ends all the same.
+func TestGraceRunsOut(t *testing.T) {
+	c := newCluster(t, 1)
+	c.steps, c.grace = 1_000_000, 50*time.Millisecond
+	ctx, interrupt := context.WithCancel(t.Context())
+	defer interrupt()
+	told := false
+	c.onMessage = func(_ *fake, _ *peer, m *ddpmv1.WorkerMessage) bool {
+		if m.GetProgress().GetStep() == 2 {
+			interrupt()
+		}
+		told = told || m.GetLeaving() != nil
+		return m.GetLeaving() != nil
+	}
+	_, errs := c.run(ctx, t)
+	if !errors.Is(errs[0], errGrace) || !told {
+		t.Errorf("got %v; said that it leaves: %v", errs[0], told)
+	}
+}
+
+// The same where there is no coordinator, which is being looked for.
+func TestGraceRunsOutWithoutACoordinator(t *testing.T) {
+	c := newCluster(t, 1)
+	c.steps, c.grace = 1_000_000, 50*time.Millisecond
+	ctx, interrupt := context.WithCancel(t.Context())
+	defer interrupt()
+	c.onMessage = atStep(2, func(f *fake) { f.peers[0].drop() })
+	c.onHello = func(_ *fake, p *peer) bool {
+		if p.hello.GetResume() == nil {
+			return false
+		}
+		interrupt() // and this attempt is not answered
+		return true
+	}
+	_, errs := c.run(ctx, t)
+	if !errors.Is(errs[0], errGrace) {
+		t.Errorf("got %v", errs[0])
+	}
 }

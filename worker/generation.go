@@ -5,190 +5,150 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
-	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/credentials"
 
 	"github.com/ddpm-cluster/ddpm-cluster/allreduce"
 	ddpmv1 "github.com/ddpm-cluster/ddpm-cluster/proto/ddpm/v1"
 )
 
-// generation is the worker's part in one generation: a goroutine from the
-// Assignment to the last checkpoint. Its methods are the serving goroutine's to
-// call; those that say so may be called on nil, before the first Assignment.
+// generation is the worker's part in one generation.
 type generation struct {
-	life       *life
 	assignment *ddpmv1.Assignment
 	number     uint64
 	rank, size int
 	self       *ddpmv1.Member
 
-	begin  chan struct{} // closed by start
-	begun  bool
-	result chan error // of the goroutine, when it has not been ended
-	cancel func()
-	group  sync.WaitGroup
-	// failure is what the coordinator was told that the generation failed of, if
-	// it did. Invariant: written by the goroutine, read after end.
-	failure error
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+	// group are the goroutines that make and close its links.
+	group *sync.WaitGroup
+	clock stepClock // the loop's
+	// security gives the credentials for reaching the worker of a name.
+	security func(name string) credentials.TransportCredentials
+
+	// Under the trainer's mu: entered says that the state is at its start, left that
+	// it is over for this worker, told that the coordinator was told where the worker
+	// stands since, and parted how it left; ring is there once the links are; yields
+	// and saves are votes.
+	entered, left, told, yields, saves bool
+	parted                             departure
+	ring                               *allreduce.Ring
 }
 
-// errLeaves is what the neighbours of a generation that is given up hear.
-var errLeaves = errors.New("the worker leaves")
+// linkPatience bounds how long neighbours try to link up.
+const linkPatience = 10 * time.Second
+
+// errLeft is what ends what a generation has under way.
+var errLeft = errors.New("the worker has left the generation")
 
 // newGeneration checks an assignment: that it is this worker's, and complete.
-func newGeneration(l *life, a *ddpmv1.Assignment) (*generation, error) {
-	number, members, rank := a.GetGeneration().GetNumber(), a.GetGeneration().GetMembers(), int(a.GetRank())
-	if rank >= len(members) || members[rank].GetWorkerId() != l.id {
-		return nil, fmt.Errorf("generation %d does not have worker %s at rank %d; use the same version on both sides", number, l.id, rank)
+func newGeneration(ctx context.Context, id string, shards int, a *ddpmv1.Assignment, group *sync.WaitGroup) (*generation, error) {
+	wrong := func(format string, args ...any) error {
+		return fmt.Errorf("generation %d %s; use the same version on both sides", a.GetGeneration().GetNumber(), fmt.Sprintf(format, args...))
 	}
-	if a.GetLastStep() <= a.GetGeneration().GetStartStep() {
-		return nil, fmt.Errorf("generation %d trains from step %d to step %d, which is nothing; ask for more --steps", number, a.GetGeneration().GetStartStep(), a.GetLastStep())
+	members, rank := a.GetGeneration().GetMembers(), int(a.GetRank())
+	if rank >= len(members) || members[rank].GetWorkerId() != id {
+		return nil, wrong("does not have worker %s at rank %d", id, rank)
 	}
-	return &generation{
-		life: l, assignment: a, number: number, rank: rank, size: len(members), self: members[rank],
-		begin: make(chan struct{}), result: make(chan error, 1),
-	}, nil
-}
-
-// run starts the goroutine. It is ended by end.
-func (g *generation) run(ctx context.Context) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	g.cancel = func() { cancel(errLeaves) }
-	g.group.Go(func() { g.result <- g.live(ctx) })
-}
-
-// start lets the generation train, when it is the one of that number. nil is none.
-func (g *generation) start(number uint64) bool {
-	if g == nil || g.number != number || g.begun {
-		return false
+	self := members[rank]
+	if self.GetFirstShard() > uint32(shards) || self.GetShards() > uint32(shards)-self.GetFirstShard() {
+		return nil, wrong("gives this worker %d shards from %d, of %d", self.GetShards(), self.GetFirstShard(), shards)
 	}
-	g.begun = true
-	close(g.begin)
-	return true
-}
-
-// training says that the members have begun. nil has not.
-func (g *generation) training() bool { return g != nil && g.begun }
-
-// ended gives the generation's result, once. nil never ends.
-func (g *generation) ended() <-chan error {
-	if g == nil {
-		return nil
-	}
-	return g.result
-}
-
-// end gives the generation up, if it is not over, and waits for its goroutine.
-func (g *generation) end() {
-	g.cancel()
-	g.group.Wait()
-}
-
-// live is the generation from its state and its links to its last checkpoint.
-func (g *generation) live(ctx context.Context) error {
-	ring, err := g.prepare(ctx)
-	if err == nil {
-		err = g.train(ctx, ring)
-	}
-	if err != nil && ctx.Err() == nil {
-		// Before the neighbours can fail by it, so that they are not blamed.
-		g.failure = err
-		g.life.tell(err)
-	}
-	if ring != nil {
-		// When all is well every member has what it needs of the others by now: the
-		// last all-reduce is behind them.
-		_ = ring.Close(err)
-	}
-	return err
-}
-
-// train waits for the others and trains to the last checkpoint.
-func (g *generation) train(ctx context.Context, ring *allreduce.Ring) error {
-	l := g.life
-	l.position.set(g.number, l.run.state.Step)
-	if err := l.session.send(&ddpmv1.WorkerMessage{Body: &ddpmv1.WorkerMessage_Ready{Ready: &ddpmv1.Ready{Generation: g.number}}}); err != nil {
-		return err
-	}
-	select {
-	case <-g.begin:
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	ctx, cancel := context.WithCancel(ctx)
-	t := g.trainer(ring)
-	err := t.train(ctx)
-	// What is left of an upload must not outlive a failed training.
-	cancel()
-	_ = t.saver.wait() // what it failed of is in err
-	return err
-}
-
-// prepare loads the state while the links to the neighbours are made: one that is
-// slow to load is already known to its neighbours then.
-func (g *generation) prepare(ctx context.Context) (*allreduce.Ring, error) {
-	var link allreduce.Link
-	group, gctx := errgroup.WithContext(ctx)
-	group.Go(func() (err error) {
-		link, err = g.connect(gctx)
-		return err
-	})
-	group.Go(func() error {
-		select {
-		case <-g.life.opened:
-			return g.load(gctx)
-		case <-gctx.Done():
-			return gctx.Err()
+	for _, list := range [][]uint32{self.GetKept(), self.GetExtra()} {
+		for _, s := range list {
+			if s >= uint32(shards) {
+				return nil, wrong("gives this worker shard %d of %d", s, shards)
+			}
 		}
-	})
-	if err := group.Wait(); err != nil {
-		if link != nil {
-			_ = link.Close(err) // the cause is what the neighbours have to know
-		}
-		return nil, err
 	}
-	return allreduce.NewRing(allreduce.Config{Member: g.member()}, link)
+	if a.GetGeneration().GetLastStep() < a.GetGeneration().GetStartStep() {
+		return nil, wrong("trains from step %d to %d", a.GetGeneration().GetStartStep(), a.GetGeneration().GetLastStep())
+	}
+	g := &generation{
+		assignment: a, number: a.GetGeneration().GetNumber(), rank: rank, size: len(members), self: self, group: group,
+		parted: departure{unreachable: -1},
+	}
+	g.ctx, g.cancel = context.WithCancelCause(ctx)
+	return g, nil
 }
 
-// load brings the run to the generation's start.
-func (g *generation) load(ctx context.Context) error {
-	first, shards, all := int(g.self.GetFirstShard()), int(g.self.GetShards()), g.life.run.spec.Shards()
-	if first+shards > all {
-		return fmt.Errorf("generation %d gives this worker shards %d to %d of %d; use the same version on both sides", g.number, first, first+shards-1, all)
-	}
-	return g.life.run.load(ctx, g.assignment.GetGeneration())
-}
+func (g *generation) startStep() uint64 { return g.assignment.GetGeneration().GetStartStep() }
+func (g *generation) lastStep() uint64  { return g.assignment.GetGeneration().GetLastStep() }
 
-func (g *generation) member() allreduce.Member {
-	return allreduce.Member{Run: g.life.tag, Generation: g.number, Rank: g.rank, World: g.size}
+// idles says that the members only bring the state to the start, and save it.
+func (g *generation) idles() bool { return g.lastStep() == g.startStep() }
+
+// savesAt says that a checkpoint is due after a step.
+func (g *generation) savesAt(step uint64) bool {
+	every := g.assignment.GetGeneration().GetCheckpointEvery()
+	return every > 0 && step%every == 0
 }
 
 // connect links up with both neighbours.
-func (g *generation) connect(ctx context.Context) (allreduce.Link, error) {
-	patience := 2 * g.life.patience
-	ctx, cancel := context.WithTimeoutCause(ctx, patience, fmt.Errorf("not linked up within %v", patience))
+func (g *generation) connect(tag allreduce.RunTag, server *allreduce.Server) (*allreduce.Ring, error) {
+	ctx, cancel := context.WithTimeoutCause(g.ctx, linkPatience, fmt.Errorf("not linked up within %v", linkPatience))
 	defer cancel()
-	next := g.assignment.GetGeneration().GetMembers()[(g.rank+1)%g.size]
-	link, err := allreduce.Connect(ctx, g.life.ring.links, g.member(), next.GetRingAddress(), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	member := allreduce.Member{Run: tag, Generation: g.number, Rank: g.rank, World: g.size}
+	link, err := allreduce.Connect(ctx, server, member, g.next().GetRingAddress(), grpc.WithTransportCredentials(g.security(g.next().GetWorkerId())))
 	if err != nil {
-		return nil, fmt.Errorf("%w; see that the workers reach each other at the addresses that they advertise (--advertise)", err)
+		return nil, err
 	}
-	return link, nil
+	return allreduce.NewRing(allreduce.Config{Member: member}, link)
 }
 
-func (g *generation) trainer(ring *allreduce.Ring) *trainer {
-	l := g.life
-	return &trainer{
-		run: l.run, ring: ring, log: l.log, send: l.session.send,
-		position: &l.position, stop: &l.stop,
-		generation: g.number, rank: g.rank,
-		first: int(g.self.GetFirstShard()), shards: int(g.self.GetShards()),
-		lastStep: g.assignment.GetLastStep(), every: g.assignment.GetCheckpointEvery(),
-		saver: &saver{
-			run: l.run, generation: g.number, rank: g.rank, size: g.size,
-			log: l.log, send: l.session.send,
-		},
+// next is the member that this one sends to.
+func (g *generation) next() *ddpmv1.Member {
+	return g.assignment.GetGeneration().GetMembers()[(g.rank+1)%g.size]
+}
+
+// close ends what the generation has under way. Without a cause the successor is
+// given time to take what was sent, beside whatever comes next.
+func (g *generation) close(ring *allreduce.Ring, cause error) {
+	if cause == nil {
+		g.group.Go(func() {
+			if ring != nil {
+				_ = ring.Close(nil) // who is late has what it needs from others
+			}
+			g.cancel(errLeft)
+		})
+		return
 	}
+	g.cancel(cause)
+	if ring != nil {
+		_ = ring.Close(cause) // the cause is what the neighbours have to know
+	}
+}
+
+// begin makes the links of a generation, beside the loop that catches up. One that
+// idles has none: a member that is done must not end another's catching up.
+func (l *life) begin(g *generation) {
+	if g.idles() {
+		return
+	}
+	l.generations.Go(func() {
+		ring, err := g.connect(l.tag, l.ring.links)
+		if err != nil {
+			d := departure{cause: err, broke: err.Error(), unreachable: -1}
+			if errors.Is(err, allreduce.ErrUnreachable) {
+				d.unreachable = (g.rank + 1) % g.size
+				d.broke += "; see that the workers reach each other at the addresses that they advertise (--advertise)"
+			}
+			l.trainer.leave(g, d)
+			return
+		}
+		if !l.trainer.linked(g, ring) {
+			_ = ring.Close(context.Cause(g.ctx))
+			return
+		}
+		select {
+		case <-ring.Broken():
+			// Seen at once, also by a member that is still computing.
+			err := fmt.Errorf("the link from rank %d broke", (g.rank+g.size-1)%g.size)
+			l.trainer.leave(g, departure{cause: err, broke: err.Error(), unreachable: -1})
+		case <-g.ctx.Done():
+		}
+	})
 }

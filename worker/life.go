@@ -3,7 +3,6 @@ package worker
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"os"
 	"sync"
@@ -12,33 +11,50 @@ import (
 
 	ddpmcluster "github.com/ddpm-cluster/ddpm-cluster"
 	"github.com/ddpm-cluster/ddpm-cluster/allreduce"
-	"github.com/ddpm-cluster/ddpm-cluster/ddpm/kernel"
+	"github.com/ddpm-cluster/ddpm-cluster/internal/cpulevel"
 	ddpmv1 "github.com/ddpm-cluster/ddpm-cluster/proto/ddpm/v1"
+	"github.com/ddpm-cluster/ddpm-cluster/worker/membership"
 )
 
 // Config is how a worker is started.
 type Config struct {
-	// Join is the coordinator's HOST:PORT.
-	Join string
+	// Join are the coordinators' HOST:PORT: the one that leads, and those that may
+	// come after it.
+	Join []string
 	// Advertise is this machine's host as other workers reach it; "" is the address
 	// from which the coordinator is reached.
 	Advertise string
 	// Threads to compute with; 0 leaves it to the coordinator, and to the number of
 	// CPUs if it doesn't mind.
 	Threads int
-	Log     *slog.Logger
+	// Grace is how long a worker that is asked to end waits for a step boundary.
+	Grace time.Duration
+	// Away is how long a worker trains on without a coordinator.
+	Away time.Duration
+	// Security is how the coordinator lets the worker in.
+	Security membership.Settings
+	Log      *slog.Logger
 }
 
 // defaultPatience bounds each wait for somebody else's answer.
 const defaultPatience = 15 * time.Second
 
-// errInterrupted ends a worker that was asked to end before it trained.
-var errInterrupted = errors.New("interrupted before training began; nothing is lost")
+// The defaults of a Config.
+const (
+	DefaultGrace = 5 * time.Minute
+	DefaultAway  = 30 * time.Minute
+)
+
+var (
+	// errInterrupted ends a worker that was asked to end before it trained.
+	errInterrupted = errors.New("interrupted before training began; nothing is lost")
+	// errGrace ends a worker that did not come to a boundary in time.
+	errGrace = errors.New("asked to end, and no step boundary came in time; the others compute this worker's shards anew (--grace says how long it waits)")
+)
 
 // Run is a worker's life, told in the package's documentation. It returns nil when
 // the coordinator dismissed the worker as it should. The end of ctx asks for a
-// polite end: while the worker trains, all members end after the same step, with a
-// checkpoint.
+// polite end: the worker leaves at the next step boundary.
 func Run(ctx context.Context, c Config) error {
 	return newLife(c).live(ctx)
 }
@@ -50,55 +66,67 @@ type life struct {
 	patience time.Duration
 	device   deviceMaker
 
-	session *session
-	ring    *ringServer
+	// member is nil with --insecure.
+	member *membership.Member
+	ring   *ringServer
+	office office
 	// id and tag are the coordinator's names for this worker and for the run.
-	id  string
-	tag allreduce.RunTag
-	// opened is closed when run has been opened.
-	opened chan struct{}
-	run    *run
-	// stop asks the training loop to vote for the end.
-	stop atomic.Bool
-	// position is where the worker is, for heartbeats.
-	position position
-	// generation is the one that the worker is in, nil before the first.
-	generation *generation
+	id    string
+	runID string
+	tag   allreduce.RunTag
+
+	// trainer is there once the run has been opened.
+	trainer *trainer
+	served  atomic.Pointer[trainer] // the same, for peers and heartbeats
+	// generations are the goroutines that make and close links.
+	generations sync.WaitGroup
+	// current is the newest generation, nil before the first.
+	current *generation
+	leaving bool
 }
 
 func newLife(c Config) *life {
-	return &life{config: c, log: c.Log, patience: defaultPatience, device: newCPU, opened: make(chan struct{})}
+	if c.Grace == 0 {
+		c.Grace = DefaultGrace
+	}
+	if c.Away == 0 {
+		c.Away = DefaultAway
+	}
+	return &life{config: c, log: c.Log, patience: defaultPatience, device: newCPU}
 }
 
 func (l *life) live(ctx context.Context) error {
-	conn, host, err := dial(ctx, l.config.Join, l.patience, l.log)
+	var err error
+	if l.member, err = membership.Join(ctx, l.config.Security, l.config.Join, l.patience, l.log); err != nil {
+		return err
+	}
+	defer l.member.Keep(ctx, l.config.Join, l.log)()
+	conn, host, address, err := dialAny(ctx, l.config.Join, l.member.Coordinator(), l.patience, l.log)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = conn.Close() }() // it only fails when it is closed
-	if l.ring, err = listen(host, l.config.Advertise, l.log); err != nil {
-		return err
+	if l.ring, err = listen(host, l.config.Advertise, &peerServer{trainer: l.served.Load}, l.member.ServerOptions(), l.log); err != nil {
+		return errors.Join(err, conn.Close())
 	}
 	defer l.ring.close()
-	if l.session, err = openSession(ctx, conn, l.config.Join, l.hello(), l.log); err != nil {
-		return err
-	}
-	defer l.session.close()
-	welcome, err := l.session.welcome(ctx, l.patience)
+	defer l.office.close()
+	session, welcome, err := l.office.ask(ctx, conn, address, l.hello(), l.patience, l.log)
 	if err != nil {
 		return err
 	}
-	l.id, l.tag = welcome.GetWorkerId(), allreduce.NewRunTag(welcome.GetRun(), welcome.GetRunId())
+	l.id, l.runID = welcome.GetWorkerId(), welcome.GetRunId()
+	l.tag = allreduce.NewRunTag(welcome.GetRun(), welcome.GetRunId())
 	l.log.Info("joined", "run", welcome.GetRun(), "worker", l.id, "ring", l.ring.address)
-	l.session.beat(max(time.Millisecond, time.Duration(welcome.GetHeartbeatMilliseconds())*time.Millisecond), l.position.heartbeat)
-	return l.open(ctx, welcome)
+	l.office.use(session, welcome, l.heartbeat)
+	return l.work(ctx, welcome)
 }
 
-// open opens the run beside serving, since that may take longer than others should
-// have to wait for this worker's answers.
-func (l *life) open(ctx context.Context, w *ddpmv1.Welcome) error {
+// work opens the run and trains, beside serving: both may take longer than others
+// should have to wait for this worker's answers.
+func (l *life) work(ctx context.Context, w *ddpmv1.Welcome) error {
 	ctx, cancel := context.WithCancel(ctx)
-	failed := make(chan error, 1)
+	inner, stop := context.WithCancel(context.WithoutCancel(ctx))
+	opened, failed := make(chan *trainer, 1), make(chan error, 1)
 	var group sync.WaitGroup
 	group.Go(func() {
 		run, err := openRun(ctx, w, l.config.Threads, l.device)
@@ -106,16 +134,21 @@ func (l *life) open(ctx context.Context, w *ddpmv1.Welcome) error {
 			failed <- err
 			return
 		}
-		l.run = run
-		close(l.opened)
+		defer run.close()
+		t := newTrainer(run, l.log, l.office.send, w.GetCompareEvery())
+		opened <- t
+		if err := t.live(inner); err != nil {
+			failed <- err
+		}
 	})
-	err := l.serve(ctx, failed)
-	l.endGeneration()
+	err := l.serve(ctx, opened, failed)
 	cancel()
-	group.Wait()
-	if l.run != nil {
-		l.run.close()
+	if g := l.current; g != nil {
+		l.trainer.leave(g, departure{cause: errLeft, broke: errLeft.Error(), unreachable: -1})
 	}
+	stop()
+	group.Wait()
+	l.generations.Wait()
 	return err
 }
 
@@ -124,174 +157,95 @@ func (l *life) hello() *ddpmv1.Hello {
 	if err != nil {
 		hostname = "unknown"
 	}
-	return &ddpmv1.Hello{
+	h := &ddpmv1.Hello{
 		Version:     ddpmcluster.Version(),
 		Build:       ddpmcluster.Fingerprint(),
 		RingAddress: l.ring.address,
 		Threads:     uint32(threads(l.config.Threads, 0)),
-		CpuLevel:    string(kernel.ActiveLevel()),
+		CpuLevel:    string(cpulevel.Active()),
 		Hostname:    hostname,
 		Pid:         uint32(os.Getpid()),
 	}
+	if t := l.served.Load(); t != nil {
+		h.Resume = &ddpmv1.Resume{WorkerId: l.id, RunId: l.runID, Position: t.position()}
+	}
+	return h
 }
 
-// serve follows directives until the session ends. failed says that the run can't
-// be opened.
-func (l *life) serve(ctx context.Context, failed <-chan error) error {
+func (l *life) heartbeat() *ddpmv1.Heartbeat {
+	if t := l.served.Load(); t != nil {
+		return t.heartbeat()
+	}
+	return &ddpmv1.Heartbeat{}
+}
+
+// serve follows directives until the worker's life ends.
+func (l *life) serve(ctx context.Context, opened <-chan *trainer, failed <-chan error) error {
 	interrupted := ctx.Done()
-	var unanswered <-chan time.Time
+	var grace <-chan time.Time
+	looking := newSearch(ctx)
+	defer looking.close()
 	for {
 		select {
-		case m, ok := <-l.session.inbox:
-			if !ok {
-				return l.lost()
+		case m, ok := <-l.office.inbox():
+			again := false
+			if ok {
+				end, err := l.obey(ctx, m)
+				if end {
+					return err
+				}
+				again = m.GetDismiss().GetAgain()
 			}
-			before := l.generation
-			if end, err := l.obey(ctx, m); end {
+			if ok && !again {
+				continue
+			}
+			if err := l.away(ctx, looking); err != nil {
 				return err
 			}
-			if l.generation != before {
-				unanswered = nil
+		case r := <-looking.back:
+			if err := l.welcomed(r); err != nil {
+				return err
 			}
+		case t := <-opened:
+			l.trainer = t // before anybody can ask for it
+			l.served.Store(t)
+			l.office.send(available())
 		case err := <-failed:
-			if ctx.Err() != nil {
+			if ctx.Err() != nil && l.trainer == nil {
 				err = errInterrupted
 			}
 			return l.fail(err)
-		case err := <-l.generation.ended():
-			switch {
-			case err == nil:
-				l.log.Info("trained to the end; waiting to be dismissed")
-			case errors.As(err, new(ringError)):
-				// The coordinator decides: the end, or a generation without whoever is lost.
-				l.log.Warn("the ring broke; waiting for the coordinator", "reason", err.Error())
-				unanswered = time.After(l.patience)
-			case !errors.Is(err, errStream): // of which the inbox knows more
-				return l.leave(err)
-			}
-		case <-unanswered:
-			return l.failure()
 		case <-interrupted:
 			interrupted = nil
-			if !l.generation.training() {
+			if l.current == nil {
 				return l.fail(errInterrupted)
 			}
-			l.log.Info("interrupted: all workers end after a step, with a checkpoint; interrupt again to end at once")
-			l.stop.Store(true)
+			l.leaving = true
+			grace = time.After(l.config.Grace)
+			l.log.Info("interrupted: leaving at the next step boundary; interrupt again to end at once", "within", l.config.Grace)
+			l.office.send(leavingMessage())
+		case <-grace:
+			return errGrace
 		}
 	}
 }
 
-// obey follows one directive. It says whether the worker's life ends with it, and
-// with which error.
-func (l *life) obey(ctx context.Context, m *ddpmv1.CoordinatorMessage) (end bool, err error) {
-	switch body := m.Body.(type) {
-	case *ddpmv1.CoordinatorMessage_Assignment:
-		if err := l.assign(ctx, body.Assignment); err != nil {
-			return true, l.fail(err)
-		}
-	case *ddpmv1.CoordinatorMessage_Begin:
-		if n := body.Begin.GetGeneration(); !l.generation.start(n) {
-			l.log.Warn("refused to begin another generation than the one assigned", "generation", n)
-		}
-	case *ddpmv1.CoordinatorMessage_Stop:
-		l.log.Info("stopping after a step", "reason", body.Stop.GetReason())
-		l.stop.Store(true)
-	case *ddpmv1.CoordinatorMessage_Dismiss:
-		if !body.Dismiss.GetOk() {
-			if err := l.failure(); err != nil {
-				l.log.Info("dismissed", "reason", body.Dismiss.GetReason())
-				return true, err
-			}
-			return true, fmt.Errorf("the coordinator ended the run: %s", body.Dismiss.GetReason())
-		}
-		l.log.Info("dismissed", "reason", body.Dismiss.GetReason())
-		return true, nil
-	default:
-		l.log.Warn("ignored a directive that this version does not know", "type", fmt.Sprintf("%T", m.Body))
-	}
-	return false, nil
+func available() *ddpmv1.WorkerMessage {
+	return &ddpmv1.WorkerMessage{Body: &ddpmv1.WorkerMessage_Available{Available: &ddpmv1.Available{}}}
 }
 
-// assign leaves the current generation, if any, for the assigned one.
-func (l *life) assign(ctx context.Context, a *ddpmv1.Assignment) error {
-	number := a.GetGeneration().GetNumber()
-	if l.generation != nil && number <= l.generation.number {
-		l.log.Warn("refused a generation that is not newer", "generation", number, "current", l.generation.number)
-		return nil
-	}
-	l.endGeneration()
-	g, err := newGeneration(l, a)
-	if err != nil {
-		return err
-	}
-	l.log.Info("assigned", "generation", number, "rank", g.rank, "of", g.size, "shards", g.self.GetShards(), "step", a.GetGeneration().GetStartStep())
-	l.generation = g
-	// An interruption is a vote to stop, not the end of the generation.
-	g.run(context.WithoutCancel(ctx))
-	return nil
+func leavingMessage() *ddpmv1.WorkerMessage {
+	return &ddpmv1.WorkerMessage{Body: &ddpmv1.WorkerMessage_Leaving{Leaving: &ddpmv1.Leaving{Reason: "it was told to end"}}}
 }
 
-func (l *life) endGeneration() {
-	if l.generation != nil {
-		l.generation.end()
-	}
-}
-
-// failure gives the generation up and returns what it has failed of by itself,
-// nil if it has not.
-func (l *life) failure() error {
-	l.endGeneration()
-	if l.generation == nil || l.generation.failure == nil {
-		return nil
-	}
-	return advised(l.generation.failure)
-}
-
-// advised adds what to do about a broken ring, which says nothing of it.
-func advised(err error) error {
-	if errors.As(err, new(ringError)) {
-		return fmt.Errorf("%w; start the coordinator again: the run resumes from its newest checkpoint", err)
-	}
-	return err
-}
-
-// lost says that the coordinator is gone, and what had failed before.
-func (l *life) lost() error {
-	lost := l.session.lost()
-	if err := l.failure(); err != nil && !errors.Is(err, errStream) {
-		return fmt.Errorf("%w; also, %w", err, lost)
-	}
-	return lost
-}
-
-// fail ends the worker for a reason that the coordinator has not been told.
+// fail ends the worker for a reason of its own, which it tells the coordinator.
 func (l *life) fail(err error) error {
-	l.endGeneration()
-	l.tell(err)
-	return l.leave(err)
-}
-
-// tell tells the coordinator why the worker can't go on. It may be called beside
-// the serving goroutine.
-func (l *life) tell(err error) {
-	at := l.position.heartbeat()
-	failure := &ddpmv1.Failure{
-		Generation: at.GetGeneration(), Step: at.GetStep(), Reason: err.Error(),
-		Consequence: errors.As(err, new(ringError)),
+	failure := &ddpmv1.Failure{Reason: err.Error()}
+	at := l.heartbeat()
+	failure.Generation, failure.Step = at.GetGeneration(), at.GetStep()
+	l.office.send(&ddpmv1.WorkerMessage{Body: &ddpmv1.WorkerMessage_Failure{Failure: failure}})
+	if reason := l.office.dismissed(l.patience); reason != "" {
+		l.log.Info("dismissed", "reason", reason)
 	}
-	// When it can't be sent, the inbox ends too.
-	_ = l.session.send(&ddpmv1.WorkerMessage{Body: &ddpmv1.WorkerMessage_Failure{Failure: failure}})
-}
-
-// leave waits a bounded time for the coordinator's answer to what it was told, and
-// returns err, with the loss of the coordinator if it is gone too.
-func (l *life) leave(err error) error {
-	l.endGeneration()
-	reason, lost := l.session.dismissed(l.patience)
-	if lost != nil {
-		return fmt.Errorf("%w; also, %w", err, lost)
-	}
-	l.log.Info("dismissed", "reason", reason)
 	return err
 }

@@ -10,14 +10,17 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	ddpmcluster "github.com/ddpm-cluster/ddpm-cluster"
-	"github.com/ddpm-cluster/ddpm-cluster/ddpm/kernel"
+	"github.com/ddpm-cluster/ddpm-cluster/internal/cpulevel"
+	"github.com/ddpm-cluster/ddpm-cluster/worker/membership"
 )
 
 // Exit codes.
@@ -44,7 +47,7 @@ func Main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	c.SetOut(stdout)
 	c.SetErr(stderr)
 	c.SetArgs(args)
-	err := kernel.CheckLevel()
+	err := cpulevel.Check()
 	if err == nil {
 		err = c.ExecuteContext(ctx)
 	}
@@ -61,12 +64,12 @@ func Main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 func command(stderr io.Writer) *cobra.Command {
 	var f flags
 	c := &cobra.Command{
-		Use:   "ddpm-worker --join HOST:PORT",
+		Use:   "ddpm-worker --join HOST:PORT --token ID.SECRET --ca-hash sha256:HEX",
 		Short: "Train in a cluster as one of its workers",
 		Long: "Joins the coordinator's run, computes its share of every step, and ends when the run does.\n" +
 			"The coordinator sends the run's config; it prints the line that starts a worker.",
-		Example: "  ddpm-worker --join 192.0.2.10:7600\n" +
-			"  ddpm-worker --join trainer:7600 --threads 8 --advertise 192.0.2.11",
+		Example: "  ddpm-worker --join 192.0.2.10:7600 --token-file token --ca-hash sha256:…\n" +
+			"  DDPM_TOKEN=… DDPM_CA_HASH=… ddpm-worker --join trainer:7600 --threads 8 --advertise 192.0.2.11",
 		Version:       ddpmcluster.Version(),
 		SilenceUsage:  true,
 		SilenceErrors: true,
@@ -77,7 +80,7 @@ func command(stderr io.Writer) *cobra.Command {
 			return nil
 		},
 		RunE: func(c *cobra.Command, _ []string) error {
-			if err := f.validate(); err != nil {
+			if err := f.validate(os.Getenv); err != nil {
 				return usageError{err}
 			}
 			return Run(c.Context(), f.config(stderr))
@@ -85,27 +88,38 @@ func command(stderr io.Writer) *cobra.Command {
 	}
 	c.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	c.Flags().SortFlags = false
-	c.Flags().StringVar(&f.join, "join", "", "the coordinator's HOST:PORT (needed)")
+	c.Flags().StringSliceVar(&f.join, "join", nil, "the coordinator's HOST:PORT (needed); with standbys all of theirs, separated by commas")
+	f.security.Flags(c.Flags())
 	c.Flags().IntVar(&f.threads, "threads", 0, "threads to compute with (default: what the coordinator asks for, else all CPUs)")
 	c.Flags().StringVar(&f.advertise, "advertise", "", "this machine's HOST as other workers reach it (default: the address that reaches the coordinator)")
+	c.Flags().DurationVar(&f.grace, "grace", DefaultGrace, "when asked to end: how long to wait for the next step boundary")
+	c.Flags().DurationVar(&f.away, "away", DefaultAway, "how long to train on without a coordinator")
 	c.Flags().BoolVarP(&f.verbose, "verbose", "v", false, "log every step")
 	return c
 }
 
 // flags are the command line's.
 type flags struct {
-	join, advertise string
-	threads         int
-	verbose         bool
+	join        []string
+	advertise   string
+	threads     int
+	grace, away time.Duration
+	verbose     bool
+	security    membership.Settings
 }
 
-func (f flags) validate() error {
-	if f.join == "" {
+func (f *flags) validate(getenv func(string) string) error {
+	if len(f.join) == 0 {
 		return errors.New("--join is missing; give the coordinator's HOST:PORT, as it prints it")
 	}
-	host, port, err := net.SplitHostPort(f.join)
-	if n, perr := strconv.Atoi(port); err != nil || perr != nil || host == "" || n < 1 || n > 65535 {
-		return fmt.Errorf("--join %q is not HOST:PORT; give the coordinator's address, such as trainer:7600", f.join)
+	for _, join := range f.join {
+		host, port, err := net.SplitHostPort(join)
+		if n, perr := strconv.Atoi(port); err != nil || perr != nil || host == "" || n < 1 || n > 65535 {
+			return fmt.Errorf("--join %q is not HOST:PORT; give the coordinator's address, such as trainer:7600", join)
+		}
+	}
+	if f.grace <= 0 || f.away <= 0 {
+		return errors.New("--grace and --away: must be longer than 0, such as 30s or 10m")
 	}
 	if f.threads < 0 || f.threads > maxThreads {
 		return fmt.Errorf("--threads %d: must be 1 to %d, or 0 for the default", f.threads, maxThreads)
@@ -113,7 +127,11 @@ func (f flags) validate() error {
 	if strings.ContainsAny(f.advertise, "/ []") || strings.Contains(f.advertise, ":") && net.ParseIP(f.advertise) == nil {
 		return fmt.Errorf("--advertise %q is not a host; give a name or an address without a port", f.advertise)
 	}
-	return nil
+	hosts := slices.Clone(f.join)
+	if f.advertise != "" {
+		hosts = append(hosts, f.advertise)
+	}
+	return f.security.Resolve(getenv, hosts...)
 }
 
 func (f flags) config(stderr io.Writer) Config {
@@ -122,7 +140,7 @@ func (f flags) config(stderr io.Writer) Config {
 		level = slog.LevelDebug
 	}
 	return Config{
-		Join: f.join, Advertise: f.advertise, Threads: f.threads,
+		Join: f.join, Advertise: f.advertise, Threads: f.threads, Grace: f.grace, Away: f.away, Security: f.security,
 		Log: slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: level})),
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"testing"
 )
 
+const aToken = "abc123.abcdefghijklmnopqrstuvwxyz"
+
 func TestMainRefuses(t *testing.T) {
 	for _, k := range []struct {
 		args []string
@@ -23,6 +25,15 @@ func TestMainRefuses(t *testing.T) {
 		{[]string{"--join", "h:1", "--threads", "two"}, 2, "--threads"},
 		{[]string{"--join", "h:1", "--advertise", "me:80"}, 2, `--advertise "me:80" is not a host`},
 		{[]string{"--join", "h:1", "--advertise", "http://me"}, 2, "is not a host"},
+		{[]string{"--join", "h:1"}, 2, "--token is missing"},
+		{[]string{"--join", "h:1", "--token", "password"}, 2, "--token: it is not a token"},
+		{[]string{"--join", "h:1", "--token-file", "no/such/file"}, 2, "--token-file"},
+		{[]string{"--join", "h:1", "--token", aToken}, 2, "--ca-hash is missing"},
+		{[]string{"--join", "h:1", "--token", aToken, "--ca-hash", "sha256:ab"}, 2, "--ca-hash"},
+		{[]string{"--join", "192.0.2.1:1", "--insecure"}, 2, "192.0.2.1:1 is none"},
+		{[]string{"--join", "localhost.example:1", "--insecure"}, 2, "--insecure is for addresses of this machine alone"},
+		{[]string{"--join", "127.0.0.1:1", "--advertise", "192.0.2.1", "--insecure"}, 2, "192.0.2.1 is none"},
+		{[]string{"--join", "127.0.0.1:1", "--token", aToken, "--insecure"}, 2, "--insecure is without --token"},
 		{[]string{"--join", "h:1", "more"}, 2, `unexpected argument "more"`},
 		{[]string{"--joined", "h:1"}, 2, "--joined"},
 	} {
@@ -54,7 +65,7 @@ func TestMainTrains(t *testing.T) {
 	c := newCluster(t, 1)
 	f, stop := serveFake(t, c)
 	var stdout, stderr bytes.Buffer
-	code := Main(t.Context(), []string{"--join", f.address, "--threads", "2", "--advertise", "127.0.0.1", "-v"}, &stdout, &stderr)
+	code := Main(t.Context(), []string{"--join", f.address, "--insecure", "--threads", "2", "--advertise", "127.0.0.1", "-v"}, &stdout, &stderr)
 	stop()
 	if code != 0 || len(f.parts[c.steps]) != 1 {
 		t.Errorf("exit code %d, %d parts:\n%s", code, len(f.parts[c.steps]), stderr.String())

@@ -7,6 +7,7 @@ import (
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm/kernel"
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm/sampler"
 	ddpmv1 "github.com/ddpm-cluster/ddpm-cluster/proto/ddpm/v1"
+	"github.com/ddpm-cluster/ddpm-cluster/storage"
 	"github.com/ddpm-cluster/ddpm-cluster/storage/checkpoint"
 	"github.com/ddpm-cluster/ddpm-cluster/storage/safetensors"
 )
@@ -22,16 +23,7 @@ func previews(size int) int {
 
 // writePipeline stores what makes the checkpoint's folder a DDPMPipeline: the
 // averaged weights under diffusers' names, and three descriptions.
-func writePipeline(ctx context.Context, r *run, step uint64, ema []float32) ([]checkpoint.Object, error) {
-	params := r.spec.Model.Params()
-	tensors := make([]safetensors.Tensor, len(params))
-	for i, p := range params {
-		tensors[i] = safetensors.Tensor{Name: p.Name, Shape: p.Shape, Data: ema[p.Offset : p.Offset+p.Len()]}
-	}
-	weights, err := checkpoint.WriteTensors(ctx, r.store, r.name, step, checkpoint.UNetWeightsKey, tensors)
-	if err != nil {
-		return nil, err
-	}
+func writePipeline(ctx context.Context, store storage.Store, r *run, step uint64, ema []float32) ([]checkpoint.Object, error) {
 	network, err := r.spec.Model.DiffusersJSON()
 	if err != nil {
 		return nil, err
@@ -40,22 +32,11 @@ func writePipeline(ctx context.Context, r *run, step uint64, ema []float32) ([]c
 	if err != nil {
 		return nil, err
 	}
-	objects := []checkpoint.Object{weights}
-	for _, text := range []struct {
-		key     string
-		content []byte
-	}{
-		{checkpoint.UNetConfigKey, network},
-		{checkpoint.SchedulerConfigKey, scheduler},
-		{checkpoint.ModelIndexKey, ddpm.ModelIndexJSON()},
-	} {
-		o, err := checkpoint.WriteObject(ctx, r.store, r.name, step, text.key, "application/json", text.content)
-		if err != nil {
-			return nil, err
-		}
-		objects = append(objects, o)
+	p := checkpoint.Pipeline{Index: ddpm.ModelIndexJSON(), UNet: network, Scheduler: scheduler}
+	for _, param := range r.spec.Model.Params() {
+		p.Tensors = append(p.Tensors, safetensors.Tensor{Name: param.Name, Shape: param.Shape, Data: ema[param.Offset : param.Offset+param.Len()]})
 	}
-	return objects, nil
+	return checkpoint.WritePipeline(ctx, store, r.name, step, p)
 }
 
 // draw draws the member's share of the preview: the images whose number is its

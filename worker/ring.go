@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/ddpm-cluster/ddpm-cluster/allreduce"
+	ddpmv1 "github.com/ddpm-cluster/ddpm-cluster/proto/ddpm/v1"
 )
 
 // ringServer is where the worker's predecessor in the ring reaches it.
@@ -26,7 +27,7 @@ type ringServer struct {
 // listen opens the ring's server on any free port of the host. If advertise is set,
 // the other workers are told that host instead; it may be one that only they know,
 // such as an address that is translated on the way.
-func listen(host, advertise string, log *slog.Logger) (*ringServer, error) {
+func listen(host, advertise string, peer ddpmv1.PeerServer, security []grpc.ServerOption, log *slog.Logger) (*ringServer, error) {
 	if advertise != "" {
 		host = advertise
 	}
@@ -41,9 +42,10 @@ func listen(host, advertise string, log *slog.Logger) (*ringServer, error) {
 	r := &ringServer{
 		address: net.JoinHostPort(host, strconv.Itoa(l.Addr().(*net.TCPAddr).Port)),
 		links:   allreduce.NewServer(log),
-		server:  grpc.NewServer(allreduce.ServerOptions()...),
+		server:  grpc.NewServer(append(allreduce.ServerOptions(), security...)...),
 	}
 	r.links.Register(r.server)
+	ddpmv1.RegisterPeerServer(r.server, peer)
 	r.group.Go(func() {
 		// It ends by close; a listener that breaks before shows as links that fail.
 		if err := r.server.Serve(l); err != nil {

@@ -22,8 +22,8 @@ type run struct {
 	store    storage.Store
 	threads  int
 	pool     *kernel.Pool // of the training loop alone
+	data     dataset.Dataset
 	device   ddpm.Device
-	state    *ddpm.State // nil until a generation has loaded it
 }
 
 // deviceMaker makes the device that a run computes on.
@@ -44,12 +44,12 @@ func openRun(ctx context.Context, w *ddpmv1.Welcome, userThreads int, device dev
 	if err != nil {
 		return nil, err
 	}
-	data, err := openDataset(ctx, spec)
+	data, err := openDataset(ctx, spec, store)
 	if err != nil {
 		return nil, err
 	}
 	r := &run{
-		name: w.GetRun(), id: w.GetRunId(), spec: spec, store: store,
+		name: w.GetRun(), id: w.GetRunId(), spec: spec, store: store, data: data,
 		threads: threads(userThreads, w.GetThreads()),
 	}
 	r.pool = kernel.NewPool(r.threads)
@@ -57,7 +57,10 @@ func openRun(ctx context.Context, w *ddpmv1.Welcome, userThreads int, device dev
 	return r, nil
 }
 
-func (r *run) close() { r.pool.Close() }
+func (r *run) close() {
+	r.pool.Close()
+	closeDataset(r.data)
+}
 
 // openStore opens the Store that checkpoints go to. It must hold this run's config:
 // a folder of the same name on another machine does not.
@@ -81,25 +84,4 @@ func openStore(ctx context.Context, uri, name string, spec ddpm.Spec) (storage.S
 		return nil, fmt.Errorf("run %s in %s is another run (%s); give the coordinator an s3:// URI or a folder that all machines share", name, store, strings.Join(d, ", "))
 	}
 	return store, nil
-}
-
-// openDataset opens the run's dataset on this machine.
-func openDataset(ctx context.Context, spec ddpm.Spec) (dataset.Dataset, error) {
-	data, err := dataset.Open(ctx, spec.Dataset, ddpm.Want(spec.Model))
-	if err != nil {
-		return nil, err
-	}
-	if data.Digest() != spec.DatasetDigest || data.Len() != spec.DatasetLen {
-		return nil, fmt.Errorf("the dataset at %s on this machine differs from the run's: %d examples with digest %s, not %d with %s; copy the coordinator's dataset here",
-			spec.Dataset, data.Len(), data.Digest(), spec.DatasetLen, spec.DatasetDigest)
-	}
-	labels, err := ddpm.LabelsDigest(spec, data)
-	if err != nil {
-		return nil, err
-	}
-	if labels != spec.LabelsDigest {
-		return nil, fmt.Errorf("the dataset at %s on this machine has other labels than the run's: digest %s, not %s; copy the coordinator's dataset here",
-			spec.Dataset, labels, spec.LabelsDigest)
-	}
-	return data, nil
 }

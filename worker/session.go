@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -19,10 +20,14 @@ import (
 // errStream says that the session's stream has ended, so that inbox ends too.
 var errStream = errors.New("the session has ended")
 
+// errFormer ends a session with a coordinator that leads no more, and does not know.
+var errFormer = errors.New("it is a former leader")
+
 // session is the worker's membership: one stream to the coordinator.
 type session struct {
 	address string
 	log     *slog.Logger
+	conn    *grpc.ClientConn
 	stream  ddpmv1.Coordinator_SessionClient
 	cancel  context.CancelFunc
 	group   sync.WaitGroup
@@ -37,21 +42,22 @@ type session struct {
 	sending sync.Mutex // a stream takes one message at a time
 }
 
-// openSession says Hello. The session lives until close, whatever becomes of ctx's
-// cancellation, so that an interrupted worker can still say goodbye.
-func openSession(ctx context.Context, conn *grpc.ClientConn, address string, hello *ddpmv1.Hello, log *slog.Logger) (*session, error) {
+// openSession says Hello on a connection, which the session owns. It lives until
+// close, whatever becomes of ctx's cancellation, so that an interrupted worker can
+// still say goodbye. term is the highest leader term that was seen.
+func openSession(ctx context.Context, conn *grpc.ClientConn, address string, hello *ddpmv1.Hello, term *atomic.Uint64, log *slog.Logger) (*session, error) {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	stream, err := ddpmv1.NewCoordinatorClient(conn).Session(ctx)
 	s := &session{
-		address: address, log: log, stream: stream, cancel: cancel,
+		address: address, log: log, conn: conn, stream: stream, cancel: cancel,
 		inbox: make(chan *ddpmv1.CoordinatorMessage, 16),
 	}
 	if err != nil {
-		cancel()
 		s.err = err
+		s.close()
 		return nil, s.lost()
 	}
-	s.group.Go(func() { s.receive(ctx) })
+	s.group.Go(func() { s.receive(ctx, term) })
 	// When Hello can't be sent, the reason is the stream's end, which receive hears.
 	_ = s.send(&ddpmv1.WorkerMessage{Body: &ddpmv1.WorkerMessage_Hello{Hello: hello}})
 	return s, nil
@@ -81,20 +87,23 @@ func (s *session) welcome(ctx context.Context, patience time.Duration) (*ddpmv1.
 }
 
 // receive reads the stream until it ends.
-func (s *session) receive(ctx context.Context) {
+func (s *session) receive(ctx context.Context, term *atomic.Uint64) {
 	defer close(s.inbox)
-	highest := uint64(0)
 	for {
 		m, err := s.stream.Recv()
 		if err != nil {
 			s.err = err
 			return
 		}
-		if m.GetTerm() < highest {
+		if highest := term.Load(); m.GetTerm() < highest {
 			s.log.Warn("refused a directive of a former leader", "term", m.GetTerm(), "leader", highest)
+			if m.GetWelcome() != nil {
+				s.err = errFormer
+				return
+			}
 			continue
 		}
-		highest = m.GetTerm()
+		term.Store(m.GetTerm())
 		select {
 		case s.inbox <- m:
 		case <-ctx.Done():
@@ -168,12 +177,16 @@ func (s *session) lost() error {
 	return fmt.Errorf("the coordinator at %s is gone (%w); start it again and this worker anew: the run resumes from its newest checkpoint", s.address, reason)
 }
 
+// refusedError says that a coordinator does not want this worker.
+type refusedError struct{ error }
+
 func (s *session) refused(reason string) error {
-	return fmt.Errorf("the coordinator at %s refuses this worker: %s", s.address, reason)
+	return refusedError{fmt.Errorf("the coordinator at %s refuses this worker: %s", s.address, reason)}
 }
 
 // close ends the session and its goroutines.
 func (s *session) close() {
 	s.cancel()
+	_ = s.conn.Close() // only fails when it is closed
 	s.group.Wait()
 }

@@ -11,24 +11,36 @@ import (
 	"github.com/ddpm-cluster/ddpm-cluster/storage/checkpoint"
 )
 
-// load sets the run's state to that of a generation's start.
-func (r *run) load(ctx context.Context, g *ddpmv1.Generation) error {
+// newState is room for a state.
+func newState(spec ddpm.Spec) *ddpm.State {
+	s := ddpm.EmptyState(spec.Model.ParamCount())
+	s.Step = noStep
+	return s
+}
+
+// load fills the state with that of a generation's start, where it does not come
+// from members. The caller sets its step.
+func (r *run) load(ctx context.Context, g *ddpmv1.Generation, state *ddpm.State) error {
 	switch g.GetSource() {
 	case ddpmv1.StateSource_STATE_SOURCE_INITIAL:
 		if g.GetStartStep() != 0 {
 			return fmt.Errorf("generation %d starts at step %d from the initial weights; use the same version on both sides", g.GetNumber(), g.GetStartStep())
 		}
-		r.state = ddpm.NewState(r.spec)
+		if r.spec.Init != "" {
+			return errors.New("the run begins with imported weights, which are in its checkpoint of step 0; start the coordinator again with the same --init")
+		}
+		state.Copy(ddpm.NewState(r.spec))
+		state.Step = noStep
 		return nil
 	case ddpmv1.StateSource_STATE_SOURCE_CHECKPOINT:
-		return r.loadCheckpoint(ctx, g.GetStartStep())
+		return r.loadCheckpoint(ctx, g.GetStartStep(), state)
 	}
 	return fmt.Errorf("generation %d takes its state from %v, which this version does not know; use the same version on both sides", g.GetNumber(), g.GetSource())
 }
 
 // loadCheckpoint reads the state after step steps from the Store. Every part is
 // held against the manifest, and the whole against the digest.
-func (r *run) loadCheckpoint(ctx context.Context, step uint64) error {
+func (r *run) loadCheckpoint(ctx context.Context, step uint64, s *ddpm.State) error {
 	m, err := checkpoint.At(ctx, r.store, r.name, step)
 	if errors.Is(err, storage.ErrNotFound) {
 		return fmt.Errorf("%w; this machine sees another storage than the coordinator, or the checkpoint was deleted", err)
@@ -36,15 +48,12 @@ func (r *run) loadCheckpoint(ctx context.Context, step uint64) error {
 	if err != nil {
 		return err
 	}
-	if r.state == nil {
-		r.state = ddpm.EmptyState(r.spec.Model.ParamCount())
-	}
-	s := r.state
 	if err := checkpoint.Load(ctx, r.store, m, checkpoint.State{Weights: s.Weights, M: s.M, V: s.V, EMA: s.EMA}); err != nil {
 		return err
 	}
-	s.Step = step
-	if digest := s.Digest(); digest != m.Digest {
+	loaded := *s
+	loaded.Step = step
+	if digest := loaded.Digest(); digest != m.Digest {
 		return fmt.Errorf("%sstate: its digest is %s, the manifest's %s; delete the checkpoint's folder to resume from the one before",
 			checkpoint.StepPrefix(r.name, step), digest, m.Digest)
 	}

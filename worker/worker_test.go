@@ -98,9 +98,6 @@ func TestCheckpointHoldsEverything(t *testing.T) {
 	}
 	images := map[uint32]int{}
 	for _, p := range f.parts[c.steps] {
-		if !p.GetLast() {
-			t.Error("a part of the last checkpoint does not say so")
-		}
 		for _, preview := range p.GetPreviews() {
 			images[preview.GetIndex()] += len(preview.GetPixels())
 		}
@@ -149,13 +146,14 @@ func TestOverflowIsSkippedByAllAlike(t *testing.T) {
 }
 
 // One vote, heard by one worker, ends all of them after the same step.
-func TestStopEndsAllAtTheSameStep(t *testing.T) {
+func TestYieldEndsAllAtTheSameStep(t *testing.T) {
 	c := newCluster(t, 3)
 	c.steps = 1_000_000
 	var told atomic.Bool
 	c.onMessage = func(f *fake, _ *peer, m *ddpmv1.WorkerMessage) bool {
 		if m.GetProgress().GetStep() >= 3 && !told.Swap(true) {
-			f.peers[1].stop()
+			f.stopping = true
+			f.peers[1].yield(fakeTerm, fakeGeneration, true)
 		}
 		return false
 	}
@@ -173,14 +171,14 @@ func TestStopEndsAllAtTheSameStep(t *testing.T) {
 			t.Errorf("%d parts of step %d", len(parts), step)
 		}
 		for _, p := range parts {
-			if !p.GetLast() || p.GetDigest() != parts[0].GetDigest() {
-				t.Errorf("a part is not the last or has another digest: %v", p)
+			if p.GetDigest() != parts[0].GetDigest() {
+				t.Errorf("a part has another digest: %v", p)
 			}
 		}
 	}
 }
 
-func TestInterruptionIsAVoteToStop(t *testing.T) {
+func TestInterruptionOfAllEndsTheRunWithACheckpoint(t *testing.T) {
 	c := newCluster(t, 2)
 	c.steps = 1_000_000
 	ctx, interrupt := context.WithCancel(t.Context())
@@ -207,7 +205,7 @@ func TestInterruptionBeforeTraining(t *testing.T) {
 	ctx, interrupt := context.WithCancel(t.Context())
 	defer interrupt()
 	c.onMessage = func(_ *fake, _ *peer, m *ddpmv1.WorkerMessage) bool {
-		if m.GetReady() == nil {
+		if m.GetAvailable() == nil {
 			return false
 		}
 		interrupt()
@@ -228,7 +226,7 @@ func TestHeartbeatsTellTheStep(t *testing.T) {
 	var told atomic.Bool
 	c.onMessage = func(f *fake, _ *peer, m *ddpmv1.WorkerMessage) bool {
 		if m.GetHeartbeat().GetStep() >= 2 && m.GetHeartbeat().GetGeneration() == fakeGeneration && !told.Swap(true) {
-			f.peers[0].stop()
+			f.stop()
 		}
 		return false
 	}

@@ -16,7 +16,7 @@ import (
 	ddpmcluster "github.com/ddpm-cluster/ddpm-cluster"
 	"github.com/ddpm-cluster/ddpm-cluster/coordinator"
 	"github.com/ddpm-cluster/ddpm-cluster/coordinator/config"
-	"github.com/ddpm-cluster/ddpm-cluster/ddpm/kernel"
+	"github.com/ddpm-cluster/ddpm-cluster/internal/cpulevel"
 	"github.com/ddpm-cluster/ddpm-cluster/worker"
 )
 
@@ -42,7 +42,7 @@ func main() {
 func run(ctx context.Context, args []string, stdout, stderr io.Writer, interrupts <-chan os.Signal) int {
 	c := command(stdout, stderr, interrupts)
 	c.SetArgs(args)
-	err := kernel.CheckLevel()
+	err := cpulevel.Check()
 	if err == nil {
 		err = c.ExecuteContext(ctx)
 	}

@@ -15,7 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	ddpmcluster "github.com/ddpm-cluster/ddpm-cluster"
-	"github.com/ddpm-cluster/ddpm-cluster/ddpm/kernel"
+	"github.com/ddpm-cluster/ddpm-cluster/internal/cpulevel"
 )
 
 // Exit codes.
@@ -38,7 +38,7 @@ func main() {
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root := command(stdout, stderr)
 	root.SetArgs(args)
-	err := kernel.CheckLevel()
+	err := cpulevel.Check()
 	if err == nil {
 		err = root.ExecuteContext(ctx)
 	}
@@ -70,7 +70,7 @@ func command(stdout, stderr io.Writer) *cobra.Command {
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(sampleCommand(stdout, stderr), evalCommand(stdout, stderr), digestCommand(stdout), benchCommand(stdout))
+	root.AddCommand(sampleCommand(stdout, stderr), evalCommand(stdout, stderr), digestCommand(stdout), checkpointsCommand(stdout), benchCommand(os.Stdin, stdout), dataCommand(stdout, stderr), tokenCommand(stdout))
 	return root
 }
 

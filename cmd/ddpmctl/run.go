@@ -22,9 +22,14 @@ type target struct {
 }
 
 func (t *target) flags(c *cobra.Command) {
+	t.runFlags(c)
+	c.Flags().Uint64Var(&t.step, "step", 0, "the checkpoint's step (default: the newest)")
+}
+
+// runFlags are flags without a step.
+func (t *target) runFlags(c *cobra.Command) {
 	c.Flags().StringVar(&t.storage, "storage", "ddpm-data", "where the runs are: a folder or s3://bucket/prefix?endpoint=HOST:PORT")
 	c.Flags().StringVar(&t.run, "run", "", "the run's name (needed unless the Store has just one)")
-	c.Flags().Uint64Var(&t.step, "step", 0, "the checkpoint's step (default: the newest)")
 }
 
 // found is a checkpoint, with the config of its run.
@@ -38,10 +43,21 @@ type found struct {
 // newest that load can load.
 func (t *target) find(ctx context.Context, c *cobra.Command, load func(found) error) (f found, err error) {
 	t.newest = !c.Flags().Changed("step")
-	if _, err := storage.Canonical(t.storage); err != nil {
-		return f, usageError{fmt.Errorf("--storage: %w", err)}
+	if f, err = t.open(ctx); err != nil {
+		return f, err
 	}
-	if f.store, err = storage.Open(ctx, t.storage); err != nil {
+	f.manifest, err = t.checkpoint(ctx, c, f.store, func(m checkpoint.Manifest) error {
+		if err := m.Fits(f.spec.Model.ParamCount()); err != nil {
+			return err
+		}
+		return load(found{f.store, f.spec, m})
+	})
+	return f, err
+}
+
+// open finds the run.
+func (t *target) open(ctx context.Context) (f found, err error) {
+	if f.store, err = t.openStore(ctx); err != nil {
 		return f, err
 	}
 	if err := t.chooseRun(ctx, f.store); err != nil {
@@ -57,13 +73,14 @@ func (t *target) find(ctx context.Context, c *cobra.Command, load func(found) er
 	if f.spec, err = ddpm.DecodeSpec(text); err != nil {
 		return f, fmt.Errorf("run %s in %s: %w", t.run, f.store, err)
 	}
-	f.manifest, err = t.checkpoint(ctx, c, f.store, func(m checkpoint.Manifest) error {
-		if err := m.Fits(f.spec.Model.ParamCount()); err != nil {
-			return err
-		}
-		return load(found{f.store, f.spec, m})
-	})
-	return f, err
+	return f, nil
+}
+
+func (t *target) openStore(ctx context.Context) (storage.Store, error) {
+	if _, err := storage.Canonical(t.storage); err != nil {
+		return nil, usageError{fmt.Errorf("--storage: %w", err)}
+	}
+	return storage.Open(ctx, t.storage)
 }
 
 // chooseRun takes the only run of the Store when none was named.

@@ -21,7 +21,7 @@ type sampleFlags struct {
 	threads     int
 	interpolate uint64
 	config      sampler.Config
-	out         output
+	out         sampleOutput
 }
 
 func sampleCommand(stdout, stderr io.Writer) *cobra.Command {

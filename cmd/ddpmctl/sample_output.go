@@ -14,23 +14,23 @@ import (
 	"github.com/ddpm-cluster/ddpm-cluster/internal/picture"
 )
 
-// output is where drawn images go: a PNG with all of them, or a folder with a job's
+// sampleOutput is where drawn images go: a PNG with all of them, or a folder with a job's
 // files. It appears whole or not at all.
-type output struct {
+type sampleOutput struct {
 	path   string
 	choice job.Choice
 }
 
-func (o *output) flags(c *cobra.Command) {
+func (o *sampleOutput) flags(c *cobra.Command) {
 	c.Flags().StringVar(&o.path, "out", "", "the PNG or the folder to write; it must not exist (needed)")
 	c.Flags().BoolVar(&o.choice.Grid, "grid", true, "write grid.png into the folder")
 	c.Flags().BoolVar(&o.choice.NPZ, "npz", true, "write samples.npz into the folder: arr_0, uint8, [n, height, width, channels]")
 }
 
 // picture says whether one PNG is asked for.
-func (o *output) picture() bool { return filepath.Ext(o.path) == ".png" }
+func (o *sampleOutput) picture() bool { return filepath.Ext(o.path) == ".png" }
 
-func (o *output) check() error {
+func (o *sampleOutput) check() error {
 	if o.path == "" {
 		return errors.New("--out is needed: the PNG or the folder to write")
 	}
@@ -46,9 +46,9 @@ func (o *output) check() error {
 	return nil
 }
 
-func (o *output) parent() string { return filepath.Dir(filepath.Clean(o.path)) }
+func (o *sampleOutput) parent() string { return filepath.Dir(filepath.Clean(o.path)) }
 
-func (o *output) write(j job.Job, model unet.Config, images []job.Image) error {
+func (o *sampleOutput) write(j job.Job, model unet.Config, images []job.Image) error {
 	tmp, err := os.MkdirTemp(o.parent(), ".ddpmctl-*")
 	if err != nil {
 		return fmt.Errorf("write %s: %w", o.path, err)
@@ -67,7 +67,7 @@ func (o *output) write(j job.Job, model unet.Config, images []job.Image) error {
 
 // writePicture makes the PNG in tmp and gives it its name, unless somebody took that
 // meanwhile.
-func (o *output) writePicture(tmp string, model unet.Config, images []job.Image) error {
+func (o *sampleOutput) writePicture(tmp string, model unet.Config, images []job.Image) error {
 	pixels := make([][]uint8, len(images))
 	for i, im := range images {
 		pixels[i] = im.Pixels
@@ -86,7 +86,7 @@ func (o *output) writePicture(tmp string, model unet.Config, images []job.Image)
 	return os.Rename(name, o.path)
 }
 
-func (o *output) writeFolder(tmp string, j job.Job, model unet.Config, images []job.Image) error {
+func (o *sampleOutput) writeFolder(tmp string, j job.Job, model unet.Config, images []job.Image) error {
 	folder := filepath.Join(tmp, "job")
 	err := job.Files(j, model, images, o.choice, func(name string, content []byte) error {
 		path := filepath.Join(folder, filepath.FromSlash(name))

@@ -27,6 +27,7 @@ type Config struct {
 	ShardSize int
 	Seed      uint64
 	LR        float64
+	Init      string
 
 	Classes      int
 	LabelDropout float64
@@ -37,10 +38,19 @@ type Config struct {
 
 	Steps           uint64
 	CheckpointEvery uint64
+	KeepLast        int
+	KeepEvery       uint64
+
+	// CompareEvery is how often members compare their weights, in steps.
+	CompareEvery uint64
+	MaxSkipped   int
+	Standby      bool
 
 	Listen string
 	HTTP   string
 	Etcd   []string
+
+	Security Security
 
 	DryRun  bool
 	Verbose bool
@@ -60,11 +70,11 @@ func (c *Config) Flags(fs *pflag.FlagSet) {
 	c.flags = fs
 	fs.SortFlags = false
 	fs.IntVar(&c.Workers, "workers", 0, "how many workers the run waits for (needed)")
-	fs.IntVar(&c.MinWorkers, "min-workers", 0, "begin with this many when nobody else joins for 30 s (default: --workers)")
+	fs.IntVar(&c.MinWorkers, "min-workers", 1, "begin with this many when nobody else joins for 30 s, and pause with fewer")
 	fs.BoolVar(&c.Local, "local", false, "start the workers on this machine, as child processes")
 	fs.IntVar(&c.Threads, "threads", 0, "threads of each worker (default: this machine's CPUs shared out with --local, all of its own elsewhere)")
 	fs.StringVar(&c.Preset, "preset", DefaultPreset, "model and settings to start from: "+presetNames())
-	fs.StringVar(&c.Dataset, "dataset", "", "a folder with MNIST IDX or CIFAR-10 binary files, or glyphs:// (the default)")
+	fs.StringVar(&c.Dataset, "dataset", "", "a dataset's name in the Store, a path or s3:// URI of any form in docs/data.md, or glyphs:// (the default)")
 	fs.StringVar(&c.Storage, "storage", "", "where runs are kept: a folder or s3://bucket/prefix?endpoint=HOST:PORT (default: the data dir)")
 	fs.StringVar(&c.DataDir, "data-dir", "ddpm-data", "this coordinator's folder: embedded etcd, and the runs unless --storage says otherwise")
 	fs.StringVar(&c.Run, "run", "", "the run's name (default: the preset's); a run that exists is resumed")
@@ -75,10 +85,17 @@ func (c *Config) Flags(fs *pflag.FlagSet) {
 	fs.Float64Var(&c.LR, "lr", 0, "learning rate after warm-up (default: the preset's)")
 	fs.IntVar(&c.Classes, "classes", 0, "train a model of so many classes on the dataset's labels (default: the preset's, none)")
 	fs.Float64Var(&c.LabelDropout, "label-dropout", DefaultLabelDropout, "with --classes: how often a label is withheld, so that sampling can use guidance")
+	fs.StringVar(&c.Init, "init", "", "begin with the network in a folder of Hugging Face diffusers, a path or s3:// URI: its weights, architecture and noise schedule (default: new weights)")
 	fs.Uint64Var(&c.CheckpointEvery, "checkpoint-every", 0, "steps between checkpoints (default: the preset's); the last step always has one")
+	fs.IntVar(&c.KeepLast, "keep-last", 0, "keep this many of the newest checkpoints and delete older ones (default: keep all)")
+	fs.Uint64Var(&c.KeepEvery, "keep-every", 0, "with --keep-last, also keep those of steps that are multiples of this")
 	fs.StringVar(&c.Listen, "listen", "", "HOST:PORT for workers, port 0 is any free one (default: 127.0.0.1:7600, with --local 127.0.0.1:0)")
 	fs.StringVar(&c.HTTP, "http", "", "HOST:PORT that serves /healthz and /api/status (default: off)")
 	fs.StringSliceVar(&c.Etcd, "etcd", nil, "endpoints of an external etcd (default: embedded)")
+	fs.Uint64Var(&c.CompareEvery, "compare-every", 1, "steps between two comparisons of the workers' weights; 0 is never")
+	fs.IntVar(&c.MaxSkipped, "max-skipped", 10, "end the run when this many steps in a row overflow; 0 is never")
+	fs.BoolVar(&c.Standby, "standby", false, "wait until the leading coordinator is gone, and carry on in its place (needs --etcd)")
+	c.Security.flags(fs)
 	fs.BoolVar(&c.DryRun, "dry-run", false, "print the resolved configuration and do nothing")
 	fs.BoolVarP(&c.Verbose, "verbose", "v", false, "log more, the workers' lines included")
 }
@@ -104,10 +121,9 @@ func (c *Config) Validate() error {
 		}
 	}
 	check(c.Workers >= 1 && c.Workers <= 1<<16, "--workers %d: give how many workers the run has, at least 1", c.Workers)
-	if !c.Given("min-workers") {
-		c.MinWorkers = c.Workers
-	}
 	check(c.Workers < 1 || c.MinWorkers >= 1 && c.MinWorkers <= c.Workers, "--min-workers %d: must be in 1 … --workers %d", c.MinWorkers, c.Workers)
+	check(c.MaxSkipped >= 0, "--max-skipped %d: must be at least 1, or 0 for never", c.MaxSkipped)
+	check(!c.Standby || len(c.Etcd) > 0 && !c.Local, "--standby: needs an --etcd that both coordinators reach, and workers of their own")
 	check(c.Threads >= 0 && c.Threads <= 4096, "--threads %d: must be in 1 … 4096, or left out", c.Threads)
 	check(!c.Given("threads") || c.Threads > 0, "--threads 0: must be at least 1, or left out")
 	check(!c.Given("steps") || c.Steps > 0, "--steps 0: must be at least 1")
@@ -117,6 +133,8 @@ func (c *Config) Validate() error {
 	check(!c.Given("label-dropout") || c.Given("classes"), "--label-dropout: only a model with classes has labels; give --classes too")
 	check(c.LabelDropout >= 0 && c.LabelDropout < 1, "--label-dropout %g: must be in [0, 1)", c.LabelDropout)
 	check(!c.Given("dataset") || c.Dataset != "", "--dataset: must not be empty; leave it out for the built-in glyphs://")
+	check(c.KeepLast >= 0 && (!c.Given("keep-last") || c.KeepLast > 0), "--keep-last %d: must be at least 1, or left out to keep all", c.KeepLast)
+	check(c.KeepEvery == 0 || c.KeepLast > 0, "--keep-every %d: without --keep-last all checkpoints are kept; give both", c.KeepEvery)
 	check(c.DataDir != "", "--data-dir: must not be empty")
 	if c.Listen == "" {
 		c.Listen = "127.0.0.1:7600"
@@ -126,6 +144,7 @@ func (c *Config) Validate() error {
 	}
 	check(address(c.Listen), "--listen %s: must be HOST:PORT, with port 0 for any free one", c.Listen)
 	check(c.HTTP == "" || address(c.HTTP), "--http %s: must be HOST:PORT, with port 0 for any free one", c.HTTP)
+	errs = append(errs, c.validateSecurity())
 	if c.Storage == "" {
 		c.Storage = c.DataDir
 	}
@@ -134,6 +153,10 @@ func (c *Config) Validate() error {
 	}
 	if c.Local && c.Threads == 0 && c.Workers > 0 {
 		c.Threads = max(1, runtime.NumCPU()/c.Workers)
+	}
+	if c.Given("init") {
+		_, err := storage.Canonical(c.Init)
+		check(err == nil, "--init: %w", err)
 	}
 	if c.Given("run") {
 		errs = append(errs, checkpoint.ValidRunName(c.Run))

@@ -47,7 +47,7 @@ func mustParse(t *testing.T, file string, args ...string) *Config {
 
 func TestDefaults(t *testing.T) {
 	c := mustParse(t, "", "--workers", "3")
-	if c.MinWorkers != 3 || c.Listen != "127.0.0.1:7600" || c.Storage != c.DataDir || c.Preset != DefaultPreset || c.Threads != 0 {
+	if c.MinWorkers != 1 || c.Listen != "127.0.0.1:7600" || c.Storage != c.DataDir || c.Preset != DefaultPreset || c.Threads != 0 {
 		t.Errorf("%+v", c)
 	}
 	if c := mustParse(t, "", "--workers", "3", "--local"); c.Listen != "127.0.0.1:0" || c.Threads < 1 {
@@ -122,6 +122,9 @@ func TestValidate(t *testing.T) {
 		{"steps 0", []string{"--workers", "2", "--steps", "0"}, "--steps 0"},
 		{"batch 0", []string{"--workers", "2", "--batch", "0"}, "--batch 0"},
 		{"shard-size 0", []string{"--workers", "2", "--shard-size", "0"}, "--shard-size 0"},
+		{"keep-last 0", []string{"--workers", "2", "--keep-last", "0"}, "--keep-last 0"},
+		{"keep-last -1", []string{"--workers", "2", "--keep-last", "-1"}, "--keep-last -1"},
+		{"keep-every alone", []string{"--workers", "2", "--keep-every", "10"}, "--keep-every 10"},
 		{"no dataset", []string{"--workers", "2", "--dataset", ""}, "--dataset"},
 		{"no data dir", []string{"--workers", "2", "--data-dir", ""}, "--data-dir"},
 		{"listen without a port", []string{"--workers", "2", "--listen", "localhost"}, "--listen localhost"},
@@ -212,7 +215,7 @@ func TestContinue(t *testing.T) {
 // What a dry run prints as settings is a file that resolves to the same.
 func TestPrintedSettingsAreAFile(t *testing.T) {
 	args := []string{"--workers", "3", "--min-workers", "2", "--preset", "tiny", "--batch", "24", "--shard-size", "3", "--seed", "18446744073709551615",
-		"--lr", "0.00025", "--steps", "90", "--checkpoint-every", "0", "--run", "a-run", "--data-dir", "d: #x", "--etcd", "a:1,b:2", "--http", "127.0.0.1:0"}
+		"--lr", "0.00025", "--steps", "90", "--checkpoint-every", "0", "--keep-last", "3", "--keep-every", "50", "--run", "a-run", "--data-dir", "d: #x", "--etcd", "a:1,b:2", "--http", "127.0.0.1:0"}
 	c := mustParse(t, "", args...)
 	p, err := c.Resolve()
 	if err != nil {

@@ -47,13 +47,25 @@ func (c *Config) Print(w io.Writer, p Plan) error {
 		LR              float64  `yaml:"lr"`
 		Classes         int      `yaml:"classes,omitempty"`
 		LabelDropout    *float64 `yaml:"label-dropout,omitempty"`
+		Init            string   `yaml:"init,omitempty"`
 		CheckpointEvery uint64   `yaml:"checkpoint-every"`
+		KeepLast        int      `yaml:"keep-last,omitempty"`
+		KeepEvery       uint64   `yaml:"keep-every,omitempty"`
 		Listen          string   `yaml:"listen"`
 		HTTP            string   `yaml:"http,omitempty"`
 		Etcd            []string `yaml:"etcd,omitempty"`
+		Insecure        bool     `yaml:"insecure,omitempty"`
+		CACert          string   `yaml:"ca-cert,omitempty"`
+		CAKey           string   `yaml:"ca-key,omitempty"`
+		Names           []string `yaml:"tls-name,omitempty"`
+		EtcdCACert      string   `yaml:"etcd-cacert,omitempty"`
+		EtcdCert        string   `yaml:"etcd-cert,omitempty"`
+		EtcdKey         string   `yaml:"etcd-key,omitempty"`
 	}{
 		c.Workers, c.MinWorkers, c.Local, c.Threads, p.Spec.Preset, p.Spec.Dataset, c.Storage, c.DataDir, p.Run, p.Steps,
-		p.Spec.Batch, p.Spec.ShardSize, p.Spec.Seed, p.Spec.Optimizer.LearningRate, p.Spec.Classes(), dropout, p.CheckpointEvery, c.Listen, c.HTTP, c.Etcd,
+		p.Spec.Batch, p.Spec.ShardSize, p.Spec.Seed, p.Spec.Optimizer.LearningRate, p.Spec.Classes(), dropout, c.Init, p.CheckpointEvery, c.KeepLast, c.KeepEvery,
+		c.Listen, c.HTTP, c.Etcd,
+		c.Security.Insecure, c.Security.CACert, c.Security.CAKey, c.Security.Names, c.Security.EtcdCACert, c.Security.EtcdCert, c.Security.EtcdKey,
 	})
 	if err != nil {
 		return fmt.Errorf("print the configuration: %w", err)

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -15,8 +14,8 @@ import (
 var update = flag.Bool("update", false, "rewrite the transcripts in testdata")
 
 // TestTranscripts plays the lives in testdata. A line "> event" is given to the
-// machine; the indented lines below it are what it answered. Time moves by
-// "> tick DURATION" alone.
+// machine; the indented lines below it are what it answered, or the phase that it
+// is in where it answered nothing. transcript_test.go has the events' form.
 func TestTranscripts(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
 	if err != nil || len(files) == 0 {
@@ -40,162 +39,163 @@ func TestTranscripts(t *testing.T) {
 	}
 }
 
+// player plays one transcript.
+type player struct {
+	t   *testing.T
+	m   *Machine
+	now time.Time
+	out strings.Builder
+	// said counts the effects of the command that is being played.
+	said  int
+	muted bool
+}
+
 func play(t *testing.T, text string) string {
 	t.Helper()
-	var out strings.Builder
-	var m *Machine
-	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	p := &player{t: t, now: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}
 	for lines := bufio.NewScanner(strings.NewReader(text)); lines.Scan(); {
 		line := lines.Text()
 		command, ok := strings.CutPrefix(line, "> ")
 		if !ok {
 			if !strings.HasPrefix(line, "    ") {
-				out.WriteString(line + "\n")
+				p.out.WriteString(line + "\n")
 			}
 			continue
 		}
-		out.WriteString(line + "\n")
-		fields := strings.Fields(command)
-		if fields[0] == "new" {
-			m = New(parseConfig(t, fields[1:]))
-			continue
-		}
-		if fields[0] == "tick" {
-			d, err := time.ParseDuration(fields[1])
-			if err != nil {
-				t.Fatal(err)
-			}
-			now = now.Add(d)
-		}
-		effects := m.Step(now, parseEvent(t, fields))
-		for _, e := range effects {
-			out.WriteString("    " + describe(e) + "\n")
-		}
-		if len(effects) == 0 {
-			out.WriteString("    (" + m.Phase() + ")\n")
+		p.out.WriteString(line + "\n")
+		p.said = 0
+		p.command(strings.Fields(command))
+		if p.said == 0 {
+			p.out.WriteString("    (" + p.m.Phase() + ")\n")
 		}
 	}
-	return out.String()
+	return p.out.String()
 }
 
-// parseConfig reads key=value words.
-func parseConfig(t *testing.T, words []string) Config {
-	c := Config{Workers: 2, Shards: 8, Steps: 60, Patience: 30 * time.Second, Silence: 15 * time.Second, Version: "v1", Build: "sha256:aaaa"}
-	for _, w := range words {
-		key, value, _ := strings.Cut(w, "=")
-		n, err := strconv.Atoi(value)
-		if err != nil {
-			t.Fatalf("%s: %v", w, err)
-		}
-		switch key {
-		case "workers":
-			c.Workers = n
-		case "min":
-			c.MinWorkers = n
-		case "shards":
-			c.Shards = n
-		case "steps":
-			c.Steps = uint64(n)
-		case "resume":
-			c.StartStep, c.FromCheckpoint = uint64(n), true
-		case "generation":
-			c.Generation = uint64(n)
-		default:
-			t.Fatalf("no setting %s", key)
-		}
-	}
-	if c.MinWorkers == 0 {
-		c.MinWorkers = c.Workers
-	}
-	return c
-}
-
-// parseEvent reads one command: its name, then its words.
-func parseEvent(t *testing.T, f []string) Event {
-	word := func(i int) string {
-		if i < len(f) {
-			return f[i]
-		}
-		return ""
-	}
-	number := func(i int) uint64 {
-		n, err := strconv.ParseUint(word(i), 10, 64)
-		if err != nil {
-			t.Fatalf("%v: %v", f, err)
-		}
-		return n
-	}
+// command plays one event, or one of the commands that stand for several.
+func (p *player) command(f []string) {
+	p.t.Helper()
 	switch f[0] {
-	case "join":
-		e := Joined{Worker: f[1], Address: f[1] + ":1", Version: "v1", Build: "sha256:aaaa"}
-		if word(2) != "" {
-			e.Version = f[2]
+	case "new":
+		p.m = New(parseConfig(p.t, f[1:]))
+	case "start": // WORKERS: they join, form a generation and train
+		for _, id := range f[1:] {
+			p.give(Joined{Worker: id, Address: id + ":1", Version: "v1", Build: "sha256:aaaa"})
+			p.give(Available{id})
 		}
-		if word(3) != "" {
-			e.Build = f[3]
+		p.form(f[1:])
+	case "form": // WORKERS: the generation is persisted, and they become ready
+		p.form(f[1:])
+	case "save": // STEP WORKERS: each has stored its part
+		for _, id := range f[2:] {
+			p.give(Saved{Worker: id, Generation: p.m.generation.Number, Step: natural(p.t, f[1]), Digest: "d" + f[1], Loss: 0.5})
 		}
-		return e
-	case "heard":
-		return Heard{f[1]}
-	case "left":
-		return Left{f[1], strings.Join(f[2:], " ")}
-	case "failed":
-		return Failed{Worker: f[1], Reason: strings.Join(f[2:], " ")}
-	case "ring-failed":
-		return Failed{Worker: f[1], Reason: strings.Join(f[2:], " "), Consequence: true}
-	case "persisted":
-		return Persisted{number(1)}
-	case "ready":
-		return Ready{f[1], number(2)}
-	case "saved":
-		return Saved{Worker: f[1], Generation: number(2), Step: number(3), Digest: f[4], Last: word(5) == "last", Loss: 0.5}
-	case "published":
-		return Published{number(1)}
-	case "broken":
-		return Broken{strings.Join(f[1:], " ")}
-	case "stop":
-		return StopRequested{strings.Join(f[1:], " ")}
-	case "tick":
-		return Tick{}
+	case "stand": // STEP WORKERS: each is out of its ring at the end of a step
+		for _, id := range f[2:] {
+			p.give(Positioned{id, Position{
+				Generation: p.m.generation.Number, HasState: true, HasGradient: true, Step: natural(p.t, f[1]), Unreachable: -1,
+			}})
+		}
+	case "breaks": // TIMES WORKERS: the first one's ring breaks, and all form it anew
+		for i := natural(p.t, f[1]); i > 0; i-- {
+			p.muted = i > 1 // once tells it all
+			p.give(Positioned{f[2], Position{
+				Generation: p.m.generation.Number, HasState: true, Step: 4, Broke: "a message makes no sense", Unreachable: -1,
+			}})
+			p.command(append([]string{"stand", "4"}, f[3:]...))
+			p.form(f[2:])
+		}
+	case "wait": // DURATION WORKERS: time passes, in which they are heard
+		d, err := time.ParseDuration(f[1])
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		for ; d > 0; d -= 250 * time.Millisecond {
+			p.now = p.now.Add(250 * time.Millisecond)
+			for _, id := range f[2:] {
+				p.give(Heard{Worker: id})
+			}
+			p.give(Tick{})
+		}
+	case "pause": // DURATION: the coordinator itself stands still
+		d, err := time.ParseDuration(f[1])
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		p.now = p.now.Add(d)
+		p.give(Tick{})
+	default:
+		p.give(parseEvent(p.t, f))
 	}
-	t.Fatalf("no event %v", f)
-	return nil
+}
+
+func (p *player) form(workers []string) {
+	p.give(Persisted{p.m.generation.Number})
+	for _, id := range workers {
+		p.give(Ready{id, p.m.generation.Number})
+	}
+}
+
+func (p *player) give(e Event) {
+	for _, effect := range p.m.Step(p.now, e) {
+		if p.muted {
+			continue
+		}
+		p.said++
+		p.out.WriteString("    " + describe(effect) + "\n")
+	}
 }
 
 func describe(e Effect) string {
 	switch e := e.(type) {
+	case Admit:
+		return "admit " + e.Worker
+	case Refuse:
+		return fmt.Sprintf("refuse %s: %s", e.Worker, e.Reason)
 	case Persist:
 		return "persist " + describeGeneration(e.Generation)
 	case Assign:
 		return fmt.Sprintf("assign %s rank %d of generation %d", e.Worker, e.Rank, e.Generation.Number)
+	case Halt:
+		return fmt.Sprintf("halt %s in generation %d: %s", e.Worker, e.Generation, e.Reason)
+	case Yield:
+		if e.Save {
+			return fmt.Sprintf("yield %s in generation %d, saving: %s", e.Worker, e.Generation, e.Reason)
+		}
+		return fmt.Sprintf("yield %s in generation %d: %s", e.Worker, e.Generation, e.Reason)
+	case Publish:
+		return fmt.Sprintf("publish step %d digest %s of %v in generation %d", e.Step, e.Digest, e.Members, e.Generation)
+	case GiveUp:
+		return fmt.Sprintf("give up step %d of generation %d: %s", e.Step, e.Generation, e.Reason)
+	case Dismiss:
+		again := ""
+		if e.Again {
+			again = ", it may come back"
+		}
+		return fmt.Sprintf("dismiss %s ok=%v%s: %s", e.Worker, e.OK, again, e.Reason)
+	case Note:
+		return "note: " + e.Text
 	case End:
 		if e.OK {
 			return fmt.Sprintf("end: step %d digest %s: %s", e.Step, e.Digest, e.Reason)
 		}
-		return "end, failed: " + e.Reason
-	case Dismiss:
-		return fmt.Sprintf("dismiss %s ok=%v: %s", e.Worker, e.OK, e.Reason)
-	case Refuse:
-		return fmt.Sprintf("refuse %s: %s", e.Worker, e.Reason)
-	case Publish:
-		return fmt.Sprintf("publish step %d digest %s of %v", e.Step, e.Digest, e.Members)
-	case Admit:
-		return "admit " + e.Worker
-	case Begin:
-		return fmt.Sprintf("begin %s generation %d", e.Worker, e.Generation)
-	case Stop:
-		return fmt.Sprintf("stop %s: %s", e.Worker, e.Reason)
+		return fmt.Sprintf("end, failed, step %d is published: %s", e.Step, e.Reason)
 	}
 	return fmt.Sprintf("%T", e)
 }
 
 func describeGeneration(g Generation) string {
-	s := fmt.Sprintf("generation %d from step %d", g.Number, g.StartStep)
-	if g.FromCheckpoint {
-		s += " by its checkpoint"
+	s := fmt.Sprintf("generation %d from step %d to %d", g.Number, g.StartStep, g.LastStep)
+	s += [...]string{"", " by its checkpoint", " by its members"}[g.Source]
+	if g.SaveAtStart {
+		s += ", saving"
 	}
 	for _, m := range g.Members {
 		s += fmt.Sprintf(", %s [%d, %d)", m.Worker, m.FirstShard, m.FirstShard+m.Shards)
+		s += [...]string{"", " lacks the gradient", " lacks the state"}[m.Lack]
+		if len(m.Kept) > 0 {
+			s += fmt.Sprintf(" keeps %v and does %v", m.Kept, m.Extra)
+		}
 	}
 	return s + ": " + g.Reason
 }

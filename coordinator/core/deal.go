@@ -1,38 +1,131 @@
 package core
 
-// Member is a worker in a generation, with its shards
-// [FirstShard, FirstShard+Shards).
-type Member struct {
-	Worker, Address    string
-	FirstShard, Shards int
-}
+import "slices"
 
-// Generation is a numbered membership, in ring order.
-type Generation struct {
-	Number  uint64
-	Members []Member
-	// StartStep counts the steps that are complete when it begins.
-	StartStep uint64
-	// FromCheckpoint says that members load the checkpoint of StartStep; otherwise
-	// they make the initial state.
-	FromCheckpoint bool
-	Reason         string
-}
+// even is how much faster than another a worker must be to be dealt more: rates
+// are measured, and a deal must not follow their noise.
+const even = 1.15
 
-// deal cuts the shards into contiguous ranges, one for each worker, that differ
-// by one at most, the larger ones first. With more workers than shards the last
-// ones get none, and still stand in the ring.
-func deal(shards int, workers []worker) []Member {
-	each, more := shards/len(workers), shards%len(workers)
-	members := make([]Member, len(workers))
-	first := 0
-	for i, w := range workers {
-		n := each
-		if i < more {
-			n++
+// levelled puts one rate in the place of rates that are about the same, and of
+// those that are not known. A rate below 0 stands for a worker that is dealt
+// nothing, and stays.
+func levelled(rates []float64) []float64 {
+	var known []float64
+	for _, r := range rates {
+		if r > 0 {
+			known = append(known, r)
 		}
-		members[i] = Member{Worker: w.id, Address: w.address, FirstShard: first, Shards: n}
+	}
+	slices.Sort(known)
+	typical := 1.0
+	if len(known) > 0 {
+		typical = known[len(known)/2]
+	}
+	out := make([]float64, len(rates))
+	for i, r := range rates {
+		switch {
+		case r < 0:
+			out[i] = r
+		case r == 0 || r < typical*even && typical < r*even:
+			out[i] = typical
+		default:
+			out[i] = r
+		}
+	}
+	return out
+}
+
+// counts deals n shards to workers by their rates, so that the one that takes
+// longest takes as little time as can be; in doubt to the first. base counts what
+// each has already. A rate below 0 gets none, unless all are.
+func counts(n int, rates []float64, base []int) []int {
+	out := slices.Clone(base)
+	none := !slices.ContainsFunc(rates, func(r float64) bool { return r > 0 })
+	for range n {
+		best, bestTime := -1, 0.0
+		for i, r := range rates {
+			if none {
+				r = 1
+			}
+			if r < 0 {
+				continue
+			}
+			if time := float64(out[i]+1) / r; best < 0 || time < bestTime {
+				best, bestTime = i, time
+			}
+		}
+		out[best]++
+	}
+	for i := range out {
+		out[i] -= base[i]
+	}
+	return out
+}
+
+// deal gives each member its shards: a contiguous range in the usual step, and in
+// the first one what it holds already and a share of what nobody does. held lists,
+// for each member, the shards whose gradients it has.
+func deal(shards int, members []Member, rates []float64, held [][]int) {
+	rates = levelled(rates)
+	first := 0
+	for i, n := range counts(shards, rates, make([]int, len(members))) {
+		members[i].FirstShard, members[i].Shards = first, n
 		first += n
 	}
-	return members
+	missing, kept := claim(shards, held)
+	if len(missing) == shards {
+		for i := range members {
+			for s := range members[i].Shards {
+				members[i].Extra = append(members[i].Extra, members[i].FirstShard+s)
+			}
+		}
+		return
+	}
+	base := make([]int, len(members))
+	for i := range members {
+		members[i].Kept = kept[i]
+		base[i] = len(kept[i])
+	}
+	for i, n := range counts(len(missing), rates, base) {
+		members[i].Extra, missing = slices.Clone(missing[:n]), missing[n:]
+	}
+}
+
+// claim lets each member keep what it holds, unless that meets what another holds
+// that came before: a sum can't be taken apart. It returns what nobody holds.
+func claim(shards int, held [][]int) (missing []int, kept [][]int) {
+	taken := make([]bool, shards)
+	kept = make([][]int, len(held))
+	for i, h := range held {
+		if slices.ContainsFunc(h, func(s int) bool { return s < 0 || s >= shards || taken[s] }) || repeats(h) {
+			continue
+		}
+		for _, s := range h {
+			taken[s] = true
+		}
+		kept[i] = h
+	}
+	for s, t := range taken {
+		if !t {
+			missing = append(missing, s)
+		}
+	}
+	return missing, kept
+}
+
+// repeats says that a number is in a list twice.
+func repeats(list []int) bool {
+	sorted := slices.Sorted(slices.Values(list))
+	return len(slices.Compact(sorted)) < len(list)
+}
+
+// longest is how many seconds the slowest member computes in a step.
+func longest(n []int, rates []float64) float64 {
+	most := 0.0
+	for i, r := range rates {
+		if r > 0 {
+			most = max(most, float64(n[i])/r)
+		}
+	}
+	return most
 }

@@ -9,7 +9,7 @@ type Admit struct{ Worker string }
 // Refuse sends a worker away.
 type Refuse struct{ Worker, Reason string }
 
-// Persist stores a generation; Persisted or Broken follows.
+// Persist stores a generation; Persisted follows.
 type Persist struct{ Generation Generation }
 
 // Assign tells a member its generation.
@@ -19,21 +19,38 @@ type Assign struct {
 	Generation Generation
 }
 
-// Begin lets a member train.
-type Begin struct {
+// Halt asks a member to leave its ring at once and to say where it stands.
+type Halt struct {
 	Worker     string
 	Generation uint64
+	Reason     string
 }
 
-// Stop asks a member to vote for the end.
-type Stop struct{ Worker, Reason string }
+// Yield asks a member to vote for leaving the ring at a step boundary, where it
+// says where it stands. Save asks for a checkpoint there.
+type Yield struct {
+	Worker     string
+	Generation uint64
+	Reason     string
+	Save       bool
+}
 
-// Publish makes a checkpoint one; Published or Broken follows.
+// Publish makes a checkpoint one; Published or PublishFailed follows.
 type Publish struct {
-	Step    uint64
-	Digest  string
-	Members []string
-	Loss    float64
+	// Generation is the one whose members saved it, in ring order.
+	Generation uint64
+	Step       uint64
+	Digest     string
+	Members    []string
+	// Parts are the Saved events' own, by member.
+	Parts []any
+	Loss  float64
+}
+
+// GiveUp says that a checkpoint won't be one.
+type GiveUp struct {
+	Generation, Step uint64
+	Reason           string
 }
 
 // Dismiss ends a worker's session.
@@ -41,7 +58,12 @@ type Dismiss struct {
 	Worker string
 	OK     bool
 	Reason string
+	// Again says that it may come back: it was given up for lost, and perhaps is not.
+	Again bool
 }
+
+// Note says something that people want to know.
+type Note struct{ Text string }
 
 // End is the last effect.
 type End struct {
@@ -58,8 +80,10 @@ func (Admit) effect()   {}
 func (Refuse) effect()  {}
 func (Persist) effect() {}
 func (Assign) effect()  {}
-func (Begin) effect()   {}
-func (Stop) effect()    {}
+func (Halt) effect()    {}
+func (Yield) effect()   {}
 func (Publish) effect() {}
+func (GiveUp) effect()  {}
 func (Dismiss) effect() {}
+func (Note) effect()    {}
 func (End) effect()     {}

@@ -3,93 +3,142 @@ package core
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 )
 
 // Config is what a run's machine is made of.
 type Config struct {
-	// Workers is how many the run waits for; with MinWorkers of them it begins
-	// once nobody has joined for Patience.
+	// Workers is how many the run waits for at first; with MinWorkers of them it
+	// begins once nobody has joined for Patience. With fewer it pauses.
 	Workers, MinWorkers int
 	Patience            time.Duration
 	// Shards counts the shards of a step.
 	Shards int
 	// Steps is how many the run is to have.
 	Steps uint64
-	// StartStep counts the steps that are complete, FromCheckpoint says that their
-	// state is in the Store.
-	StartStep      uint64
-	FromCheckpoint bool
-	// Generation is the number of the last one that this run had.
-	Generation uint64
+	// CheckpointEvery is in steps; 0: only at the end.
+	CheckpointEvery uint64
+	// StartStep is the newest checkpoint's, if HasCheckpoint, or else 0.
+	StartStep     uint64
+	HasCheckpoint bool
+	// Last is the newest generation that this run had. With Adopt its members may
+	// still train: the machine waits for them, AdoptPatience at most.
+	Last          Generation
+	Adopt         bool
+	AdoptPatience time.Duration
 	// Version and Build are the coordinator's: a worker has the same.
 	Version, Build string
-	// Silence is how long a worker may give no sign of life.
-	Silence time.Duration
+	Silence        Silence
+	// MaxSkipped steps in a row whose gradient overflowed end the run; 0: never.
+	MaxSkipped int
 }
 
 type phase int
 
 const (
 	waiting phase = iota
+	adopting
 	forming
 	training
+	changing
+	saving
+	paused
 	ended
 )
 
 func (p phase) String() string {
-	return [...]string{"waiting", "forming", "training", "ended"}[p]
+	return [...]string{"waiting", "adopting", "forming", "training", "changing", "saving", "paused", "ended"}[p]
 }
 
 // worker is an admitted worker.
 type worker struct {
 	id, address string
-	heard       time.Time
-	ready       bool
+	life        liveness
+	rate        float64
+	// available says that it has opened the run.
+	available bool
+	// leaving is why it asked to leave.
+	leaving string
+	// member says that it is in the current generation, and ready that it trains
+	// there.
+	member, ready bool
+	// position is where it stands outside of any ring; nil while it trains.
+	position *Position
+	// halted is when it was asked for its position at once; zero: it was not.
+	halted time.Time
 }
 
 // Machine is the state of a run.
 type Machine struct {
 	config Config
 	phase  phase
+	reason string
+	now    time.Time
+	since  time.Time // the phase began
+	ticked time.Time
 	// workers are in the order of joining, which is ring order.
 	workers []worker
 	joined  time.Time // the last one
 	// generation is the newest; nobody has heard of it before it is persisted.
 	generation Generation
 	persisted  bool
-	saving     map[uint64]*saving
-	// published is the newest checkpoint of this machine, or the start.
-	published uint64
-	// last is the step that the members end after, 0 until one of them says it.
-	last     uint64
-	stopping string
-	// failure is the first Failed of a generation that is but a consequence, and
-	// when: see failed.
-	failure   *Failed
-	failureAt time.Time
-	// ticked is the last Tick.
-	ticked time.Time
-	end    End
-}
+	// adopted says that a coordinator before this one assigned it, and may have asked
+	// its members for something that this one does not know of.
+	adopted bool
+	// change is why the members leave their ring; echo is what the neighbours of a
+	// lost one say of it, and the reason where there is no other. yielding: they
+	// leave at a step boundary; saves: with a checkpoint.
+	change          []string
+	echo            string
+	yielding, saves bool
+	// wanted is since when there has been a reason to change at a boundary.
+	wanted time.Time
+	// uneven is since when another deal would have been better.
+	uneven time.Time
 
-// causeLimit is how long a failure waits for its cause.
-const causeLimit = 3 * time.Second
+	savings []*savings
+	// published is the newest checkpoint's step, hasCheckpoint that there is one.
+	published     uint64
+	hasCheckpoint bool
+	closing       *Publish // the one of published, if it was published here
+	// asked is the step at whose end the members were asked for a checkpoint.
+	asked uint64
+	// late asks the next generation for a checkpoint, since one was given up.
+	late bool
+	// idleAt is the step at which the members wait for a checkpoint, retry when that
+	// is tried again.
+	idleAt uint64
+	retry  time.Time
+
+	stopping string
+	troubles troubles
+	end      End
+}
 
 // New returns the machine of a run that waits for its workers.
 func New(c Config) *Machine {
-	return &Machine{
-		config: c, saving: map[uint64]*saving{},
-		generation: Generation{Number: c.Generation},
-		published:  c.StartStep,
+	m := &Machine{
+		config: c, generation: c.Last, persisted: true,
+		published: c.StartStep, hasCheckpoint: c.HasCheckpoint,
+		reason: "waiting for workers",
 	}
+	if c.Adopt && len(c.Last.Members) > 0 {
+		m.phase, m.adopted = adopting, true
+		m.savings = []*savings{savingsOf(c.Last)}
+		m.reason = fmt.Sprintf("a new coordinator waits for the %d members of generation %d", len(c.Last.Members), c.Last.Number)
+	}
+	return m
 }
 
 // Generation returns the newest generation and whether it is persisted.
 func (m *Machine) Generation() (Generation, bool) { return m.generation, m.persisted }
 
-// Phase names where the run is: waiting, forming, training or ended.
+// Phase names where the run is.
 func (m *Machine) Phase() string { return m.phase.String() }
+
+// Reason says why it is there, as a sentence.
+func (m *Machine) Reason() string { return m.reason }
 
 // Step takes one event and returns what to do about it, in order.
 func (m *Machine) Step(now time.Time, e Event) []Effect {
@@ -99,45 +148,75 @@ func (m *Machine) Step(now time.Time, e Event) []Effect {
 		}
 		return nil
 	}
-	m.hear(now, e)
+	m.now = now
+	if m.since.IsZero() {
+		m.since, m.ticked = now, now
+	}
+	effects := m.event(e)
+	if m.phase != ended {
+		effects = append(effects, m.consider()...)
+	}
+	return effects
+}
+
+// event takes in what an event says.
+func (m *Machine) event(e Event) []Effect {
 	switch e := e.(type) {
 	case Joined:
-		return m.join(now, e)
+		return m.join(e)
 	case Left:
 		return m.lose(e.Worker, "was lost: "+e.Reason)
 	case Failed:
-		return m.failed(now, e)
+		return m.expel(e.Worker, "failed: "+e.Reason, false)
 	case Persisted:
 		return m.assign(e.Generation)
-	case Ready:
-		return m.ready(e)
+	case Positioned:
+		return m.positioned(e)
+	case Progressed:
+		return m.progressed(e)
 	case Saved:
-		return m.saved(e)
+		return m.partSaved(e)
+	case SaveFailed:
+		return m.saveFailed(e)
 	case Published:
 		return m.publishedStep(e.Step)
+	case PublishFailed:
+		return m.publishFailed(e)
 	case Broken:
 		return m.fail("the coordinator can't go on: " + e.Reason)
 	case StopRequested:
 		return m.stop(e.Reason)
 	case Tick:
-		return m.tick(now)
+		return m.tick()
+	case Overflowed:
+		m.troubles.overflow = fmt.Sprintf("%s, computed by worker %s", e.What, e.Worker)
 	}
+	m.hear(e)
 	return nil
 }
 
-// hear notes a worker's sign of life.
-func (m *Machine) hear(now time.Time, e Event) {
-	id := ""
+// hear takes in what a worker says of itself.
+func (m *Machine) hear(e Event) {
 	switch e := e.(type) {
 	case Heard:
-		id = e.Worker
+		if w := m.find(e.Worker); w != nil {
+			w.life.heard(m.now)
+			if e.Rate > 0 {
+				w.rate = e.Rate
+			}
+		}
+	case Available:
+		if w := m.find(e.Worker); w != nil && !w.available {
+			w.available, w.position = true, &Position{Unreachable: -1}
+		}
 	case Ready:
-		id = e.Worker
-	case Saved:
-		id = e.Worker
-	}
-	if w := m.find(id); w != nil {
-		w.heard = now
+		if w := m.find(e.Worker); w != nil && w.member && m.persisted && e.Generation == m.generation.Number {
+			w.ready = true
+		}
+	case Leaving:
+		if w := m.find(e.Worker); w != nil {
+			w.leaving = e.Reason
+		}
 	}
 }
 
@@ -150,130 +229,128 @@ func (m *Machine) find(id string) *worker {
 	return nil
 }
 
-func (m *Machine) join(now time.Time, e Joined) []Effect {
-	if reason := m.refusal(e); reason != "" {
-		return []Effect{Refuse{e.Worker, reason}}
+// members are the workers of the current generation that are there.
+func (m *Machine) members() []*worker {
+	var members []*worker
+	for i := range m.workers {
+		if m.workers[i].member {
+			members = append(members, &m.workers[i])
+		}
 	}
-	m.workers = append(m.workers, worker{id: e.Worker, address: e.Address, heard: now})
-	m.joined = now
-	effects := []Effect{Admit{e.Worker}}
-	if len(m.workers) == m.config.Workers {
-		return append(effects, m.form(fmt.Sprintf("all %d workers have joined", m.config.Workers))...)
+	return members
+}
+
+// enter begins a phase.
+func (m *Machine) enter(p phase, reason string) {
+	m.phase, m.reason, m.since = p, reason, m.now
+	m.wanted, m.uneven = time.Time{}, time.Time{}
+}
+
+// zero is no time.
+func (m *Machine) zero() time.Time { return time.Time{} }
+
+// remove takes a worker out of the run.
+func (m *Machine) remove(id string) {
+	m.workers = slices.DeleteFunc(m.workers, func(w worker) bool { return w.id == id })
+}
+
+// lose takes a worker out that is gone or can't go on, and ends the generation
+// that it was in.
+func (m *Machine) lose(id, what string) []Effect { return m.expel(id, what, true) }
+
+// expel takes a worker out that may not come back, unless again says so.
+func (m *Machine) expel(id, what string, again bool) []Effect {
+	w := m.find(id)
+	if w == nil {
+		return nil
+	}
+	member := w.member
+	m.remove(id)
+	what = fmt.Sprintf("worker %s %s", id, what)
+	effects := []Effect{Dismiss{Worker: id, Reason: what, Again: again}}
+	effects = append(effects, m.orphaned(what)...)
+	if member {
+		m.troubles.breaks = 0 // a ring of fewer may hold
+		effects = append(effects, m.halt(what)...)
 	}
 	return effects
 }
 
-// refusal says why a worker can't be admitted, if anything.
-func (m *Machine) refusal(e Joined) string {
-	switch {
-	case e.Version != m.config.Version:
-		return fmt.Sprintf("the worker is version %s, the coordinator %s; install the same on both", e.Version, m.config.Version)
-	case e.Build != m.config.Build:
-		return fmt.Sprintf("the worker is build %s, the coordinator %s, and they would not compute the same bits; install the same on both", short(e.Build), short(m.config.Build))
-	case m.find(e.Worker) != nil:
-		return "a worker of this name has joined already"
-	case m.phase != waiting:
-		return fmt.Sprintf("the run has its %d workers; stop it and start it with --workers %d to have one more", len(m.workers), len(m.workers)+1)
+// halt makes the members leave their ring at once.
+func (m *Machine) halt(reason string) []Effect {
+	switch m.phase {
+	case forming, training, adopting:
+		m.enter(changing, reason)
+		m.change, m.echo = nil, ""
+	case changing:
+	default:
+		m.change = append(m.change, reason)
+		return nil // the members are in no ring
 	}
-	return ""
+	m.change = append(m.change, reason)
+	m.reason = m.why()
+	return m.askPositions()
 }
 
-// form makes the next generation of the workers that are there.
-func (m *Machine) form(reason string) []Effect {
-	m.phase = forming
-	if idle := len(m.workers) - m.config.Shards; idle > 0 {
-		reason += fmt.Sprintf("; a step has %d shards, so %d of them compute nothing", m.config.Shards, idle)
+// left takes in that a member left its ring unasked.
+func (m *Machine) left(id, why string) []Effect {
+	reason := fmt.Sprintf("worker %s left the ring: %s", id, why)
+	switch m.phase {
+	case forming, training, adopting:
+		m.enter(changing, reason)
+		m.change, m.echo = nil, reason
 	}
-	m.generation = Generation{
-		Number:         m.generation.Number + 1,
-		Members:        deal(m.config.Shards, m.workers),
-		StartStep:      m.config.StartStep,
-		FromCheckpoint: m.config.FromCheckpoint,
-		Reason:         reason,
-	}
-	m.persisted = false
-	return []Effect{Persist{m.generation}}
+	return m.askPositions()
 }
 
-func (m *Machine) assign(generation uint64) []Effect {
-	if m.phase != forming || m.persisted || generation != m.generation.Number {
-		return nil
+// why is why the members leave their ring.
+func (m *Machine) why() string {
+	if len(m.change) == 0 {
+		return m.echo
 	}
-	m.persisted = true
-	effects := make([]Effect, len(m.generation.Members))
-	for rank, member := range m.generation.Members {
-		effects[rank] = Assign{member.Worker, rank, m.generation}
-	}
-	return effects
+	return strings.Join(m.change, "; ")
 }
 
-func (m *Machine) ready(e Ready) []Effect {
-	w := m.find(e.Worker)
-	if w == nil || m.phase != forming || !m.persisted || e.Generation != m.generation.Number {
-		return nil
-	}
-	w.ready = true
-	if slices.ContainsFunc(m.workers, func(w worker) bool { return !w.ready }) {
-		return nil
-	}
-	m.phase = training
+// askPositions asks the members that are in their ring to leave it.
+func (m *Machine) askPositions() []Effect {
+	m.yielding = false
 	var effects []Effect
-	for _, w := range m.workers {
-		effects = append(effects, Begin{w.id, m.generation.Number})
-	}
-	if m.stopping != "" {
-		effects = append(effects, m.askToStop()...)
+	for _, w := range m.members() {
+		if w.position == nil && w.halted.IsZero() {
+			w.halted = m.now
+			effects = append(effects, Halt{w.id, m.generation.Number, m.reason})
+		}
 	}
 	return effects
 }
 
-// lose ends the run, since this version does not go on without a member. Where
-// all parts of the last checkpoint are stored nobody needs the members any more.
-func (m *Machine) lose(id, what string) []Effect {
-	if m.find(id) == nil {
-		return nil
+// yield makes the members leave their ring at a step boundary. Members that were
+// adopted may be leaving it already, without a checkpoint: they are not asked for
+// one that would be waited for.
+func (m *Machine) yield(reason string, save bool) []Effect {
+	save = save && !m.adopted
+	m.enter(changing, reason)
+	m.change, m.yielding, m.saves = []string{reason}, true, save
+	var effects []Effect
+	for _, w := range m.members() {
+		effects = append(effects, Yield{w.id, m.generation.Number, reason, save})
 	}
-	if m.failure != nil && m.failure.Worker == id {
-		what = failedOf(*m.failure)
-	}
-	if m.phase == waiting || m.complete() {
-		m.workers = slices.DeleteFunc(m.workers, func(w worker) bool { return w.id == id })
-		return []Effect{Dismiss{id, false, "the worker " + what}}
-	}
-	return m.fail(fmt.Sprintf("worker %s %s", id, what))
+	return effects
 }
-
-// failed takes it that a member can't go on. Neighbours of a member that died fail
-// too, and may say so before its session is seen to break: after such a
-// consequence the run waits a moment for the one that is to blame.
-func (m *Machine) failed(now time.Time, e Failed) []Effect {
-	if m.find(e.Worker) == nil {
-		return nil
-	}
-	if m.phase == waiting || !e.Consequence {
-		return m.lose(e.Worker, failedOf(e))
-	}
-	if m.failure == nil {
-		m.failure, m.failureAt = &e, now
-	}
-	return nil
-}
-
-func failedOf(e Failed) string { return "failed: " + e.Reason }
 
 // fail ends the run without its last step.
 func (m *Machine) fail(reason string) []Effect {
-	if m.phase != waiting {
+	if m.phase != waiting && m.generation.Number > 0 && m.phase != adopting {
 		reason += fmt.Sprintf(" (generation %d, %s)", m.generation.Number, m.phase)
 	}
 	return m.finish(End{Reason: reason, Step: m.published})
 }
 
 func (m *Machine) finish(end End) []Effect {
-	m.phase, m.end = ended, end
+	m.phase, m.end, m.reason = ended, end, end.Reason
 	var effects []Effect
 	for _, w := range m.workers {
-		effects = append(effects, Dismiss{w.id, end.OK, end.Reason})
+		effects = append(effects, Dismiss{Worker: w.id, OK: end.OK, Reason: end.Reason})
 	}
 	return append(effects, end)
 }
@@ -283,50 +360,11 @@ func (m *Machine) stop(reason string) []Effect {
 		return nil
 	}
 	m.stopping = reason
-	switch m.phase {
-	case waiting:
+	switch {
+	case m.phase == waiting, m.phase == adopting && len(m.members()) == 0:
 		return m.fail("stopped before training began: " + reason)
-	case training:
-		return m.askToStop()
+	case m.phase == training:
+		return m.yield(reason, true)
 	}
-	return nil // members that form are asked when they begin
-}
-
-func (m *Machine) askToStop() []Effect {
-	effects := make([]Effect, len(m.workers))
-	for i, w := range m.workers {
-		effects[i] = Stop{w.id, m.stopping}
-	}
-	return effects
-}
-
-// tick notices what happens by time alone.
-func (m *Machine) tick(now time.Time) []Effect {
-	m.excuse(now)
-	for _, w := range m.workers {
-		if silent := now.Sub(w.heard); silent > m.config.Silence {
-			return m.lose(w.id, fmt.Sprintf("was lost: it has been silent for %s", silent.Round(time.Second)))
-		}
-	}
-	if m.failure != nil && now.Sub(m.failureAt) >= causeLimit {
-		return m.lose(m.failure.Worker, "")
-	}
-	n := len(m.workers)
-	if m.phase == waiting && n >= m.config.MinWorkers && now.Sub(m.joined) >= m.config.Patience && n > 0 {
-		return m.form(fmt.Sprintf("%d of %d workers have joined, at least --min-workers %d, and nobody else for %s",
-			n, m.config.Workers, m.config.MinWorkers, m.config.Patience))
-	}
-	return nil
-}
-
-// excuse blames nobody for a time in which the coordinator itself stood still:
-// what the workers said meanwhile is still to be heard.
-func (m *Machine) excuse(now time.Time) {
-	if !m.ticked.IsZero() && now.Sub(m.ticked) > m.config.Silence/2 {
-		for i := range m.workers {
-			m.workers[i].heard = now
-		}
-		m.failureAt = now
-	}
-	m.ticked = now
+	return nil // the next generation saves and ends, and so does one that is adopted
 }

@@ -2,118 +2,256 @@ package core
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 )
 
-// saving is a checkpoint on its way: its parts come in, then it is published.
-type saving struct {
+// openLimit bounds how many checkpoints of a generation have some of their parts at
+// once.
+const openLimit = 16
+
+// savings are the checkpoints on their way that the members of one generation
+// save. They go on when that generation is over, as long as each member that still
+// owes its part is there.
+type savings struct {
+	generation uint64
+	members    []string // in ring order
+	steps      map[uint64]*checkpoint
+	// failed are the steps that a member could not store.
+	failed map[uint64]bool
+}
+
+// checkpoint is one of them: its parts come in, then it is published.
+type checkpoint struct {
 	parts map[string]Saved // by worker
 	// publish is nil until the parts are complete: what comes later changes nothing.
 	publish *Publish
 }
 
-// saved takes a member's part; the last one of a step decides about it.
-func (m *Machine) saved(e Saved) []Effect {
-	if m.find(e.Worker) == nil || m.phase != training || e.Generation != m.generation.Number || e.Step <= m.published {
-		return nil
+func savingsOf(g Generation) *savings {
+	s := &savings{generation: g.Number, steps: map[uint64]*checkpoint{}, failed: map[uint64]bool{}}
+	for _, member := range g.Members {
+		s.members = append(s.members, member.Worker)
 	}
-	s := m.saving[e.Step]
-	if s == nil {
-		s = &saving{parts: map[string]Saved{}}
-		m.saving[e.Step] = s
-	}
-	if s.publish != nil {
-		return nil
-	}
-	s.parts[e.Worker] = e
-	if what := m.uneven(s, e); what != "" {
-		return m.fail(what)
-	}
-	if len(s.parts) < len(m.workers) {
-		return nil
-	}
-	if odd := m.disagreement(s); odd != "" {
-		return m.fail(fmt.Sprintf("the workers hold different bits after step %d: %s; a machine computes wrong or runs another build, take it out", e.Step, odd))
-	}
-	s.publish = &Publish{Step: e.Step, Digest: e.Digest, Loss: e.Loss}
-	for _, w := range m.workers {
-		s.publish.Members = append(s.publish.Members, w.id)
-	}
-	return []Effect{*s.publish}
+	return s
 }
 
-// uneven says so where members do not end after the same step: they would wait for
-// each other for ever.
-func (m *Machine) uneven(s *saving, e Saved) string {
-	if e.Last && m.last == 0 {
-		m.last = e.Step
+// partSaved takes a member's part; the last one of a step decides about it.
+func (m *Machine) partSaved(e Saved) []Effect {
+	s := m.savingsIn(e.Generation)
+	if s == nil || s.failed[e.Step] || !slices.Contains(s.members, e.Worker) || e.Step <= m.published {
+		return nil
 	}
-	even := m.last == 0 || e.Step < m.last || e.Step == m.last && e.Last
-	for _, p := range s.parts {
-		even = even && p.Last == e.Last
+	step, effects := s.steps[e.Step], []Effect(nil)
+	if step == nil {
+		if open := s.open(); len(open) >= openLimit {
+			effects = m.giveUp(s, open[0], fmt.Sprintf("parts of %d others have come since, and not all of its own", openLimit))
+		}
+		step = &checkpoint{parts: map[string]Saved{}}
+		s.steps[e.Step] = step
 	}
-	if even {
-		return ""
+	if step.publish != nil {
+		return nil
 	}
-	does := "goes on"
-	if e.Last {
-		does = "ends"
+	step.parts[e.Worker] = e
+	if len(step.parts) < len(s.members) {
+		return append(effects, m.missingParts(s, e.Step)...)
 	}
-	return fmt.Sprintf("the workers do not end after the same step: %s %s after step %d, another does not; install the same version everywhere", e.Worker, does, e.Step)
+	if odd := s.odd(step); len(odd) > 0 {
+		return m.disagreement(s, e.Step, odd)
+	}
+	step.publish = &Publish{Generation: e.Generation, Step: e.Step, Digest: e.Digest, Loss: e.Loss, Members: s.members}
+	for _, id := range s.members {
+		step.publish.Parts = append(step.publish.Parts, step.parts[id].Part)
+	}
+	step.parts = nil
+	return append(effects, *step.publish)
 }
 
-// disagreement names the workers that do not hold what most of them hold, or
-// everybody's digest where there is no majority.
-func (m *Machine) disagreement(s *saving) string {
-	count := map[string]int{}
-	for _, p := range s.parts {
-		count[p.Digest]++
+// missingParts gives a checkpoint up at once if a part can't come any more.
+func (m *Machine) missingParts(s *savings, step uint64) []Effect {
+	if m.phase == adopting {
+		return nil // members are still to come back
 	}
-	if len(count) == 1 {
-		return ""
-	}
-	var odd []string
-	for _, w := range m.workers {
-		if d := s.parts[w.id].Digest; 2*count[d] <= len(m.workers) {
-			odd = append(odd, fmt.Sprintf("%s has %s", w.id, short(d)))
+	for _, id := range s.members {
+		if _, ok := s.steps[step].parts[id]; !ok && m.find(id) == nil {
+			return m.giveUp(s, step, fmt.Sprintf("worker %s is gone and has not stored its part", id))
 		}
 	}
-	return strings.Join(odd, ", ")
+	return nil
+}
+
+func (m *Machine) savingsIn(generation uint64) *savings {
+	for _, s := range m.savings {
+		if s.generation == generation {
+			return s
+		}
+	}
+	return nil
+}
+
+// orphaned gives up the checkpoints that lack the part of a worker that is gone.
+func (m *Machine) orphaned(reason string) []Effect {
+	var effects []Effect
+	if m.phase == adopting {
+		return nil
+	}
+	for _, s := range slices.Clone(m.savings) {
+		for _, step := range s.open() {
+			for _, id := range s.members {
+				if _, ok := s.steps[step].parts[id]; !ok && m.find(id) == nil {
+					effects = append(effects, m.giveUp(s, step, fmt.Sprintf("the part of worker %s is not stored: %s", id, reason))...)
+					break
+				}
+			}
+		}
+	}
+	// What no member has begun to save needs nothing given up, but the end waits
+	// for it.
+	if m.phase == saving && !m.onItsWay(m.idleAt) && m.retry.IsZero() {
+		m.retry = m.now
+	}
+	return effects
+}
+
+// open lists the steps that are not being published, in order.
+func (s *savings) open() []uint64 {
+	var steps []uint64
+	for step, c := range s.steps {
+		if c.publish == nil {
+			steps = append(steps, step)
+		}
+	}
+	slices.Sort(steps)
+	return steps
+}
+
+// giveUp forgets a checkpoint. The next generation makes another.
+func (m *Machine) giveUp(s *savings, step uint64, reason string) []Effect {
+	delete(s.steps, step)
+	m.late = true
+	if m.phase == saving && m.retry.IsZero() {
+		m.retry = m.now
+	}
+	return []Effect{GiveUp{s.generation, step, reason}}
+}
+
+func (m *Machine) saveFailed(e SaveFailed) []Effect {
+	s := m.savingsIn(e.Generation)
+	if s == nil || e.Step <= m.published || !slices.Contains(s.members, e.Worker) {
+		return nil
+	}
+	if s.steps[e.Step] == nil {
+		s.steps[e.Step] = &checkpoint{parts: map[string]Saved{}}
+	}
+	if s.steps[e.Step].publish != nil {
+		return nil
+	}
+	effects := m.giveUp(s, e.Step, fmt.Sprintf("worker %s could not store its part: %s", e.Worker, e.Reason))
+	s.failed[e.Step] = true
+	m.late = false // the Store is to blame, and has time until the next one is due
+	if m.phase == saving {
+		m.retry = m.now.Add(retryAfter)
+	}
+	return effects
+}
+
+func (m *Machine) publishFailed(e PublishFailed) []Effect {
+	var effects []Effect
+	for _, s := range m.savings {
+		if c := s.steps[e.Step]; c != nil && c.publish != nil {
+			effects = append(effects, m.giveUp(s, e.Step, e.Reason)...)
+			s.failed[e.Step], m.late = true, false
+			if m.phase == saving {
+				m.retry = m.now.Add(retryAfter)
+			}
+		}
+	}
+	return effects
+}
+
+func (m *Machine) publishedStep(step uint64) []Effect {
+	for _, s := range m.savings {
+		if c := s.steps[step]; c != nil && c.publish != nil && step > m.published {
+			m.published, m.hasCheckpoint, m.closing = step, true, c.publish
+		}
+	}
+	for _, s := range m.savings {
+		maps.DeleteFunc(s.steps, func(at uint64, _ *checkpoint) bool { return at <= step })
+		maps.DeleteFunc(s.failed, func(at uint64, _ bool) bool { return at <= step })
+	}
+	m.savings = slices.DeleteFunc(m.savings, func(s *savings) bool {
+		return len(s.steps) == 0 && s.generation != m.generation.Number
+	})
+	return nil
+}
+
+// onItsWay says that a checkpoint of the step is, or can still be, saved by those
+// who are there.
+func (m *Machine) onItsWay(step uint64) bool {
+	if m.publishing(step) {
+		return true
+	}
+	s := m.savingsIn(m.generation.Number)
+	if s == nil || s.failed[step] {
+		return false
+	}
+	return s.steps[step] != nil || m.savesAt(step) &&
+		!slices.ContainsFunc(s.members, func(id string) bool { return m.find(id) == nil })
+}
+
+// savesAt says that the members of the current generation save a step of their own
+// accord.
+func (m *Machine) savesAt(step uint64) bool {
+	g := m.generation
+	return m.persisted && (step > g.StartStep && step == g.LastStep || step == g.StartStep && g.SaveAtStart ||
+		step > g.StartStep && g.CheckpointEvery > 0 && step%g.CheckpointEvery == 0 || step > g.StartStep && step == m.asked)
+}
+
+// odd lists the members whose digest most of them do not share; all where none is
+// shared by most.
+func (s *savings) odd(step *checkpoint) []string {
+	count := map[string]int{}
+	for _, p := range step.parts {
+		count[p.Digest]++
+	}
+	var odd []string
+	for _, id := range s.members {
+		if 2*count[step.parts[id].Digest] <= len(s.members) && len(count) > 1 {
+			odd = append(odd, id)
+		}
+	}
+	return odd
+}
+
+// disagreement takes out the members whose state is not that of most of them.
+func (m *Machine) disagreement(s *savings, step uint64, odd []string) []Effect {
+	var named []string
+	for _, id := range odd {
+		named = append(named, fmt.Sprintf("%s has %s", id, short(s.steps[step].parts[id].Digest)))
+	}
+	what := fmt.Sprintf("the workers hold different bits after step %d: %s", step, strings.Join(named, ", "))
+	if len(odd) < len(s.members) {
+		for _, id := range s.members {
+			if !slices.Contains(odd, id) {
+				what += ", most have " + short(s.steps[step].parts[id].Digest)
+				break
+			}
+		}
+	}
+	if len(odd) == len(s.members) {
+		return m.fail(what + "; no majority says which is right: look for a machine with bad memory, and start again from the newest checkpoint")
+	}
+	effects := m.giveUp(s, step, what)
+	for _, id := range odd {
+		effects = append(effects, m.expel(id, fmt.Sprintf("computes wrong: after step %d it holds other bits than most; look at its memory", step), false)...)
+	}
+	return effects
 }
 
 // short cuts a digest to what people compare.
 func short(digest string) string {
 	digest = strings.TrimPrefix(digest, "sha256:")
 	return digest[:min(12, len(digest))]
-}
-
-// complete says that all parts of the last checkpoint are stored.
-func (m *Machine) complete() bool {
-	s := m.saving[m.last]
-	return s != nil && s.publish != nil
-}
-
-func (m *Machine) publishedStep(step uint64) []Effect {
-	s := m.saving[step]
-	if m.phase != training || s == nil || s.publish == nil {
-		return nil
-	}
-	delete(m.saving, step)
-	m.published = max(m.published, step)
-	if step != m.last {
-		return nil
-	}
-	return m.finish(End{OK: true, Reason: m.whyEnd(step), Step: step, Digest: s.publish.Digest, Loss: s.publish.Loss})
-}
-
-// whyEnd says why the run ends well after a step.
-func (m *Machine) whyEnd(step uint64) string {
-	why := m.stopping
-	switch {
-	case why == "" && step >= m.config.Steps:
-		return fmt.Sprintf("step %d is complete and its checkpoint published", step)
-	case why == "":
-		why = "a worker was interrupted"
-	}
-	return fmt.Sprintf("stopped after step %d of %d, whose checkpoint is published: %s", step, m.config.Steps, why)
 }

@@ -2,6 +2,7 @@ package registry
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net/url"
@@ -112,10 +113,11 @@ func lockDir(dir string) (*os.File, error) {
 	return f, nil
 }
 
-// Dial connects to an external etcd.
-func Dial(ctx context.Context, endpoints []string) (*Etcd, error) {
+// Dial connects to an external etcd. secure is TLS for endpoints that begin with
+// https://; nil trusts this machine's authorities.
+func Dial(ctx context.Context, endpoints []string, secure *tls.Config) (*Etcd, error) {
 	client, err := clientv3.New(clientv3.Config{
-		Endpoints: endpoints, DialTimeout: startLimit,
+		Endpoints: endpoints, TLS: secure, DialTimeout: startLimit,
 		Context: context.WithoutCancel(ctx), // each request has its own
 		Logger:  zap.NewNop(),               // errors are returned
 	})

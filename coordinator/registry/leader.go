@@ -33,13 +33,15 @@ const (
 
 // Leader is the leadership of one run, and its keys.
 type Leader struct {
-	client   *clientv3.Client
-	prefix   string
+	client *clientv3.Client
+	prefix string
+	who    string
+
+	mu sync.Mutex
+	// session and election are replaced when a lost leadership is regained.
 	session  *concurrency.Session
 	election *concurrency.Election
-
-	mu     sync.Mutex
-	leases map[string]clientv3.LeaseID // by worker
+	leases   map[string]clientv3.LeaseID // by worker
 }
 
 // Lead takes the leadership of a run. While another coordinator has it, Lead
@@ -49,7 +51,13 @@ func Lead(ctx context.Context, e *Etcd, run, who string) (*Leader, error) {
 	return lead(ctx, e, run, who, (leaderTTL+2)*time.Second)
 }
 
-// lead waits for the leadership as long as patience lasts.
+// Follow waits for the leadership of a run for as long as ctx lasts: whoever has it
+// now may keep it.
+func Follow(ctx context.Context, e *Etcd, run, who string) (*Leader, error) {
+	return lead(ctx, e, run, who, 0)
+}
+
+// lead waits for the leadership as long as patience lasts; 0 is for ever.
 func lead(ctx context.Context, e *Etcd, run, who string, patience time.Duration) (*Leader, error) {
 	prefix := "/ddpm/runs/" + run + "/"
 	ttl := int64(leaderTTL)
@@ -61,7 +69,7 @@ func lead(ctx context.Context, e *Etcd, run, who string, patience time.Duration)
 		return nil, fmt.Errorf("lead run %s: %w", run, err)
 	}
 	l := &Leader{
-		client: e.client, prefix: prefix, session: session,
+		client: e.client, prefix: prefix, who: who, session: session,
 		election: concurrency.NewElection(session, prefix+"leader"),
 		leases:   map[string]clientv3.LeaseID{},
 	}
@@ -99,32 +107,90 @@ func (l *Leader) evict(ctx context.Context) error {
 }
 
 func (l *Leader) campaign(ctx context.Context, who string, patience time.Duration) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	err := l.election.Campaign(ctx, who)
+	if patience > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, patience)
+		defer cancel()
+	}
+	_, election := l.tenure()
+	err := election.Campaign(ctx, who)
 	if !errors.Is(err, context.DeadlineExceeded) {
 		return err
 	}
 	holder := "unknown"
 	read, cancel := context.WithTimeout(context.WithoutCancel(ctx), requestLimit)
 	defer cancel()
-	if r, err := l.election.Leader(read); err == nil && len(r.Kvs) > 0 {
+	if r, err := election.Leader(read); err == nil && len(r.Kvs) > 0 {
 		holder = string(r.Kvs[0].Value)
 	}
 	return fmt.Errorf("%w: %s; stop that one first, or choose another --run", ErrDeposed, holder)
 }
 
 // Term is the leadership's fencing number: higher for each later leader.
-func (l *Leader) Term() uint64 { return uint64(l.election.Rev()) }
+func (l *Leader) Term() uint64 {
+	_, election := l.tenure()
+	return uint64(election.Rev())
+}
+
+// tenure is what the leadership rests on now.
+func (l *Leader) tenure() (*concurrency.Session, *concurrency.Election) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.session, l.election
+}
 
 // Lost is closed when the leadership can't be kept.
-func (l *Leader) Lost() <-chan struct{} { return l.session.Done() }
+func (l *Leader) Lost() <-chan struct{} {
+	session, _ := l.tenure()
+	return session.Done()
+}
+
+// Regain takes the leadership up again after it was lost, as soon as etcd answers:
+// with a new term. While another coordinator has it, Regain fails with ErrDeposed.
+func (l *Leader) Regain(ctx context.Context) error {
+	const between = time.Second
+	for {
+		err := l.regain(ctx)
+		if err == nil || errors.Is(err, ErrDeposed) || ctx.Err() != nil {
+			return err
+		}
+		select {
+		case <-time.After(between):
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+func (l *Leader) regain(ctx context.Context) error {
+	session, err := newSession(ctx, l.client, leaderTTL)
+	if err != nil {
+		return err
+	}
+	old, _ := l.tenure()
+	old.Orphan()
+	// Where etcd was away, the lease may hold yet, and keep this leader out too.
+	request, cancel := context.WithTimeout(ctx, requestLimit)
+	defer cancel()
+	if err := revoke(request, l.client, old.Lease()); err != nil {
+		session.Orphan()
+		return err
+	}
+	l.mu.Lock()
+	l.session, l.election = session, concurrency.NewElection(session, l.prefix+"leader")
+	l.leases = map[string]clientv3.LeaseID{} // they ran out meanwhile, or do so by themselves
+	l.mu.Unlock()
+	return l.campaign(ctx, l.who, (leaderTTL+2)*time.Second)
+}
+
+// Check fails unless this leader still leads.
+func (l *Leader) Check(ctx context.Context) error { return l.write(ctx) }
 
 // Close gives the leadership up, and with it its key. A leadership that is lost
 // already has nothing to give.
 func (l *Leader) Close() error {
 	select {
-	case <-l.session.Done():
+	case <-l.Lost():
 		return nil
 	default:
 	}
@@ -136,10 +202,11 @@ func (l *Leader) Close() error {
 
 // leave revokes the session's lease; keys under it go with it.
 func (l *Leader) leave() error {
-	l.session.Orphan()
+	session, _ := l.tenure()
+	session.Orphan()
 	ctx, cancel := context.WithTimeout(context.Background(), closeLimit)
 	defer cancel()
-	return revoke(ctx, l.client, l.session.Lease())
+	return revoke(ctx, l.client, session.Lease())
 }
 
 // revoke ends a lease. One that has expired is no failure.
@@ -155,7 +222,8 @@ func revoke(ctx context.Context, client *clientv3.Client, lease clientv3.LeaseID
 func (l *Leader) write(ctx context.Context, ops ...clientv3.Op) error {
 	ctx, cancel := context.WithTimeout(ctx, requestLimit)
 	defer cancel()
-	still := clientv3.Compare(clientv3.CreateRevision(l.election.Key()), "=", l.election.Rev())
+	_, election := l.tenure()
+	still := clientv3.Compare(clientv3.CreateRevision(election.Key()), "=", election.Rev())
 	r, err := l.client.Txn(ctx).If(still).Then(ops...).Commit()
 	if err != nil {
 		return err

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net"
-	"net/url"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -14,7 +13,6 @@ import (
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
-	"go.etcd.io/etcd/server/v3/embed"
 	"go.uber.org/goleak"
 	"go.uber.org/zap"
 	"google.golang.org/grpc"
@@ -269,43 +267,6 @@ func TestDiscard(t *testing.T) {
 	}
 }
 
-// external starts an etcd that listens, as an operator's does.
-func external(t *testing.T) (endpoint string) {
-	t.Helper()
-	c := embed.NewConfig()
-	c.Dir = t.TempDir()
-	c.LogLevel, c.LogOutputs = "error", []string{filepath.Join(c.Dir, "log")}
-	u := url.URL{Scheme: "http", Host: "127.0.0.1:0"}
-	c.ListenClientUrls, c.AdvertiseClientUrls = []url.URL{u}, []url.URL{u}
-	c.ListenPeerUrls, c.AdvertisePeerUrls = nil, []url.URL{u}
-	c.InitialCluster = c.InitialClusterFromName(c.Name)
-	server, err := embed.StartEtcd(c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(server.Close)
-	select {
-	case <-server.Server.ReadyNotify():
-	case <-time.After(wait):
-		t.Fatal("etcd does not start")
-	}
-	return server.Clients[0].Addr().String()
-}
-
-func dialled(t *testing.T, endpoint string) *Etcd {
-	t.Helper()
-	e, err := Dial(t.Context(), []string{endpoint})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := e.Close(); err != nil {
-			t.Errorf("close the client: %v", err)
-		}
-	})
-	return e
-}
-
 // In an etcd that several share, a second leader is refused with the first one's
 // name, and takes over when that one leaves.
 func TestSecondLeader(t *testing.T) {
@@ -411,7 +372,7 @@ func TestDialNobody(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
-	if _, err := Dial(ctx, []string{endpoint}); err == nil || !strings.Contains(err.Error(), endpoint) || !strings.Contains(err.Error(), "--etcd") {
+	if _, err := Dial(ctx, []string{endpoint}, nil); err == nil || !strings.Contains(err.Error(), endpoint) || !strings.Contains(err.Error(), "--etcd") {
 		t.Errorf("nobody listens: %v", err)
 	}
 }

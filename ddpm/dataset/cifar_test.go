@@ -8,6 +8,15 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+
+	"github.com/ddpm-cluster/ddpm-cluster/ddpm/dataset/raw"
+)
+
+// The binary CIFAR-10 format: a label of ten and three planes of 32x32 pixels.
+const (
+	cifarPlane  = 32 * 32
+	cifarRecord = 1 + 3*cifarPlane
+	cifarLabels = 10
 )
 
 // records encodes n CIFAR-10 records: label first+k, pixels from a ramp.
@@ -60,7 +69,7 @@ func TestOpenCIFAR(t *testing.T) {
 			if got, want := d.URI(), filepath.Join(dir, v.uses); got != want {
 				t.Errorf("URI %s, want %s", got, want)
 			}
-			if d.Len() != v.n || d.Shape() != cifarShape() {
+			if d.Len() != v.n || d.Shape() != raw.CIFARShape() {
 				t.Fatalf("%d images of %v, want %d", d.Len(), d.Shape(), v.n)
 			}
 			for i := range d.Len() {
@@ -92,7 +101,7 @@ func TestCIFARErrors(t *testing.T) {
 		{"short by a byte", two[:len(two)-1], cifarRecord, []string{"3073", "1 whole records and then 3072 bytes"}},
 		{"a byte too many", append(slices.Clone(two), 1), 2 * cifarRecord, []string{"2 whole records and then 1 bytes"}},
 		{"no label", badLabel, cifarRecord, []string{"0 to 9", "213", "binary version"}},
-		{"gzip", packed(t, two), 0, []string{"gzip", "gunzip"}},
+		{"gzip", gzipped(t, two), 0, []string{"gzip", "gunzip"}},
 	} {
 		t.Run(v.name, func(t *testing.T) {
 			path := filepath.Join(folder(t, map[string][]byte{"data_batch_1.bin": v.file}), "data_batch_1.bin")
@@ -110,7 +119,7 @@ func TestCIFARErrors(t *testing.T) {
 }
 
 func FuzzCIFAR(f *testing.F) {
-	for _, seed := range [][]byte{nil, records(1, 3), records(2, 9), records(2, 0)[:4000], packed(f, records(1, 0))} {
+	for _, seed := range [][]byte{nil, records(1, 3), records(2, 9), records(2, 0)[:4000], gzipped(f, records(1, 0))} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
@@ -118,7 +127,7 @@ func FuzzCIFAR(f *testing.F) {
 		if s == nil {
 			return
 		}
-		pixels, labels, err := readCIFAR(s, nil, nil)
+		pixels, labels, err := raw.ReadCIFAR(s, nil, nil)
 		if err != nil {
 			return
 		}

@@ -1,9 +1,10 @@
 package dataset
 
 import (
-	"context"
 	"fmt"
 	"strings"
+
+	"github.com/ddpm-cluster/ddpm-cluster/ddpm/dataset/packed"
 )
 
 // Dataset is a fixed, numbered set of images of one shape.
@@ -33,13 +34,7 @@ type Labeled interface {
 }
 
 // Shape is the size of an image: rows, columns, channels.
-type Shape struct{ Height, Width, Channels int }
-
-// Bytes counts the bytes of one example.
-func (s Shape) Bytes() int { return s.Height * s.Width * s.Channels }
-
-// String writes the shape as 28x28x1.
-func (s Shape) String() string { return fmt.Sprintf("%dx%dx%d", s.Height, s.Width, s.Channels) }
+type Shape = packed.Shape
 
 // Want is what a model takes. It fills what a URI leaves out, and what a dataset
 // has must agree with it.
@@ -85,28 +80,3 @@ func (e *ShapeError) Error() string {
 	}
 	return fmt.Sprintf("dataset %s: its images are %v, the model takes %v; %s", e.Dataset, e.Have, e.Want, fix)
 }
-
-// Open opens the dataset that the URI names:
-//
-//	glyphs://?size=32&channels=3&n=60000&seed=1   drawn digits; each parameter may be left out
-//	PATH or file://PATH                           MNIST's IDX or CIFAR-10's binary files
-//
-// A path is a file or a folder; the package comment says which names are looked
-// for. Files are read into memory. The error says what was expected, what was
-// found, and what to do; a *ShapeError or a *FormatError can be taken from it.
-func Open(ctx context.Context, uri string, want Want) (Dataset, error) {
-	scheme, rest, ok := strings.Cut(uri, "://")
-	switch {
-	case uri == "", uri == "file://":
-		return nil, fmt.Errorf("dataset %q: no path is given; %s", uri, usage)
-	case !ok:
-		return openFiles(ctx, uri, want)
-	case scheme == "file":
-		return openFiles(ctx, rest, want)
-	case scheme == "glyphs":
-		return openGlyphs(uri, rest, want)
-	}
-	return nil, fmt.Errorf("dataset %s: scheme %q is not known (glyphs and file are); %s", uri, scheme, usage)
-}
-
-const usage = "give a folder with MNIST IDX or CIFAR-10 binary files, or glyphs:// for the built-in digits"

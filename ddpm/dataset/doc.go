@@ -1,11 +1,12 @@
 // Package dataset gives training its images: drawn digits that need no download,
-// MNIST's IDX files, and CIFAR-10's binary files.
+// MNIST's and CIFAR-10's files, and packed datasets in a folder or in S3, into which
+// every other form is imported (packages raw, ingest and packed).
 //
 // A dataset is part of what a run's weights are a function of. So example i is
 // the same bytes on every machine, and each dataset has a digest that names its
-// content: of files the SHA-256 of the decoded images and their shape, so that a
-// packed and an unpacked copy are the same dataset; of drawn digits that of the
-// canonical URI and the generator's version.
+// content: of images a SHA-256 over their blocks and their shape (package packed), so
+// that files, packed or not by gzip, and their import are the same dataset; of drawn
+// digits that of the canonical URI and the generator's version.
 //
 // # Drawn digits
 //

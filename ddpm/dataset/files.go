@@ -8,6 +8,9 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/ddpm-cluster/ddpm-cluster/ddpm/dataset/packed"
+	"github.com/ddpm-cluster/ddpm-cluster/ddpm/dataset/raw"
 )
 
 // openFiles opens a file or a folder.
@@ -24,11 +27,36 @@ func openFiles(ctx context.Context, path string, want Want) (Dataset, error) {
 	case info.IsDir():
 		return openFolder(ctx, abs, want)
 	case strings.HasSuffix(lower, ".tar"), strings.HasSuffix(lower, ".tar.gz"), strings.HasSuffix(lower, ".tgz"), strings.HasSuffix(lower, ".zip"):
-		return nil, fmt.Errorf("dataset %s: archives are not read; unpack it and give the folder", abs)
+		return nil, fmt.Errorf("dataset %s: an archive is not read here; unpack it and give the folder, or bring it in by ddpmctl data import", abs)
 	case strings.HasSuffix(lower, ".bin"):
 		return openCIFAR(ctx, abs, []string{abs}, want)
 	}
 	return openIDX(ctx, abs, want)
+}
+
+// readDirectly says whether a path is of files that are read into memory, or else of
+// what only a Store can read.
+func readDirectly(path string) (bool, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return false, pathError(path, err)
+	}
+	if !info.IsDir() {
+		switch strings.ToLower(filepath.Ext(path)) {
+		case ".tar", ".tgz", ".npz", ".parquet", ".mdb":
+			return false, nil
+		}
+		return !strings.HasSuffix(strings.ToLower(path), ".tar.gz"), nil
+	}
+	if _, err := os.Stat(filepath.Join(path, packed.ManifestKey)); err == nil {
+		return false, nil
+	}
+	images, err := firstPresent(path, idxImageNames())
+	if err != nil || images != "" {
+		return true, err
+	}
+	_, batches, err := findCIFAR(path)
+	return batches != nil, err
 }
 
 // openFolder opens what a folder holds.
@@ -54,12 +82,12 @@ func openFolder(ctx context.Context, dir string, want Want) (Dataset, error) {
 }
 
 func openIDX(ctx context.Context, images string, want Want) (Dataset, error) {
-	s, err := openSource(ctx, images)
+	s, err := openInput(ctx, images)
 	if err != nil {
 		return nil, err
 	}
-	defer s.close()
-	shape, pixels, err := readImages(s, func(have Shape) error { return want.check(images, have) })
+	defer s.Close()
+	shape, pixels, err := raw.ReadImages(s, func(have Shape) error { return want.check(images, have) })
 	if err != nil {
 		return nil, err
 	}
@@ -77,21 +105,17 @@ func openLabels(ctx context.Context, images string, n int) ([]uint8, error) {
 	if err != nil || path == "" {
 		return nil, err
 	}
-	s, err := openSource(ctx, path)
+	s, err := openInput(ctx, path)
 	if err != nil {
 		return nil, err
 	}
-	defer s.close()
-	labels, err := readLabels(s)
+	defer s.Close()
+	labels, err := raw.ReadLabels(s)
 	if err != nil {
 		return nil, err
 	}
-	if len(labels) != n {
-		return nil, &FormatError{
-			File: path, Offset: 4, Inside: s.packed,
-			Expected: fmt.Sprintf("%d labels, as many as %s has images", n, images),
-			Found:    fmt.Sprint(len(labels)), Fix: fixPair,
-		}
+	if err := raw.PairLabels(s, len(labels), images, n); err != nil {
+		return nil, err
 	}
 	return labels, nil
 }
@@ -108,7 +132,7 @@ func labelsOf(images string) (string, error) {
 }
 
 func openCIFAR(ctx context.Context, uri string, files []string, want Want) (Dataset, error) {
-	if err := want.check(uri, cifarShape()); err != nil {
+	if err := want.check(uri, raw.CIFARShape()); err != nil {
 		return nil, err
 	}
 	var pixels, labels []uint8
@@ -118,16 +142,28 @@ func openCIFAR(ctx context.Context, uri string, files []string, want Want) (Data
 			return nil, err
 		}
 	}
-	return newMemory(uri, cifarShape(), pixels, labels), nil
+	return newMemory(uri, raw.CIFARShape(), pixels, labels), nil
 }
 
 func appendCIFAR(ctx context.Context, file string, pixels, labels []uint8) ([]uint8, []uint8, error) {
-	s, err := openSource(ctx, file)
+	s, err := openInput(ctx, file)
 	if err != nil {
 		return nil, nil, err
 	}
-	defer s.close()
-	return readCIFAR(s, pixels, labels)
+	defer s.Close()
+	return raw.ReadCIFAR(s, pixels, labels)
+}
+
+// FormatError says where a file is not what its format says.
+type FormatError = raw.FormatError
+
+// openInput opens a file.
+func openInput(ctx context.Context, path string) (*raw.Input, error) {
+	s, err := raw.OpenFile(ctx, path)
+	if err != nil && !errors.As(err, new(*FormatError)) {
+		err = pathError(path, err)
+	}
+	return s, err
 }
 
 // pathError says what is wrong with a path, in one line: the operating system's

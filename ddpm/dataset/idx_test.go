@@ -6,12 +6,18 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/ddpm-cluster/ddpm-cluster/ddpm/dataset/raw"
 )
+
+// IDX's magic numbers of images and of labels.
+const idxImages, idxLabels = 0x803, 0x801
 
 // idx encodes an IDX file.
 func idx(magic uint32, dims []uint32, elements []uint8) []byte {
@@ -31,7 +37,7 @@ func ramp(n int) []uint8 {
 	return b
 }
 
-func packed(t testing.TB, b []byte) []byte {
+func gzipped(t testing.TB, b []byte) []byte {
 	t.Helper()
 	var out bytes.Buffer
 	z := gzip.NewWriter(&out)
@@ -78,11 +84,11 @@ func TestOpenIDX(t *testing.T) {
 		labeled bool
 	}{
 		{"a folder with the training set", map[string][]byte{"train-images-idx3-ubyte": images, "train-labels-idx1-ubyte": labels}, "", "train-images-idx3-ubyte", true},
-		{"packed", map[string][]byte{"train-images-idx3-ubyte.gz": packed(t, images), "train-labels-idx1-ubyte.gz": packed(t, labels)}, "", "train-images-idx3-ubyte.gz", true},
-		{"packed under the unpacked name", map[string][]byte{"train-images-idx3-ubyte": packed(t, images)}, "", "train-images-idx3-ubyte", false},
-		{"packed images, unpacked labels", map[string][]byte{"train-images-idx3-ubyte.gz": packed(t, images), "train-labels-idx1-ubyte": labels}, "", "train-images-idx3-ubyte.gz", true},
+		{"packed", map[string][]byte{"train-images-idx3-ubyte.gz": gzipped(t, images), "train-labels-idx1-ubyte.gz": gzipped(t, labels)}, "", "train-images-idx3-ubyte.gz", true},
+		{"packed under the unpacked name", map[string][]byte{"train-images-idx3-ubyte": gzipped(t, images)}, "", "train-images-idx3-ubyte", false},
+		{"packed images, unpacked labels", map[string][]byte{"train-images-idx3-ubyte.gz": gzipped(t, images), "train-labels-idx1-ubyte": labels}, "", "train-images-idx3-ubyte.gz", true},
 		{"a dot in the names", map[string][]byte{"train-images.idx3-ubyte": images, "train-labels.idx1-ubyte": labels}, "", "train-images.idx3-ubyte", true},
-		{"train before t10k", map[string][]byte{"train-images.idx3-ubyte.gz": packed(t, images), "t10k-images-idx3-ubyte": other}, "", "train-images.idx3-ubyte.gz", false},
+		{"train before t10k", map[string][]byte{"train-images.idx3-ubyte.gz": gzipped(t, images), "t10k-images-idx3-ubyte": other}, "", "train-images.idx3-ubyte.gz", false},
 		{"t10k alone", map[string][]byte{"t10k-images-idx3-ubyte": images}, "", "t10k-images-idx3-ubyte", false},
 		{"a folder of an images file's name", map[string][]byte{"train-images-idx3-ubyte/x": nil, "train-images.idx3-ubyte": images}, "", "train-images.idx3-ubyte", false},
 		{"one file", map[string][]byte{"train-images-idx3-ubyte": other, "t10k-images-idx3-ubyte": images, "t10k-labels-idx1-ubyte": labels}, "t10k-images-idx3-ubyte", "t10k-images-idx3-ubyte", true},
@@ -97,7 +103,7 @@ func TestOpenIDX(t *testing.T) {
 			if got, want := d.URI(), filepath.Join(dir, v.uses); got != want {
 				t.Errorf("URI %s, want %s", got, want)
 			}
-			if d.Len() != 3 || d.Shape() != (Shape{4, 4, 1}) {
+			if d.Len() != 3 || d.Shape() != (Shape{Height: 4, Width: 4, Channels: 1}) {
 				t.Fatalf("%d images of %v", d.Len(), d.Shape())
 			}
 			var got []uint8
@@ -151,7 +157,7 @@ func TestDigestNamesTheImages(t *testing.T) {
 	if len(one) != len("sha256:")+64 || !strings.HasPrefix(one, "sha256:") {
 		t.Errorf("digest %s", one)
 	}
-	if two := digest(four, map[string][]byte{"t10k-images-idx3-ubyte.gz": packed(t, images)}); two != one {
+	if two := digest(four, map[string][]byte{"t10k-images-idx3-ubyte.gz": gzipped(t, images)}); two != one {
 		t.Errorf("another name, packed, no labels: %s, was %s", two, one)
 	}
 	if two := digest(four, map[string][]byte{"train-images-idx3-ubyte": idx(idxImages, []uint32{3, 4, 4}, changed)}); two == one {
@@ -165,7 +171,7 @@ func TestDigestNamesTheImages(t *testing.T) {
 func TestIDXErrors(t *testing.T) {
 	images, labels, pixels := three()
 	const name = "train-images-idx3-ubyte"
-	cut := packed(t, images)
+	cut := gzipped(t, images)
 	wrongSum := slices.Clone(cut)
 	wrongSum[len(wrongSum)-8]++
 	corrupt := slices.Clone(cut)
@@ -184,7 +190,7 @@ func TestIDXErrors(t *testing.T) {
 		{"short by a byte", map[string][]byte{name: images[:len(images)-1]}, 16, []string{"3 images of 16 bytes (4x4)", "47 bytes"}},
 		{"a byte too many", map[string][]byte{name: append(slices.Clone(images), 0)}, 64, []string{"the end", "1 bytes too many"}},
 		{"a count that no file holds", map[string][]byte{name: huge}, 16, []string{"4294967295 images", "48 bytes"}},
-		{"a packed count that the file can't hold", map[string][]byte{name: packed(t, huge)}, 16, []string{"4294967295 images", "at most", "unpacked"}},
+		{"a packed count that the file can't hold", map[string][]byte{name: gzipped(t, huge)}, 16, []string{"4294967295 images", "at most", "unpacked"}},
 		{"no images", map[string][]byte{name: idx(idxImages, []uint32{0, 4, 4}, nil)}, 16, []string{"at least one", "0 images"}},
 		{"no pixels", map[string][]byte{name: idx(idxImages, []uint32{3, 0, 4}, nil)}, 16, []string{"at least one", "0x4"}},
 		{"cut gzip", map[string][]byte{name: cut[:len(cut)-12]}, -1, []string{"unpacked", "cut off"}},
@@ -192,8 +198,8 @@ func TestIDXErrors(t *testing.T) {
 		{"cut gzip header", map[string][]byte{name: cut[:5]}, 0, []string{"gzip header"}},
 		{"wrong gzip checksum", map[string][]byte{name: wrongSum}, 64, []string{"damaged", "checksum"}},
 		{"corrupt gzip", map[string][]byte{name: corrupt}, -1, []string{"damaged"}},
-		{"packed and short", map[string][]byte{name: packed(t, images[:len(images)-1])}, 63, []string{"3 images", "cut off"}},
-		{"packed and a byte too many", map[string][]byte{name: packed(t, append(slices.Clone(images), 0))}, 64, []string{"the end", "more bytes"}},
+		{"packed and short", map[string][]byte{name: gzipped(t, images[:len(images)-1])}, 63, []string{"3 images", "cut off"}},
+		{"packed and a byte too many", map[string][]byte{name: gzipped(t, append(slices.Clone(images), 0))}, 64, []string{"the end", "more bytes"}},
 		{"fewer labels", map[string][]byte{name: images, "train-labels-idx1-ubyte": idx(idxLabels, []uint32{2}, []uint8{1, 2})}, 4, []string{"labels", "expected 3", name, "found 2"}},
 		{"images for labels", map[string][]byte{name: images, "train-labels-idx1-ubyte": images}, 0, []string{"train-labels-idx1-ubyte", "0x00000801", "0x00000803"}},
 		{"short labels", map[string][]byte{name: images, "train-labels-idx1-ubyte": labels[:9]}, 8, []string{"3 labels", "1 bytes"}},
@@ -233,40 +239,40 @@ func checkLine(t *testing.T, err error, want ...string) {
 func FuzzIDX(f *testing.F) {
 	images, labels, _ := three()
 	for _, seed := range [][]byte{
-		images, labels, nil, images[:10], packed(f, images), packed(f, labels), packed(f, images)[:30],
-		idx(idxImages, []uint32{1 << 31, 1 << 31, 1 << 31}, nil), packed(f, idx(idxLabels, []uint32{5000}, nil)),
+		images, labels, nil, images[:10], gzipped(f, images), gzipped(f, labels), gzipped(f, images)[:30],
+		idx(idxImages, []uint32{1 << 31, 1 << 31, 1 << 31}, nil), gzipped(f, idx(idxLabels, []uint32{5000}, nil)),
 	} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		if s := memorySource(data); s != nil {
-			shape, pixels, err := readImages(s, func(Shape) error { return nil })
+			shape, pixels, err := raw.ReadImages(s, func(Shape) error { return nil })
 			if err == nil {
 				n := len(pixels) / shape.Bytes()
-				checkIDX(t, data, s, idx(idxImages, []uint32{uint32(n), uint32(shape.Height), uint32(shape.Width)}, pixels))
+				checkIDX(t, data, idx(idxImages, []uint32{uint32(n), uint32(shape.Height), uint32(shape.Width)}, pixels))
 			}
 		}
 		if s := memorySource(data); s != nil {
-			if labels, err := readLabels(s); err == nil {
-				checkIDX(t, data, s, idx(idxLabels, []uint32{uint32(len(labels))}, labels))
+			if labels, err := raw.ReadLabels(s); err == nil {
+				checkIDX(t, data, idx(idxLabels, []uint32{uint32(len(labels))}, labels))
 			}
 		}
 	})
 }
 
-// memorySource is a source over bytes; nil if they are a broken gzip header.
-func memorySource(data []byte) *source {
-	s := &source{ctx: context.Background(), name: "fuzz", limit: int64(len(data))}
-	if s.unpack(bytes.NewReader(data)) != nil {
+// memorySource is an input over bytes; nil if they are a broken gzip header.
+func memorySource(data []byte) *raw.Input {
+	s, err := raw.NewInput(context.Background(), "fuzz", io.NopCloser(bytes.NewReader(data)), int64(len(data)))
+	if err != nil {
 		return nil
 	}
 	return s
 }
 
 // checkIDX checks that what was read, encoded again, is what the file held.
-func checkIDX(t *testing.T, data []byte, s *source, again []byte) {
+func checkIDX(t *testing.T, data, again []byte) {
 	t.Helper()
-	if s.packed {
+	if bytes.HasPrefix(data, []byte{0x1f, 0x8b}) {
 		z, err := gzip.NewReader(bytes.NewReader(data))
 		if err != nil {
 			t.Fatal(err)

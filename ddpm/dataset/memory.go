@@ -1,9 +1,9 @@
 package dataset
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
+
+	"github.com/ddpm-cluster/ddpm-cluster/ddpm/dataset/packed"
 )
 
 // memory is a dataset that was read from files.
@@ -21,14 +21,13 @@ type labeled struct {
 	labels []uint8
 }
 
-// newMemory takes the pixels; labels may be nil. The digest is of the shape, the
-// count and the pixels: labels take no part in training.
+// newMemory takes the pixels; labels may be nil. The digest is that of the packed
+// form, of the shape, the count and the pixels: labels take no part in training.
 func newMemory(uri string, shape Shape, pixels, labels []uint8) Dataset {
-	m := memory{uri: uri, shape: shape, n: len(pixels) / shape.Bytes(), pixels: pixels}
-	h := sha256.New()
-	h.Write(fmt.Appendf(nil, "images %v %d\n", shape, m.n))
-	h.Write(pixels)
-	m.digest = "sha256:" + hex.EncodeToString(h.Sum(nil))
+	m := memory{
+		uri: uri, shape: shape, n: len(pixels) / shape.Bytes(), pixels: pixels,
+		digest: packed.Digest(shape, pixels),
+	}
 	if labels == nil {
 		return &m
 	}

@@ -31,7 +31,7 @@ func TestOpenSaysWhatIsWrong(t *testing.T) {
 		"cifar/test_batch.bin":              records(1, 0),
 	})
 	at := func(name string) string { return filepath.Join(dir, name) }
-	const use = "give a folder with MNIST IDX or CIFAR-10 binary files, or glyphs:// for the built-in digits"
+	const use = "give MNIST IDX or CIFAR-10 files, images in a form that ddpmctl data import knows, or glyphs:// for the built-in digits"
 	for _, v := range []struct {
 		name, uri string
 		want      []string
@@ -51,7 +51,7 @@ func TestOpenSaysWhatIsWrong(t *testing.T) {
 	} {
 		t.Run(v.name, func(t *testing.T) {
 			_, err := Open(context.Background(), v.uri, Want{Size: 16, Channels: 1, Fits: func(s Shape) []string {
-				if s == (Shape{4, 4, 1}) {
+				if s == (Shape{Height: 4, Width: 4, Channels: 1}) {
 					return []string{"four"}
 				}
 				return nil

@@ -2,6 +2,16 @@ package kernel
 
 import "testing"
 
+// BenchmarkFMAPeak is what no product can exceed.
+func BenchmarkFMAPeak(b *testing.B) {
+	const rounds = 10_000
+	flops := 0
+	for b.Loop() {
+		flops += FMAPeak(rounds)
+	}
+	b.ReportMetric(float64(flops)/b.Elapsed().Seconds()/1e9, "GFLOP/s")
+}
+
 // BenchmarkGemm multiplies matrices of 1024×1024.
 func BenchmarkGemm(b *testing.B) {
 	const n = 1024

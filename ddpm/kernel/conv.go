@@ -27,7 +27,7 @@ func (c Conv) PackForward(p *Pool, dst *Packed, w []float32) {
 	// A column holds one cout's weights in the order (cin, kh, kw).
 	dst.packColumns(p, w, c.Cin*taps, func(off []int) {
 		for l := range off {
-			off[l] = (l%taps*c.Cin + l/taps) * panelCols
+			off[l] = dst.place(l%taps*c.Cin + l/taps)
 		}
 	})
 }
@@ -44,15 +44,15 @@ func (c Conv) PackGradInput(p *Pool, dst *Packed, w []float32) {
 		return
 	}
 	dst.resize(taps*c.Cout, c.Cin)
-	off := grow(&p.shared().rows[0], taps)
-	for tap := range off {
-		off[tap] = (taps - 1 - tap) * c.Cout * panelCols
+	off := grow(&p.shared().rows[0], taps*c.Cout)
+	for l := range off {
+		off[l] = dst.place((taps-1-l%taps)*c.Cout + l/taps)
 	}
 	p.run(dst.panels()*c.Cout, 16, func(_ *workspace, lo, hi int) {
 		for u := lo; u < hi; u++ {
 			// Of one cout, a column holds one cin's weights in the order (kh, kw).
 			panel, co := u/c.Cout, u%c.Cout
-			dst.packPart(panel, w[co*c.Cin*taps:], taps, off, co*panelCols)
+			dst.packPart(panel, w[co*c.Cin*taps:], taps, off[co*taps:(co+1)*taps])
 		}
 	})
 }
@@ -78,7 +78,7 @@ func (c Conv) Forward(p *Pool, x []float32, w *Packed, bias, y []float32) {
 	}
 	f := c.forwardPass()
 	q := &p.shared().product
-	q.a, q.kStep, q.b, q.c, q.bias, q.accumulate = nil, 1, w, y, bias, false
+	q.a, q.kStep, q.b, q.c, q.bias, q.accumulate, q.pack = nil, 1, w, y, bias, false, packNothing
 	q.reset()
 	for kh := range c.K {
 		for kw := range c.K {
@@ -110,7 +110,7 @@ func (c Conv) GradInput(p *Pool, dy []float32, w *Packed, dx []float32) {
 	q := &p.shared().product
 	for ph := range min(c.Stride, c.H) {
 		for pw := range min(c.Stride, c.W) {
-			q.a, q.kStep, q.b, q.c, q.bias, q.accumulate = nil, 1, w, dx, nil, false
+			q.a, q.kStep, q.b, q.c, q.bias, q.accumulate, q.pack = nil, 1, w, dx, nil, false, packNothing
 			q.reset()
 			for kh := c.K - 1; kh >= 0; kh-- {
 				for kw := c.K - 1; kw >= 0; kw-- {
@@ -127,15 +127,6 @@ func (c Conv) GradInput(p *Pool, dy []float32, w *Packed, dx []float32) {
 			f.run(p, q, dy, ph, pw)
 		}
 	}
-}
-
-// ScratchLen returns an upper bound of the float32 values of scratch that a Pool
-// of the given number of threads keeps for Forward, GradInput and GradWeight of
-// this convolution. (The Pool grows by itself; this is for a memory estimate.)
-func (c Conv) ScratchLen(threads int) int {
-	f, g := c.forwardPass(), c.gradPass()
-	bands := threads * max(f.scratch(f.bandRows(c.OutH())), g.scratch(g.bandRows(c.H)))
-	return bands + c.weightScratch()
 }
 
 func (c Conv) weights() int   { return c.Cout * c.Cin * c.K * c.K }

@@ -51,10 +51,10 @@ func (f pass) run(p *Pool, q *product, src []float32, ph, pw int) {
 	h := (f.dstH - ph + f.spread - 1) / f.spread
 	band := f.bandRows(h)
 	p.grid(f.n*h, band, q.b.panels(), func(ws *workspace, r0, r1, p0, p1 int) {
-		t := product{kStep: q.kStep, b: q.b, c: q.c, bias: q.bias, segs: q.segs, ends: q.ends}
+		t := product{kStep: q.kStep, b: q.b, c: q.c, bias: q.bias, segs: q.segs, copied: q.copied, ends: q.ends}
 		t.a = grow(&ws.floats[0], f.scratch(r1-r0))
 		aRow, cRow := f.gather(ws, t.a, src, h, r0, r1, ph, pw)
-		t.run(aRow, cRow, p0, p1)
+		t.run(ws, aRow, cRow, p0, p1)
 	})
 }
 

@@ -20,10 +20,11 @@ func (c Conv) GradWeight(p *Pool, x, dy, dw []float32) {
 	packed := &ws.packed
 	packed.Pack(p, Mat{dy, c.pixelsOut(), c.Cout, c.Cout, 1})
 	total := grow(&ws.floats[0], c.weights())
-	tiles := (c.Cin + tileRows - 1) / tileRows
+	tiles := (c.Cin + tileRows() - 1) / tileRows()
 	p.run(c.K*c.K*tiles, 1, func(ws *workspace, lo, hi int) {
 		q := &ws.product
 		q.a, q.kStep, q.b, q.c, q.bias = x, c.Stride*c.Cin, packed, total, nil
+		q.pack = packingFor(1, q.kStep, packed.panels())
 		for pixel := 0; pixel < c.pixelsOut(); pixel += KBlock {
 			q.accumulate = pixel > 0
 			for u := lo; u < hi; {
@@ -46,7 +47,7 @@ func (c Conv) weightBlock(ws *workspace, q *product, pixel, tap, ci0, ci1 int) {
 	for i := range aRow {
 		aRow[i], cRow[i] = ci0+i, (tap*c.Cin+ci0+i)*c.Cout
 	}
-	q.run(aRow, cRow, 0, q.b.panels())
+	q.run(ws, aRow, cRow, 0, q.b.panels())
 }
 
 // addPixels appends output pixels [from, to) to the product, row by row, without
@@ -56,7 +57,10 @@ func (c Conv) addPixels(q *product, from, to, tap int) {
 	kh, kw := tap/c.K, tap%c.K
 	// Columns [w0, w1) of the output meet columns of the input.
 	w0 := max(0, (c.Pad-kw+c.Stride-1)/c.Stride)
-	w1 := min(ow, (c.W-1+c.Pad-kw)/c.Stride+1)
+	w1 := 0
+	if last := c.W - 1 + c.Pad - kw; last >= 0 {
+		w1 = min(ow, last/c.Stride+1)
+	}
 	for at := from; at < to; {
 		row := at / ow
 		lo, hi := max(at-row*ow, w0), min(to-row*ow, w1)
@@ -81,10 +85,4 @@ func (c Conv) addTransposed(p *Pool, dw, total []float32) {
 			transposeAdd(dw[co*ld:], ld, total[co:], off, min(transposeCols, c.Cout-co))
 		}
 	})
-}
-
-// weightScratch returns the scratch that GradWeight needs.
-func (c Conv) weightScratch() int {
-	panels := (c.Cout + panelCols - 1) / panelCols
-	return c.weights() + c.pixelsOut()*panels*panelCols
 }

@@ -2,11 +2,7 @@
 
 package kernel
 
-import (
-	"math"
-
-	"golang.org/x/sys/cpu"
-)
+import "math"
 
 //go:generate go -C _asm run . -set kernel -out ../kernel_amd64.s -stubs ../kernel_stubs_amd64.go -pkg kernel
 
@@ -16,20 +12,9 @@ import (
 
 // useAVX2 and useAVX512 are whether the assembly for these runs.
 var (
-	useAVX2   = level == LevelAVX2 || level == LevelAVX512
-	useAVX512 = level == LevelAVX512
+	useAVX2   = ActiveLevel() != LevelPortable
+	useAVX512 = ActiveLevel() == LevelAVX512
 )
-
-// bestLevel returns the best level of this CPU and build.
-func bestLevel() Level {
-	switch x := cpu.X86; {
-	case x.HasAVX2 && x.HasFMA && x.HasAVX512F && x.HasAVX512DQ && x.HasAVX512BW && x.HasAVX512VL:
-		return LevelAVX512
-	case x.HasAVX2 && x.HasFMA:
-		return LevelAVX2
-	}
-	return LevelPortable
-}
 
 // whole returns how many of n values the assembly takes: whole vectors of 8.
 func whole(n int) int {
@@ -37,32 +22,6 @@ func whole(n int) int {
 		return n &^ 7
 	}
 	return 0
-}
-
-func micro(a []float32, aRow []int, kStep int, segs []segment, b, c []float32, cRow []int, d []float32, dRow []int) {
-	if !useAVX2 || len(segs) == 0 {
-		microPortable(a, aRow, kStep, segs, b, c, cRow, d, dRow)
-		return
-	}
-	pa, pb, pc, ar, cr, dr, sg := &a[0], &b[0], &c[0], &aRow[0], &cRow[0], &dRow[0], &segs[0].a
-	var pd *float32
-	if d != nil {
-		pd = &d[0]
-	}
-	switch len(aRow) {
-	case 1:
-		micro1AVX2(pa, ar, kStep, sg, len(segs), pb, pc, cr, pd, dr)
-	case 2:
-		micro2AVX2(pa, ar, kStep, sg, len(segs), pb, pc, cr, pd, dr)
-	case 3:
-		micro3AVX2(pa, ar, kStep, sg, len(segs), pb, pc, cr, pd, dr)
-	case 4:
-		micro4AVX2(pa, ar, kStep, sg, len(segs), pb, pc, cr, pd, dr)
-	case 5:
-		micro5AVX2(pa, ar, kStep, sg, len(segs), pb, pc, cr, pd, dr)
-	case 6:
-		micro6AVX2(pa, ar, kStep, sg, len(segs), pb, pc, cr, pd, dr)
-	}
 }
 
 func expTo(dst, x []float32) {

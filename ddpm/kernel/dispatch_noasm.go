@@ -4,13 +4,6 @@ package kernel
 
 import "math"
 
-// bestLevel returns the best level of this CPU and build.
-func bestLevel() Level { return LevelPortable }
-
-func micro(a []float32, aRow []int, kStep int, segs []segment, b, c []float32, cRow []int, d []float32, dRow []int) {
-	microPortable(a, aRow, kStep, segs, b, c, cRow, d, dRow)
-}
-
 func expTo(dst, x []float32)         { expPortable(dst, x) }
 func silu(dst, x []float32)          { siluPortable(dst, x) }
 func siluGrad(dx, dy, x []float32)   { siluGradPortable(dx, dy, x) }

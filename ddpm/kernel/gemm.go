@@ -8,103 +8,13 @@ const KBlock = 256
 
 // bandRows is how many rows of A are worked on together, so that the part of
 // them that a block needs stays in the second-level cache.
-const bandRows = 96
+const bandRows = 256
 
 // Mat is a matrix in memory: element (r, c) is Data[r*RowStride+c*ColStride].
 // Swapping the strides and the sizes transposes it.
 type Mat struct {
 	Data                             []float32
 	Rows, Cols, RowStride, ColStride int
-}
-
-// Packed is the right operand of a product, rearranged for the micro kernel: in
-// panels of 16 columns, each with all rows, row by row. Columns past the last are
-// zero. The zero value is ready for Pack, and a Packed keeps its memory for the
-// next Pack.
-type Packed struct {
-	data       []float32
-	rows, cols int
-}
-
-// resize sets the shape; the contents are arbitrary afterwards.
-func (pk *Packed) resize(rows, cols int) {
-	pk.rows, pk.cols = rows, cols
-	pk.data = grow(&pk.data, pk.panels()*rows*panelCols)
-}
-
-// panels returns the number of panels.
-func (pk *Packed) panels() int { return (pk.cols + panelCols - 1) / panelCols }
-
-// Pack fills pk with b.
-func (pk *Packed) Pack(p *Pool, b Mat) {
-	b.check("b")
-	pk.resize(b.Rows, b.Cols)
-	if b.RowStride == 1 && b.ColStride != 1 {
-		pk.packColumns(p, b.Data, b.ColStride, func(off []int) {
-			for k := range off {
-				off[k] = k * panelCols
-			}
-		})
-		return
-	}
-	blocks := (b.Rows + KBlock - 1) / KBlock
-	p.run(pk.panels()*blocks, 1, func(_ *workspace, lo, hi int) {
-		for u := lo; u < hi; u++ {
-			k := u % blocks * KBlock
-			pk.packRows(b, u/blocks, k, min(k+KBlock, b.Rows))
-		}
-	})
-}
-
-// packRows fills rows [k0, k1) of one panel.
-func (pk *Packed) packRows(b Mat, panel, k0, k1 int) {
-	j0 := panel * panelCols
-	cols := min(panelCols, pk.cols-j0)
-	base := panel * pk.rows * panelCols
-	dst := pk.data[base+k0*panelCols : base+k1*panelCols]
-	if cols < panelCols {
-		clear(dst)
-	}
-	for k := k0; k < k1; k++ {
-		row := dst[(k-k0)*panelCols:][:panelCols]
-		at := k*b.RowStride + j0*b.ColStride
-		if b.ColStride == 1 {
-			copy(row, b.Data[at:at+cols])
-			continue
-		}
-		for j := range cols {
-			row[j] = b.Data[at+j*b.ColStride]
-		}
-	}
-}
-
-// packColumns fills pk from columns that are contiguous in src, ld elements
-// apart. places fills a table of where in a panel each of a column's values goes.
-func (pk *Packed) packColumns(p *Pool, src []float32, ld int, places func(off []int)) {
-	off := grow(&p.shared().rows[0], pk.rows)
-	places(off)
-	blocks := (pk.rows + KBlock - 1) / KBlock
-	p.run(pk.panels()*blocks, 1, func(_ *workspace, lo, hi int) {
-		for u := lo; u < hi; u++ {
-			k := u % blocks * KBlock
-			pk.packPart(u/blocks, src[k:], ld, off[k:min(k+KBlock, pk.rows)], 0)
-		}
-	})
-}
-
-// packPart fills the places off, moved on by base, of one panel from the columns
-// that begin at src.
-func (pk *Packed) packPart(panel int, src []float32, ld int, off []int, base int) {
-	dst := pk.data[panel*pk.rows*panelCols+base:]
-	for j := 0; j < panelCols; j += transposeCols {
-		from := panel*panelCols + j
-		cols := min(transposeCols, pk.cols-from)
-		if cols > 0 {
-			transpose(dst[j:], off, src[from*ld:], ld, cols)
-		} else {
-			transpose(dst[j:], off, nil, ld, 0)
-		}
-	}
 }
 
 // Gemm computes c = a·b, or c += a·b when accumulate is set. a is [M,K], b is
@@ -140,6 +50,7 @@ func GemmPacked(p *Pool, a Mat, b *Packed, c []float32, ldc int, accumulate bool
 func gemmRows(p *Pool, a Mat, b *Packed, c []float32, ldc int, bias []float32, accumulate bool) {
 	q := &p.shared().product
 	q.a, q.kStep, q.b, q.c, q.bias, q.accumulate = a.Data, a.ColStride, b, c, bias, accumulate
+	q.pack = packingFor(a.RowStride, a.ColStride, b.panels())
 	q.reset()
 	q.addRun(0, 0, a.Cols)
 	q.finish()
@@ -148,7 +59,7 @@ func gemmRows(p *Pool, a Mat, b *Packed, c []float32, ldc int, bias []float32, a
 		for i := range aRow {
 			aRow[i], cRow[i] = (r0+i)*a.RowStride, (r0+i)*ldc
 		}
-		q.run(aRow, cRow, p0, p1)
+		q.run(ws, aRow, cRow, p0, p1)
 	})
 }
 

@@ -4,36 +4,6 @@
 
 package kernel
 
-// micro1AVX2 is microPortable for 1 rows; d may be nil.
-//
-//go:noescape
-func micro1AVX2(a *float32, aRow *int, kStep int, segs *int, nseg int, b *float32, c *float32, cRow *int, d *float32, dRow *int)
-
-// micro2AVX2 is microPortable for 2 rows; d may be nil.
-//
-//go:noescape
-func micro2AVX2(a *float32, aRow *int, kStep int, segs *int, nseg int, b *float32, c *float32, cRow *int, d *float32, dRow *int)
-
-// micro3AVX2 is microPortable for 3 rows; d may be nil.
-//
-//go:noescape
-func micro3AVX2(a *float32, aRow *int, kStep int, segs *int, nseg int, b *float32, c *float32, cRow *int, d *float32, dRow *int)
-
-// micro4AVX2 is microPortable for 4 rows; d may be nil.
-//
-//go:noescape
-func micro4AVX2(a *float32, aRow *int, kStep int, segs *int, nseg int, b *float32, c *float32, cRow *int, d *float32, dRow *int)
-
-// micro5AVX2 is microPortable for 5 rows; d may be nil.
-//
-//go:noescape
-func micro5AVX2(a *float32, aRow *int, kStep int, segs *int, nseg int, b *float32, c *float32, cRow *int, d *float32, dRow *int)
-
-// micro6AVX2 is microPortable for 6 rows; d may be nil.
-//
-//go:noescape
-func micro6AVX2(a *float32, aRow *int, kStep int, segs *int, nseg int, b *float32, c *float32, cRow *int, d *float32, dRow *int)
-
 // expAVX2 is expPortable for n values, a multiple of 8.
 //
 //go:noescape

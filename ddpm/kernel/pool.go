@@ -203,10 +203,15 @@ func (p *Pool) shared() *workspace {
 // start of a kernel is arbitrary.
 type workspace struct {
 	floats  [8][]float32
+	sinks   []tileSink // for each group of columns
+	weights []transformedWeights
 	doubles []float64
 	rows    [2][]int
-	product product
-	packed  Packed
+	copied  []float32 // rows of a product's A
+	// where rows are in copied
+	copiedRows []int
+	product    product
+	packed     Packed
 }
 
 // grow returns buf resliced to n elements, with new memory when it is too small.

@@ -14,30 +14,34 @@ type product struct {
 	c          []float32
 	bias       []float32 // b.cols values, added before the first block; or nil
 	accumulate bool      // the first block too adds to c; bias is nil then
+	pack       packing
 	segs       []segment
-	ends       []int // block i is segs[ends[i-1]:ends[i]]
-	inBlock    int   // values of k in the block being built
+	copied     []segment // segs in a tile's copy of a, when pack asks for one
+	ends       []int     // block i is segs[ends[i-1]:ends[i]]
+	inBlock    int       // values of k in the block being built
 }
 
 // reset starts a new list of blocks.
 func (q *product) reset() {
-	q.segs, q.ends, q.inBlock = q.segs[:0], q.ends[:0], 0
+	q.segs, q.copied, q.ends, q.inBlock = q.segs[:0], q.copied[:0], q.ends[:0], 0
 }
 
 // addRun appends n values of k: a is the offset of the first from a row's start,
 // b the row of the packed operand that it meets. Runs are cut where a block is
-// full, and joined where both operands go on without a gap.
+// full or a chunk of the operand ends, and joined where both operands go on without a gap.
 func (q *product) addRun(a, b, n int) {
 	for n > 0 {
 		if q.inBlock == KBlock {
 			q.endBlock()
 		}
-		m := min(n, KBlock-q.inBlock)
+		m, place := min(n, KBlock-q.inBlock, q.b.chunk-b%q.b.chunk), q.b.place(b)
 		if last := len(q.segs) - 1; q.inBlock > 0 && q.segs[last].a+q.segs[last].n*q.kStep == a &&
-			q.segs[last].b+q.segs[last].n*panelCols == b*panelCols {
+			q.segs[last].b+q.segs[last].n*panelCols == place {
 			q.segs[last].n += m
+			q.copied[last].n += m
 		} else {
-			q.segs = append(q.segs, segment{a, b * panelCols, m})
+			q.segs = append(q.segs, segment{a, place, m})
+			q.copied = append(q.copied, segment{q.inBlock * q.pack.kStep(), place, m})
 		}
 		q.inBlock += m
 		a += m * q.kStep
@@ -60,57 +64,104 @@ func (q *product) finish() {
 	}
 }
 
-// run computes panels [p0, p1) of the rows whose starts in a and c are given.
-func (q *product) run(aRow, cRow []int, p0, p1 int) {
+// run computes panels [p0, p1) of the rows whose starts in a and c are given. Of a
+// block, each tile of rows meets a group of panels in turn, so that its part of A is
+// in the first-level cache from the second panel on, and the group in the second-level
+// cache from the second tile on.
+func (q *product) run(ws *workspace, aRow, cRow []int, p0, p1 int) {
+	t := microTile{a: q.a, kStep: q.kStep}
+	if q.pack != packNothing {
+		t.a, t.kStep = grow(&ws.copied, copiedLen(len(aRow))), q.pack.kStep()
+	}
 	from := 0
 	for i, end := range q.ends {
-		for p := p0; p < p1; p++ {
-			q.panel(q.segs[from:end], aRow, cRow, p, i == 0)
+		t.segs, t.first = q.segs[from:end], i == 0
+		rows := aRow
+		if q.pack != packNothing {
+			rows = grow(&ws.copiedRows, len(aRow))
+			q.pack.copy(t.a, rows, q.a, q.kStep, t.segs, aRow)
+			t.segs = q.copied[from:end]
+		}
+		for p := p0; p < p1; p += groupPanels {
+			q.block(t, rows, cRow, p, min(p+groupPanels, p1))
 		}
 		from = end
 	}
 }
 
-// panel adds one block to one panel of the given rows, tile by tile. Rows are
-// spread evenly over the tiles, since a tile of few rows wastes the most.
-func (q *product) panel(segs []segment, aRow, cRow []int, p int, first bool) {
-	b := q.b.data[p*q.b.rows*panelCols:]
-	j := p * panelCols
-	var noRows [tileRows]int
-	for tiles := (len(aRow) + tileRows - 1) / tileRows; tiles > 0; tiles-- {
-		m := (len(aRow) + tiles - 1) / tiles
-		ar, cr, dr := aRow[:m], cRow[:m], cRow[:m]
-		aRow, cRow = aRow[m:], cRow[m:]
-		c := q.c[j:]
-		d := c
-		if first && !q.accumulate {
-			d, dr = nil, noRows[:m]
-			if q.bias != nil {
-				d = q.bias[j:]
+// groupPanels is how many panels are a group: of a block, 256 KiB.
+const groupPanels = 16
+
+// microTile is what the micro tiles of a block have in common, and the rows of one.
+type microTile struct {
+	a          []float32
+	kStep      int
+	segs       []segment
+	aRow, cRow []int
+	first      bool
+}
+
+// tileOf returns how many of n rows are the first tile. Rows are spread evenly over
+// the tiles, since a tile of few rows wastes the most.
+func tileOf(n int) int {
+	tiles := (n + tileRows() - 1) / tileRows()
+	return (n + tiles - 1) / tiles
+}
+
+// block adds one block to the given rows and panels, tile by tile.
+func (q *product) block(t microTile, aRow, cRow []int, p0, p1 int) {
+	for len(aRow) > 0 {
+		m := tileOf(len(aRow))
+		t.aRow, t.cRow = aRow[:m], cRow[:m]
+		for p := p0; p < p1; {
+			n := 1
+			if full := q.b.cols/panelCols - p; full >= tilePanels() && p1-p >= tilePanels() {
+				n = tilePanels()
 			}
+			q.tile(t, p, n)
+			p += n
 		}
-		if cols := q.b.cols - j; cols < panelCols {
-			q.edge(segs, b, ar, c, cr, d, dr, cols)
-			continue
-		}
-		micro(q.a, ar, q.kStep, segs, b, c, cr, d, dr)
+		aRow, cRow = aRow[m:], cRow[m:]
 	}
 }
 
+// tile adds one block to the rows and n panels of a micro tile.
+func (q *product) tile(t microTile, p, n int) {
+	var noRows [maxTileRows]int
+	b := panels{q.b.data[p*q.b.panelLen():], n, q.b.panelLen()}
+	j := p * panelCols
+	c := q.c[j:]
+	d, dRow := c, t.cRow
+	if t.first && !q.accumulate {
+		d, dRow = nil, noRows[:len(t.aRow)]
+		if q.bias != nil {
+			d = q.bias[j:]
+		}
+	}
+	if cols := q.b.cols - j; cols < panelCols {
+		t.edge(b, c, d, dRow, cols)
+		return
+	}
+	micro(t.a, t.aRow, t.kStep, t.segs, b, c, t.cRow, d, dRow)
+}
+
 // edge computes a tile of fewer than panelCols columns by way of a full one.
-func (q *product) edge(segs []segment, b []float32, aRow []int, c []float32, cRow []int, d []float32, dRow []int, cols int) {
-	var tile [tileRows * panelCols]float32
-	rows := [tileRows]int{0, panelCols, 2 * panelCols, 3 * panelCols, 4 * panelCols, 5 * panelCols}
-	m := len(aRow)
+func (t microTile) edge(b panels, c, d []float32, dRow []int, cols int) {
+	var tile [maxTileRows * panelCols]float32
+	var rows [maxTileRows]int
+	for r := range rows {
+		rows[r] = r * panelCols
+	}
+	m := len(t.aRow)
 	if d == nil {
-		micro(q.a, aRow, q.kStep, segs, b, tile[:], rows[:m], nil, rows[:m])
+		micro(t.a, t.aRow, t.kStep, t.segs, b, tile[:], rows[:m], nil, rows[:m])
 	} else {
 		for r, at := range dRow {
 			copy(tile[rows[r]:], d[at:at+cols])
 		}
-		micro(q.a, aRow, q.kStep, segs, b, tile[:], rows[:m], tile[:], rows[:m])
+		micro(t.a, t.aRow, t.kStep, t.segs, b, tile[:], rows[:m], tile[:], rows[:m])
 	}
-	for r, at := range cRow {
+	for r, at := range t.cRow {
 		copy(c[at:at+cols], tile[rows[r]:])
 	}
 }

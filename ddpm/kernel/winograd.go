@@ -29,8 +29,6 @@ const (
 	// chunkBlocks is how many blocks of tiles are multiplied before the result is
 	// transformed: it is still in the second-level cache then.
 	chunkBlocks = 8
-	// channelRange is the same for the gradient by the weights, in input channels.
-	channelRange = 64
 )
 
 // Winograd tells whether WinogradForward and its gradients can compute this
@@ -53,13 +51,9 @@ func (c Conv) WinogradForward(p *Pool, x, w, bias, y []float32) {
 	need("w", w, c.weights())
 	need("bias", bias, c.Cout)
 	need("y", y, c.pixelsOut()*c.Cout)
-	v := t.newTransformed(&p.shared().floats[2], c.Cin)
-	t.transformInput(p, v, x)
-	t.multiply(p, v, c.Cout, func(ws *workspace, cols columns) transformedWeights {
-		return c.forwardWeights(ws, w, cols)
-	}, func(ws *workspace, cols columns) tileSink {
-		return &outputSink{t: t, cols: cols, ch: c.Cout, y: y, bias: bias[cols.first:], edge: grow(&ws.floats[4], winogradTile*winogradTile*cols.n)}
-	})
+	tileProduct{
+		c: c, source: tileSource{t, x, c.Cin, columns{0, c.Cin}, false}, w: w, cols: c.Cout, out: y, bias: bias,
+	}.run(p)
 }
 
 // WinogradGradInput computes dx [N,H,W,Cin], the gradient of WinogradForward's x,
@@ -72,13 +66,7 @@ func (c Conv) WinogradGradInput(p *Pool, dy, w, dx []float32) {
 	need("dy", dy, c.pixelsOut()*c.Cout)
 	need("w", w, c.weights())
 	need("dx", dx, c.pixelsIn()*c.Cin)
-	m := t.newTransformed(&p.shared().floats[2], c.Cout)
-	t.transformOutputGrad(p, m, dy)
-	t.multiply(p, m, c.Cin, func(ws *workspace, cols columns) transformedWeights {
-		return c.gradWeights(ws, w, cols)
-	}, func(ws *workspace, cols columns) tileSink {
-		return newInputGradSink(ws, t, cols, c.Cin, dx)
-	})
+	tileProduct{c: c, source: tileSource{t, dy, c.Cout, columns{0, c.Cout}, true}, w: w, cols: c.Cin, out: dx}.run(p)
 }
 
 // WinogradGradWeight adds to dw, in OIHW, the gradient of WinogradForward's weights
@@ -95,46 +83,8 @@ func (c Conv) WinogradGradWeight(p *Pool, x, dy, dw []float32) {
 	if t.tiles == 0 {
 		return
 	}
-	ws := p.shared()
-	v, m := t.newTransformed(&ws.floats[2], c.Cin), t.newTransformed(&ws.floats[3], c.Cout)
-	t.transformInput(p, v, x)
-	t.transformOutputGrad(p, m, dy)
-	groups, ranges := (c.Cout+columnGroup-1)/columnGroup, (c.Cin+channelRange-1)/channelRange
-	p.run(groups*ranges, 1, func(ws *workspace, lo, hi int) {
-		for u := lo; u < hi; u++ {
-			first := u / ranges * columnGroup
-			cols := columns{first, min(columnGroup, c.Cout-first)}
-			ci := u % ranges * channelRange
-			c.winogradWeightPart(ws, v, m, cols, ci, min(channelRange, c.Cin-ci), dw)
-		}
-	})
-}
-
-// winogradWeightPart adds the gradient of the weights between n input channels from
-// ci and the output channels cols.
-func (c Conv) winogradWeightPart(ws *workspace, v, m transformed, cols columns, ci, n int, dw []float32) {
-	length := n * cols.n
-	sums := grow(&ws.floats[1], winogradPoints*length)
-	const kBlock = KBlock / tileBlock
-	for point := range winogradPoints {
-		for r := 0; r < n; r += tileBlock {
-			to := sums[point*length+r*cols.n:]
-			for b := 0; b < v.blocks; b += kBlock {
-				winogradChannels(to, cols.n,
-					v.data[v.at(b, point, ci+r):], v.blockLen(),
-					m.data[m.at(b, point, cols.first):], m.blockLen(), min(kBlock, v.blocks-b), b > 0)
-			}
-		}
-	}
-	taps := grow(&ws.floats[2], 9*length)
-	winogradWeightGrad(taps, 3*length, length, sums, winogradSide*length, length, length/panelCols)
-	off := grow(&ws.rows[0], 9*n)
-	for l := range off {
-		off[l] = (l%9*n + l/9) * cols.n
-	}
-	for j := 0; j < cols.n; j += transposeCols {
-		transposeAdd(dw[((cols.first+j)*c.Cin+ci)*9:], c.Cin*9, taps[j:], off, transposeCols)
-	}
+	g := weightProduct{c: c, t: t, x: x, dy: dy, dw: dw}
+	g.run(p)
 }
 
 // columns are channels that are the columns of a product: 16 or 32.
@@ -149,7 +99,7 @@ type transformedWeights struct {
 
 // forwardWeights transforms the weights between all input channels and the output
 // channels cols.
-func (c Conv) forwardWeights(ws *workspace, w []float32, cols columns) transformedWeights {
+func (c Conv) forwardWeights(ws *workspace, dst, w []float32, cols columns) transformedWeights {
 	taps := grow(&ws.floats[2], 9*c.Cin*cols.n)
 	off := grow(&ws.rows[0], 9*c.Cin)
 	for l := range off {
@@ -158,12 +108,12 @@ func (c Conv) forwardWeights(ws *workspace, w []float32, cols columns) transform
 	for j := 0; j < cols.n; j += transposeCols {
 		transpose(taps[j:], off, w[(cols.first+j)*c.Cin*9:], c.Cin*9, transposeCols)
 	}
-	return transformWeights(ws, taps, c.Cin*cols.n)
+	return transformWeights(dst, taps, c.Cin*cols.n)
 }
 
 // gradWeights transforms the weights between all output channels and the input
-// channels cols.
-func (c Conv) gradWeights(ws *workspace, w []float32, cols columns) transformedWeights {
+// channels cols, to dst.
+func (c Conv) gradWeights(ws *workspace, dst, w []float32, cols columns) transformedWeights {
 	taps := grow(&ws.floats[2], 9*c.Cout*cols.n)
 	off := grow(&ws.rows[0], 9)
 	for tap := range off {
@@ -174,13 +124,17 @@ func (c Conv) gradWeights(ws *workspace, w []float32, cols columns) transformedW
 			transpose(taps[co*cols.n+j:], off, w[(co*c.Cin+cols.first+j)*9:], 9, transposeCols)
 		}
 	}
-	return transformWeights(ws, taps, c.Cout*cols.n)
+	return transformWeights(dst, taps, c.Cout*cols.n)
 }
 
-// transformWeights transforms taps [9][n].
-func transformWeights(ws *workspace, taps []float32, n int) transformedWeights {
-	u := transformedWeights{stride: n + panelCols}
-	u.data = grow(&ws.floats[1], winogradPoints*u.stride)
+// transformedWeightsLen returns the elements of transformedWeights with k channels.
+func transformedWeightsLen(k int, cols columns) int {
+	return winogradPoints * (k*cols.n + panelCols)
+}
+
+// transformWeights transforms taps [9][n] to dst.
+func transformWeights(dst, taps []float32, n int) transformedWeights {
+	u := transformedWeights{data: dst, stride: n + panelCols}
 	winogradWeight(u.data, winogradSide*u.stride, u.stride, taps, 3*n, n, n/panelCols)
 	return u
 }

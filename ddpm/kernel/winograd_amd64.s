@@ -4478,7 +4478,7 @@ group:
 	VZEROUPPER
 	RET
 
-// func winogradTiles32AVX2(c *float32, a *float32, b *float32, groups int, add int)
+// func winogradTiles32AVX2(c *float32, a *float32, b *float32, groups int, mode int)
 // Requires: AVX, FMA3
 TEXT ·winogradTiles32AVX2(SB), $0-40
 	VXORPS Y0, Y0, Y0
@@ -4723,9 +4723,9 @@ groupR0P0:
 	DECQ         DX
 	JNZ          groupR0P0
 	MOVQ         c+0(FP), AX
-	MOVQ         add+32(FP), CX
-	TESTQ        CX, CX
-	JZ           writeR0P0
+	MOVQ         mode+32(FP), CX
+	CMPQ         CX, $0x01
+	JNE          writeR0P0
 	VADDPS       (AX), Y0, Y0
 	VADDPS       32(AX), Y1, Y1
 	VADDPS       128(AX), Y2, Y2
@@ -4986,9 +4986,9 @@ groupR4P0:
 	DECQ         DX
 	JNZ          groupR4P0
 	MOVQ         c+0(FP), AX
-	MOVQ         add+32(FP), CX
-	TESTQ        CX, CX
-	JZ           writeR4P0
+	MOVQ         mode+32(FP), CX
+	CMPQ         CX, $0x01
+	JNE          writeR4P0
 	VADDPS       512(AX), Y0, Y0
 	VADDPS       544(AX), Y1, Y1
 	VADDPS       640(AX), Y2, Y2
@@ -5249,9 +5249,9 @@ groupR0P1:
 	DECQ         DX
 	JNZ          groupR0P1
 	MOVQ         c+0(FP), AX
-	MOVQ         add+32(FP), CX
-	TESTQ        CX, CX
-	JZ           writeR0P1
+	MOVQ         mode+32(FP), CX
+	CMPQ         CX, $0x01
+	JNE          writeR0P1
 	VADDPS       64(AX), Y0, Y0
 	VADDPS       96(AX), Y1, Y1
 	VADDPS       192(AX), Y2, Y2
@@ -5512,9 +5512,9 @@ groupR4P1:
 	DECQ         DX
 	JNZ          groupR4P1
 	MOVQ         c+0(FP), AX
-	MOVQ         add+32(FP), CX
-	TESTQ        CX, CX
-	JZ           writeR4P1
+	MOVQ         mode+32(FP), CX
+	CMPQ         CX, $0x01
+	JNE          writeR4P1
 	VADDPS       576(AX), Y0, Y0
 	VADDPS       608(AX), Y1, Y1
 	VADDPS       704(AX), Y2, Y2
@@ -5536,22 +5536,36 @@ writeR4P1:
 	VZEROUPPER
 	RET
 
-// func winogradChannels32AVX2(c *float32, a *float32, aStep int, b *float32, bStep int, blocks int, add int)
+// func winogradChannels32AVX2(c *float32, a *float32, aStep int, b *float32, bStep int, blocks int, mode int)
 // Requires: AVX, FMA3
 TEXT ·winogradChannels32AVX2(SB), $0-56
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-	MOVQ   a+8(FP), AX
-	MOVQ   b+24(FP), CX
-	MOVQ   aStep+16(FP), DX
-	MOVQ   bStep+32(FP), BX
-	MOVQ   blocks+40(FP), SI
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	VXORPS  Y2, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	VXORPS  Y4, Y4, Y4
+	VXORPS  Y5, Y5, Y5
+	VXORPS  Y6, Y6, Y6
+	VXORPS  Y7, Y7, Y7
+	MOVQ    mode+48(FP), AX
+	CMPQ    AX, $0x02
+	JNE     freshR0P0
+	MOVQ    c+0(FP), AX
+	VMOVUPS (AX), Y0
+	VMOVUPS 32(AX), Y1
+	VMOVUPS 128(AX), Y2
+	VMOVUPS 160(AX), Y3
+	VMOVUPS 256(AX), Y4
+	VMOVUPS 288(AX), Y5
+	VMOVUPS 384(AX), Y6
+	VMOVUPS 416(AX), Y7
+
+freshR0P0:
+	MOVQ a+8(FP), AX
+	MOVQ b+24(FP), CX
+	MOVQ aStep+16(FP), DX
+	MOVQ bStep+32(FP), BX
+	MOVQ blocks+40(FP), SI
 
 blockR0P0:
 	VMOVUPS      (CX), Y8
@@ -5671,9 +5685,9 @@ blockR0P0:
 	DECQ         SI
 	JNZ          blockR0P0
 	MOVQ         c+0(FP), AX
-	MOVQ         add+48(FP), CX
-	TESTQ        CX, CX
-	JZ           writeR0P0
+	MOVQ         mode+48(FP), CX
+	CMPQ         CX, $0x01
+	JNE          writeR0P0
 	VADDPS       (AX), Y0, Y0
 	VADDPS       32(AX), Y1, Y1
 	VADDPS       128(AX), Y2, Y2
@@ -5700,11 +5714,25 @@ writeR0P0:
 	VXORPS  Y5, Y5, Y5
 	VXORPS  Y6, Y6, Y6
 	VXORPS  Y7, Y7, Y7
-	MOVQ    a+8(FP), AX
-	MOVQ    b+24(FP), CX
-	MOVQ    aStep+16(FP), DX
-	MOVQ    bStep+32(FP), BX
-	MOVQ    blocks+40(FP), SI
+	MOVQ    mode+48(FP), AX
+	CMPQ    AX, $0x02
+	JNE     freshR4P0
+	MOVQ    c+0(FP), AX
+	VMOVUPS 512(AX), Y0
+	VMOVUPS 544(AX), Y1
+	VMOVUPS 640(AX), Y2
+	VMOVUPS 672(AX), Y3
+	VMOVUPS 768(AX), Y4
+	VMOVUPS 800(AX), Y5
+	VMOVUPS 896(AX), Y6
+	VMOVUPS 928(AX), Y7
+
+freshR4P0:
+	MOVQ a+8(FP), AX
+	MOVQ b+24(FP), CX
+	MOVQ aStep+16(FP), DX
+	MOVQ bStep+32(FP), BX
+	MOVQ blocks+40(FP), SI
 
 blockR4P0:
 	VMOVUPS      (CX), Y8
@@ -5824,9 +5852,9 @@ blockR4P0:
 	DECQ         SI
 	JNZ          blockR4P0
 	MOVQ         c+0(FP), AX
-	MOVQ         add+48(FP), CX
-	TESTQ        CX, CX
-	JZ           writeR4P0
+	MOVQ         mode+48(FP), CX
+	CMPQ         CX, $0x01
+	JNE          writeR4P0
 	VADDPS       512(AX), Y0, Y0
 	VADDPS       544(AX), Y1, Y1
 	VADDPS       640(AX), Y2, Y2
@@ -5853,11 +5881,25 @@ writeR4P0:
 	VXORPS  Y5, Y5, Y5
 	VXORPS  Y6, Y6, Y6
 	VXORPS  Y7, Y7, Y7
-	MOVQ    a+8(FP), AX
-	MOVQ    b+24(FP), CX
-	MOVQ    aStep+16(FP), DX
-	MOVQ    bStep+32(FP), BX
-	MOVQ    blocks+40(FP), SI
+	MOVQ    mode+48(FP), AX
+	CMPQ    AX, $0x02
+	JNE     freshR0P1
+	MOVQ    c+0(FP), AX
+	VMOVUPS 64(AX), Y0
+	VMOVUPS 96(AX), Y1
+	VMOVUPS 192(AX), Y2
+	VMOVUPS 224(AX), Y3
+	VMOVUPS 320(AX), Y4
+	VMOVUPS 352(AX), Y5
+	VMOVUPS 448(AX), Y6
+	VMOVUPS 480(AX), Y7
+
+freshR0P1:
+	MOVQ a+8(FP), AX
+	MOVQ b+24(FP), CX
+	MOVQ aStep+16(FP), DX
+	MOVQ bStep+32(FP), BX
+	MOVQ blocks+40(FP), SI
 
 blockR0P1:
 	VMOVUPS      512(CX), Y8
@@ -5977,9 +6019,9 @@ blockR0P1:
 	DECQ         SI
 	JNZ          blockR0P1
 	MOVQ         c+0(FP), AX
-	MOVQ         add+48(FP), CX
-	TESTQ        CX, CX
-	JZ           writeR0P1
+	MOVQ         mode+48(FP), CX
+	CMPQ         CX, $0x01
+	JNE          writeR0P1
 	VADDPS       64(AX), Y0, Y0
 	VADDPS       96(AX), Y1, Y1
 	VADDPS       192(AX), Y2, Y2
@@ -6006,11 +6048,25 @@ writeR0P1:
 	VXORPS  Y5, Y5, Y5
 	VXORPS  Y6, Y6, Y6
 	VXORPS  Y7, Y7, Y7
-	MOVQ    a+8(FP), AX
-	MOVQ    b+24(FP), CX
-	MOVQ    aStep+16(FP), DX
-	MOVQ    bStep+32(FP), BX
-	MOVQ    blocks+40(FP), SI
+	MOVQ    mode+48(FP), AX
+	CMPQ    AX, $0x02
+	JNE     freshR4P1
+	MOVQ    c+0(FP), AX
+	VMOVUPS 576(AX), Y0
+	VMOVUPS 608(AX), Y1
+	VMOVUPS 704(AX), Y2
+	VMOVUPS 736(AX), Y3
+	VMOVUPS 832(AX), Y4
+	VMOVUPS 864(AX), Y5
+	VMOVUPS 960(AX), Y6
+	VMOVUPS 992(AX), Y7
+
+freshR4P1:
+	MOVQ a+8(FP), AX
+	MOVQ b+24(FP), CX
+	MOVQ aStep+16(FP), DX
+	MOVQ bStep+32(FP), BX
+	MOVQ blocks+40(FP), SI
 
 blockR4P1:
 	VMOVUPS      512(CX), Y8
@@ -6130,9 +6186,9 @@ blockR4P1:
 	DECQ         SI
 	JNZ          blockR4P1
 	MOVQ         c+0(FP), AX
-	MOVQ         add+48(FP), CX
-	TESTQ        CX, CX
-	JZ           writeR4P1
+	MOVQ         mode+48(FP), CX
+	CMPQ         CX, $0x01
+	JNE          writeR4P1
 	VADDPS       576(AX), Y0, Y0
 	VADDPS       608(AX), Y1, Y1
 	VADDPS       704(AX), Y2, Y2
@@ -6154,7 +6210,7 @@ writeR4P1:
 	VZEROUPPER
 	RET
 
-// func winogradTiles16AVX2(c *float32, a *float32, b *float32, groups int, add int)
+// func winogradTiles16AVX2(c *float32, a *float32, b *float32, groups int, mode int)
 // Requires: AVX, FMA3
 TEXT ·winogradTiles16AVX2(SB), $0-40
 	VXORPS Y0, Y0, Y0
@@ -6399,9 +6455,9 @@ groupR0P0:
 	DECQ         DX
 	JNZ          groupR0P0
 	MOVQ         c+0(FP), AX
-	MOVQ         add+32(FP), CX
-	TESTQ        CX, CX
-	JZ           writeR0P0
+	MOVQ         mode+32(FP), CX
+	CMPQ         CX, $0x01
+	JNE          writeR0P0
 	VADDPS       (AX), Y0, Y0
 	VADDPS       32(AX), Y1, Y1
 	VADDPS       64(AX), Y2, Y2
@@ -6662,9 +6718,9 @@ groupR4P0:
 	DECQ         DX
 	JNZ          groupR4P0
 	MOVQ         c+0(FP), AX
-	MOVQ         add+32(FP), CX
-	TESTQ        CX, CX
-	JZ           writeR4P0
+	MOVQ         mode+32(FP), CX
+	CMPQ         CX, $0x01
+	JNE          writeR4P0
 	VADDPS       256(AX), Y0, Y0
 	VADDPS       288(AX), Y1, Y1
 	VADDPS       320(AX), Y2, Y2
@@ -6686,22 +6742,36 @@ writeR4P0:
 	VZEROUPPER
 	RET
 
-// func winogradChannels16AVX2(c *float32, a *float32, aStep int, b *float32, bStep int, blocks int, add int)
+// func winogradChannels16AVX2(c *float32, a *float32, aStep int, b *float32, bStep int, blocks int, mode int)
 // Requires: AVX, FMA3
 TEXT ·winogradChannels16AVX2(SB), $0-56
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-	MOVQ   a+8(FP), AX
-	MOVQ   b+24(FP), CX
-	MOVQ   aStep+16(FP), DX
-	MOVQ   bStep+32(FP), BX
-	MOVQ   blocks+40(FP), SI
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	VXORPS  Y2, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	VXORPS  Y4, Y4, Y4
+	VXORPS  Y5, Y5, Y5
+	VXORPS  Y6, Y6, Y6
+	VXORPS  Y7, Y7, Y7
+	MOVQ    mode+48(FP), AX
+	CMPQ    AX, $0x02
+	JNE     freshR0P0
+	MOVQ    c+0(FP), AX
+	VMOVUPS (AX), Y0
+	VMOVUPS 32(AX), Y1
+	VMOVUPS 64(AX), Y2
+	VMOVUPS 96(AX), Y3
+	VMOVUPS 128(AX), Y4
+	VMOVUPS 160(AX), Y5
+	VMOVUPS 192(AX), Y6
+	VMOVUPS 224(AX), Y7
+
+freshR0P0:
+	MOVQ a+8(FP), AX
+	MOVQ b+24(FP), CX
+	MOVQ aStep+16(FP), DX
+	MOVQ bStep+32(FP), BX
+	MOVQ blocks+40(FP), SI
 
 blockR0P0:
 	VMOVUPS      (CX), Y8
@@ -6821,9 +6891,9 @@ blockR0P0:
 	DECQ         SI
 	JNZ          blockR0P0
 	MOVQ         c+0(FP), AX
-	MOVQ         add+48(FP), CX
-	TESTQ        CX, CX
-	JZ           writeR0P0
+	MOVQ         mode+48(FP), CX
+	CMPQ         CX, $0x01
+	JNE          writeR0P0
 	VADDPS       (AX), Y0, Y0
 	VADDPS       32(AX), Y1, Y1
 	VADDPS       64(AX), Y2, Y2
@@ -6850,11 +6920,25 @@ writeR0P0:
 	VXORPS  Y5, Y5, Y5
 	VXORPS  Y6, Y6, Y6
 	VXORPS  Y7, Y7, Y7
-	MOVQ    a+8(FP), AX
-	MOVQ    b+24(FP), CX
-	MOVQ    aStep+16(FP), DX
-	MOVQ    bStep+32(FP), BX
-	MOVQ    blocks+40(FP), SI
+	MOVQ    mode+48(FP), AX
+	CMPQ    AX, $0x02
+	JNE     freshR4P0
+	MOVQ    c+0(FP), AX
+	VMOVUPS 256(AX), Y0
+	VMOVUPS 288(AX), Y1
+	VMOVUPS 320(AX), Y2
+	VMOVUPS 352(AX), Y3
+	VMOVUPS 384(AX), Y4
+	VMOVUPS 416(AX), Y5
+	VMOVUPS 448(AX), Y6
+	VMOVUPS 480(AX), Y7
+
+freshR4P0:
+	MOVQ a+8(FP), AX
+	MOVQ b+24(FP), CX
+	MOVQ aStep+16(FP), DX
+	MOVQ bStep+32(FP), BX
+	MOVQ blocks+40(FP), SI
 
 blockR4P0:
 	VMOVUPS      (CX), Y8
@@ -6974,9 +7058,9 @@ blockR4P0:
 	DECQ         SI
 	JNZ          blockR4P0
 	MOVQ         c+0(FP), AX
-	MOVQ         add+48(FP), CX
-	TESTQ        CX, CX
-	JZ           writeR4P0
+	MOVQ         mode+48(FP), CX
+	CMPQ         CX, $0x01
+	JNE          writeR4P0
 	VADDPS       256(AX), Y0, Y0
 	VADDPS       288(AX), Y1, Y1
 	VADDPS       320(AX), Y2, Y2
@@ -9127,7 +9211,7 @@ group:
 	VZEROUPPER
 	RET
 
-// func winogradTiles32AVX512(c *float32, a *float32, b *float32, groups int, add int)
+// func winogradTiles32AVX512(c *float32, a *float32, b *float32, groups int, mode int)
 // Requires: AVX, AVX512F
 TEXT ·winogradTiles32AVX512(SB), $0-40
 	VPXORD Z0, Z0, Z0
@@ -9572,9 +9656,9 @@ groupR0P0:
 	DECQ         DX
 	JNZ          groupR0P0
 	MOVQ         c+0(FP), AX
-	MOVQ         add+32(FP), CX
-	TESTQ        CX, CX
-	JZ           writeR0P0
+	MOVQ         mode+32(FP), CX
+	CMPQ         CX, $0x01
+	JNE          writeR0P0
 	VADDPS       (AX), Z0, Z0
 	VADDPS       64(AX), Z1, Z1
 	VADDPS       128(AX), Z2, Z2
@@ -9612,30 +9696,52 @@ writeR0P0:
 	VZEROUPPER
 	RET
 
-// func winogradChannels32AVX512(c *float32, a *float32, aStep int, b *float32, bStep int, blocks int, add int)
+// func winogradChannels32AVX512(c *float32, a *float32, aStep int, b *float32, bStep int, blocks int, mode int)
 // Requires: AVX, AVX512F
 TEXT ·winogradChannels32AVX512(SB), $0-56
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	MOVQ   a+8(FP), AX
-	MOVQ   b+24(FP), CX
-	MOVQ   aStep+16(FP), DX
-	MOVQ   bStep+32(FP), BX
-	MOVQ   blocks+40(FP), SI
+	VPXORD  Z0, Z0, Z0
+	VPXORD  Z1, Z1, Z1
+	VPXORD  Z2, Z2, Z2
+	VPXORD  Z3, Z3, Z3
+	VPXORD  Z4, Z4, Z4
+	VPXORD  Z5, Z5, Z5
+	VPXORD  Z6, Z6, Z6
+	VPXORD  Z7, Z7, Z7
+	VPXORD  Z8, Z8, Z8
+	VPXORD  Z9, Z9, Z9
+	VPXORD  Z10, Z10, Z10
+	VPXORD  Z11, Z11, Z11
+	VPXORD  Z12, Z12, Z12
+	VPXORD  Z13, Z13, Z13
+	VPXORD  Z14, Z14, Z14
+	VPXORD  Z15, Z15, Z15
+	MOVQ    mode+48(FP), AX
+	CMPQ    AX, $0x02
+	JNE     freshR0P0
+	MOVQ    c+0(FP), AX
+	VMOVUPS (AX), Z0
+	VMOVUPS 64(AX), Z1
+	VMOVUPS 128(AX), Z2
+	VMOVUPS 192(AX), Z3
+	VMOVUPS 256(AX), Z4
+	VMOVUPS 320(AX), Z5
+	VMOVUPS 384(AX), Z6
+	VMOVUPS 448(AX), Z7
+	VMOVUPS 512(AX), Z8
+	VMOVUPS 576(AX), Z9
+	VMOVUPS 640(AX), Z10
+	VMOVUPS 704(AX), Z11
+	VMOVUPS 768(AX), Z12
+	VMOVUPS 832(AX), Z13
+	VMOVUPS 896(AX), Z14
+	VMOVUPS 960(AX), Z15
+
+freshR0P0:
+	MOVQ a+8(FP), AX
+	MOVQ b+24(FP), CX
+	MOVQ aStep+16(FP), DX
+	MOVQ bStep+32(FP), BX
+	MOVQ blocks+40(FP), SI
 
 blockR0P0:
 	VMOVUPS      (CX), Z16
@@ -9851,9 +9957,9 @@ blockR0P0:
 	DECQ         SI
 	JNZ          blockR0P0
 	MOVQ         c+0(FP), AX
-	MOVQ         add+48(FP), CX
-	TESTQ        CX, CX
-	JZ           writeR0P0
+	MOVQ         mode+48(FP), CX
+	CMPQ         CX, $0x01
+	JNE          writeR0P0
 	VADDPS       (AX), Z0, Z0
 	VADDPS       64(AX), Z1, Z1
 	VADDPS       128(AX), Z2, Z2
@@ -9891,7 +9997,7 @@ writeR0P0:
 	VZEROUPPER
 	RET
 
-// func winogradTiles16AVX512(c *float32, a *float32, b *float32, groups int, add int)
+// func winogradTiles16AVX512(c *float32, a *float32, b *float32, groups int, mode int)
 // Requires: AVX, AVX512F
 TEXT ·winogradTiles16AVX512(SB), $0-40
 	VPXORD Z0, Z0, Z0
@@ -10184,9 +10290,9 @@ groupR0P0:
 	DECQ         DX
 	JNZ          groupR0P0
 	MOVQ         c+0(FP), AX
-	MOVQ         add+32(FP), CX
-	TESTQ        CX, CX
-	JZ           writeR0P0
+	MOVQ         mode+32(FP), CX
+	CMPQ         CX, $0x01
+	JNE          writeR0P0
 	VADDPS       (AX), Z0, Z0
 	VADDPS       64(AX), Z1, Z1
 	VADDPS       128(AX), Z2, Z2
@@ -10208,22 +10314,36 @@ writeR0P0:
 	VZEROUPPER
 	RET
 
-// func winogradChannels16AVX512(c *float32, a *float32, aStep int, b *float32, bStep int, blocks int, add int)
+// func winogradChannels16AVX512(c *float32, a *float32, aStep int, b *float32, bStep int, blocks int, mode int)
 // Requires: AVX, AVX512F
 TEXT ·winogradChannels16AVX512(SB), $0-56
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	MOVQ   a+8(FP), AX
-	MOVQ   b+24(FP), CX
-	MOVQ   aStep+16(FP), DX
-	MOVQ   bStep+32(FP), BX
-	MOVQ   blocks+40(FP), SI
+	VPXORD  Z0, Z0, Z0
+	VPXORD  Z1, Z1, Z1
+	VPXORD  Z2, Z2, Z2
+	VPXORD  Z3, Z3, Z3
+	VPXORD  Z4, Z4, Z4
+	VPXORD  Z5, Z5, Z5
+	VPXORD  Z6, Z6, Z6
+	VPXORD  Z7, Z7, Z7
+	MOVQ    mode+48(FP), AX
+	CMPQ    AX, $0x02
+	JNE     freshR0P0
+	MOVQ    c+0(FP), AX
+	VMOVUPS (AX), Z0
+	VMOVUPS 64(AX), Z1
+	VMOVUPS 128(AX), Z2
+	VMOVUPS 192(AX), Z3
+	VMOVUPS 256(AX), Z4
+	VMOVUPS 320(AX), Z5
+	VMOVUPS 384(AX), Z6
+	VMOVUPS 448(AX), Z7
+
+freshR0P0:
+	MOVQ a+8(FP), AX
+	MOVQ b+24(FP), CX
+	MOVQ aStep+16(FP), DX
+	MOVQ bStep+32(FP), BX
+	MOVQ blocks+40(FP), SI
 
 blockR0P0:
 	VMOVUPS      (CX), Z8
@@ -10367,9 +10487,9 @@ blockR0P0:
 	DECQ         SI
 	JNZ          blockR0P0
 	MOVQ         c+0(FP), AX
-	MOVQ         add+48(FP), CX
-	TESTQ        CX, CX
-	JZ           writeR0P0
+	MOVQ         mode+48(FP), CX
+	CMPQ         CX, $0x01
+	JNE          writeR0P0
 	VADDPS       (AX), Z0, Z0
 	VADDPS       64(AX), Z1, Z1
 	VADDPS       128(AX), Z2, Z2

@@ -73,42 +73,34 @@ func winogradWeightGrad(dst []float32, dstRow, dstCol int, src []float32, srcRow
 	}
 }
 
-func winogradTiles(c []float32, width int, a, b []float32, groups int, add bool) {
+func winogradTiles(c []float32, width int, a, b []float32, groups int, mode sumMode) {
 	wide := width == columnGroup
 	switch {
 	case useAVX512 && wide:
-		winogradTiles32AVX512(&c[0], &a[0], &b[0], groups, asInt(add))
+		winogradTiles32AVX512(&c[0], &a[0], &b[0], groups, int(mode))
 	case useAVX512:
-		winogradTiles16AVX512(&c[0], &a[0], &b[0], groups, asInt(add))
+		winogradTiles16AVX512(&c[0], &a[0], &b[0], groups, int(mode))
 	case useAVX2 && wide:
-		winogradTiles32AVX2(&c[0], &a[0], &b[0], groups, asInt(add))
+		winogradTiles32AVX2(&c[0], &a[0], &b[0], groups, int(mode))
 	case useAVX2:
-		winogradTiles16AVX2(&c[0], &a[0], &b[0], groups, asInt(add))
+		winogradTiles16AVX2(&c[0], &a[0], &b[0], groups, int(mode))
 	default:
-		winogradTilesPortable(c, width, a, b, groups, add)
+		winogradTilesPortable(c, width, a, b, groups, mode)
 	}
 }
 
-func winogradChannels(c []float32, width int, a []float32, aStep int, b []float32, bStep, blocks int, add bool) {
+func winogradChannels(c []float32, width int, a []float32, aStep int, b []float32, bStep, blocks int, mode sumMode) {
 	wide := width == columnGroup
 	switch {
 	case useAVX512 && wide:
-		winogradChannels32AVX512(&c[0], &a[0], floatBytes*aStep, &b[0], floatBytes*bStep, blocks, asInt(add))
+		winogradChannels32AVX512(&c[0], &a[0], floatBytes*aStep, &b[0], floatBytes*bStep, blocks, int(mode))
 	case useAVX512:
-		winogradChannels16AVX512(&c[0], &a[0], floatBytes*aStep, &b[0], floatBytes*bStep, blocks, asInt(add))
+		winogradChannels16AVX512(&c[0], &a[0], floatBytes*aStep, &b[0], floatBytes*bStep, blocks, int(mode))
 	case useAVX2 && wide:
-		winogradChannels32AVX2(&c[0], &a[0], floatBytes*aStep, &b[0], floatBytes*bStep, blocks, asInt(add))
+		winogradChannels32AVX2(&c[0], &a[0], floatBytes*aStep, &b[0], floatBytes*bStep, blocks, int(mode))
 	case useAVX2:
-		winogradChannels16AVX2(&c[0], &a[0], floatBytes*aStep, &b[0], floatBytes*bStep, blocks, asInt(add))
+		winogradChannels16AVX2(&c[0], &a[0], floatBytes*aStep, &b[0], floatBytes*bStep, blocks, int(mode))
 	default:
-		winogradChannelsPortable(c, width, a, aStep, b, bStep, blocks, add)
+		winogradChannelsPortable(c, width, a, aStep, b, bStep, blocks, mode)
 	}
-}
-
-// asInt is a bool for the assembly.
-func asInt(b bool) int {
-	if b {
-		return 1
-	}
-	return 0
 }

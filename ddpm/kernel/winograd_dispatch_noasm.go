@@ -26,10 +26,10 @@ func winogradWeightGrad(dst []float32, dstRow, dstCol int, src []float32, srcRow
 	winogradWeightGradPortable(dst, dstRow, dstCol, src, srcRow, srcCol, groups)
 }
 
-func winogradTiles(c []float32, width int, a, b []float32, groups int, add bool) {
-	winogradTilesPortable(c, width, a, b, groups, add)
+func winogradTiles(c []float32, width int, a, b []float32, groups int, mode sumMode) {
+	winogradTilesPortable(c, width, a, b, groups, mode)
 }
 
-func winogradChannels(c []float32, width int, a []float32, aStep int, b []float32, bStep, blocks int, add bool) {
-	winogradChannelsPortable(c, width, a, aStep, b, bStep, blocks, add)
+func winogradChannels(c []float32, width int, a []float32, aStep int, b []float32, bStep, blocks int, mode sumMode) {
+	winogradChannelsPortable(c, width, a, aStep, b, bStep, blocks, mode)
 }

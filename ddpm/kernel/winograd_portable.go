@@ -146,12 +146,32 @@ func winogradWeightGradPortable(dst []float32, dstRow, dstCol int, src []float32
 	squares{winogradSide, 3, panelCols, panelCols}.transform(winogradWeightGrad1, dst, dstRow, dstCol, src, srcRow, srcCol, groups, assign)
 }
 
+// sumMode says where a product's sums start, and how they end.
+type sumMode int
+
+const (
+	// sumStore starts from zero and overwrites.
+	sumStore sumMode = iota
+	// sumAdd starts from zero, and adds to what is there.
+	sumAdd
+	// sumResume starts from what is there, and overwrites.
+	sumResume
+)
+
+// laterAdd is the mode of a block of terms: all but the first are added.
+func laterAdd(first bool) sumMode {
+	if first {
+		return sumStore
+	}
+	return sumAdd
+}
+
 // winogradTilesPortable computes a product of 8 rows and width columns, stored
 // [8][width] in c: a is [groups][8][16], b [16·groups][width].
 //
 //	acc = +0; for k ascending: acc[r][j] = FMA(a[k/16][r][k%16], b[k][j], acc[r][j])
-//	c = acc, or c + acc when add is set
-func winogradTilesPortable(c []float32, width int, a, b []float32, groups int, add bool) {
+//	c = acc, or c + acc by mode, which is not sumResume
+func winogradTilesPortable(c []float32, width int, a, b []float32, groups int, mode sumMode) {
 	for r := range tileBlock {
 		var acc [columnGroup]float32
 		for k := range groups * panelCols {
@@ -160,31 +180,34 @@ func winogradTilesPortable(c []float32, width int, a, b []float32, groups int, a
 				acc[j] = FMA(av, b[k*width+j], acc[j])
 			}
 		}
-		storeSums(c[r*width:][:width], acc[:width], add)
+		storeSums(c[r*width:][:width], acc[:width], mode)
 	}
 }
 
 // winogradChannelsPortable is the product of 8 channels by width others, summed over
 // blocks of 8 tiles; the blocks are aStep and bStep elements apart.
 //
-//	acc = +0; for tiles t ascending: acc[r][j] = FMA(a[t][r], b[j/16][t][j%16], acc[r][j])
-//	c = acc, or c + acc when add is set
-func winogradChannelsPortable(c []float32, width int, a []float32, aStep int, b []float32, bStep, blocks int, add bool) {
+//	acc = +0, or c by mode; for tiles t ascending: acc[r][j] = FMA(a[t][r], b[j/16][t][j%16], acc[r][j])
+//	c = acc, or c + acc by mode
+func winogradChannelsPortable(c []float32, width int, a []float32, aStep int, b []float32, bStep, blocks int, mode sumMode) {
 	for r := range tileBlock {
 		var acc [columnGroup]float32
+		if mode == sumResume {
+			copy(acc[:width], c[r*width:])
+		}
 		for t := range blocks * tileBlock {
 			at, bt := t/tileBlock*aStep+t%tileBlock*panelCols, t/tileBlock*bStep+t%tileBlock*panelCols
 			for j := range width {
 				acc[j] = FMA(a[at+r], b[bt+j/panelCols*panelLen+j%panelCols], acc[j])
 			}
 		}
-		storeSums(c[r*width:][:width], acc[:width], add)
+		storeSums(c[r*width:][:width], acc[:width], mode)
 	}
 }
 
-func storeSums(c, acc []float32, add bool) {
+func storeSums(c, acc []float32, mode sumMode) {
 	for j, v := range acc {
-		if add {
+		if mode == sumAdd {
 			v = c[j] + v
 		}
 		c[j] = v

@@ -37,22 +37,22 @@ func winogradWeightGradAVX2(dst *float32, dstRow int, dstCol int, src *float32, 
 // winogradTiles32AVX2 is winogradTilesPortable for 32 columns.
 //
 //go:noescape
-func winogradTiles32AVX2(c *float32, a *float32, b *float32, groups int, add int)
+func winogradTiles32AVX2(c *float32, a *float32, b *float32, groups int, mode int)
 
 // winogradChannels32AVX2 is winogradChannelsPortable for 32 columns; the steps are in bytes.
 //
 //go:noescape
-func winogradChannels32AVX2(c *float32, a *float32, aStep int, b *float32, bStep int, blocks int, add int)
+func winogradChannels32AVX2(c *float32, a *float32, aStep int, b *float32, bStep int, blocks int, mode int)
 
 // winogradTiles16AVX2 is winogradTilesPortable for 16 columns.
 //
 //go:noescape
-func winogradTiles16AVX2(c *float32, a *float32, b *float32, groups int, add int)
+func winogradTiles16AVX2(c *float32, a *float32, b *float32, groups int, mode int)
 
 // winogradChannels16AVX2 is winogradChannelsPortable for 16 columns; the steps are in bytes.
 //
 //go:noescape
-func winogradChannels16AVX2(c *float32, a *float32, aStep int, b *float32, bStep int, blocks int, add int)
+func winogradChannels16AVX2(c *float32, a *float32, aStep int, b *float32, bStep int, blocks int, mode int)
 
 // winogradInputAVX512 is winogradInputPortable; strides are in bytes.
 //
@@ -87,19 +87,19 @@ func winogradWeightGradAVX512(dst *float32, dstRow int, dstCol int, src *float32
 // winogradTiles32AVX512 is winogradTilesPortable for 32 columns.
 //
 //go:noescape
-func winogradTiles32AVX512(c *float32, a *float32, b *float32, groups int, add int)
+func winogradTiles32AVX512(c *float32, a *float32, b *float32, groups int, mode int)
 
 // winogradChannels32AVX512 is winogradChannelsPortable for 32 columns; the steps are in bytes.
 //
 //go:noescape
-func winogradChannels32AVX512(c *float32, a *float32, aStep int, b *float32, bStep int, blocks int, add int)
+func winogradChannels32AVX512(c *float32, a *float32, aStep int, b *float32, bStep int, blocks int, mode int)
 
 // winogradTiles16AVX512 is winogradTilesPortable for 16 columns.
 //
 //go:noescape
-func winogradTiles16AVX512(c *float32, a *float32, b *float32, groups int, add int)
+func winogradTiles16AVX512(c *float32, a *float32, b *float32, groups int, mode int)
 
 // winogradChannels16AVX512 is winogradChannelsPortable for 16 columns; the steps are in bytes.
 //
 //go:noescape
-func winogradChannels16AVX512(c *float32, a *float32, aStep int, b *float32, bStep int, blocks int, add int)
+func winogradChannels16AVX512(c *float32, a *float32, aStep int, b *float32, bStep int, blocks int, mode int)

@@ -11,6 +11,8 @@ import (
 var winogradCases = []Conv{
 	same3(1, 8, 8, 16, 16), same3(2, 7, 9, 32, 48), same3(3, 6, 6, 48, 32), same3(1, 12, 8, 16, 64),
 	same3(1, 8, 8, 272, 16), same3(2, 48, 48, 16, 16), same3(0, 8, 8, 16, 16), same3(5, 13, 6, 80, 16),
+	// Enough tiles to be transformed on the way.
+	same3(7, 42, 44, 32, 16),
 }
 
 // same3 is a 3×3 convolution that keeps the size.

@@ -6,10 +6,13 @@ import (
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm/kernel"
 )
 
-// Attention is the paper's single-head self-attention over the pixels of an
-// image, with its own norm and a residual connection:
+// Attention is self-attention over the pixels of an image, with its own norm and a
+// residual connection:
 //
-//	y = x + out(softmax(q·kᵀ/√C)·v), q, k, v = linear(norm(x))
+//	y = x + out(softmax(q·kᵀ/√d)·v), q, k, v = linear(norm(x))
+//
+// The paper's has one head, d = C. With more, each takes d channels of q, k and v in
+// turn, and gives the same d of what out reads (Vaswani et al. 2017, section 3.2.2).
 //
 // It keeps x alone. The weights [HW, HW] that softmax gives are there for one image
 // at a time. q, k, v and what is mixed of v would be 5 MiB an image of the CIFAR-10
@@ -18,16 +21,21 @@ import (
 type Attention struct {
 	e          *Engine
 	channels   int
+	headDim    int // d, a divisor of channels
 	norm       *GroupNorm
 	q, k, v, o *Linear
 	x          Tensor
 }
 
-// NewAttention builds the block from the parameters under name.
-func NewAttention(e *Engine, ps *Params, name string, channels, groups int, eps float64) *Attention {
+// NewAttention builds the block from the parameters under name. headDim is the
+// channels of a head; 0 is one head of all.
+func NewAttention(e *Engine, ps *Params, name string, channels, headDim, groups int, eps float64) *Attention {
+	if headDim == 0 {
+		headDim = channels
+	}
 	linear := func(part string) *Linear { return NewLinear(e, ps, name+"."+part, channels, channels) }
 	return &Attention{
-		e: e, channels: channels,
+		e: e, channels: channels, headDim: headDim,
 		norm: NewGroupNorm(e, ps, name+".group_norm", channels, groups, eps, false),
 		q:    linear("to_q"), k: linear("to_k"), v: linear("to_v"), o: linear("to_out.0"),
 	}
@@ -49,7 +57,9 @@ func (a *Attention) Forward(x Tensor) Tensor {
 	e.Release(norm)
 	mixed, weights := e.New(x.Shape()...), e.New(height*width, height*width)
 	for i := range n {
-		a.attend(a.image(q, i), a.image(k, i), a.image(v, i), square(weights), a.image(mixed, i))
+		for h := range a.heads() {
+			a.attend(a.head(q, i, h), a.head(k, i, h), a.head(v, i, h), square(weights), a.head(mixed, i, h))
+		}
 	}
 	e.Release(q, k, v, weights)
 	y := a.o.Forward(mixed)
@@ -70,14 +80,16 @@ func (a *Attention) Backward(dy Tensor) Tensor {
 	dq, dk, dv := e.New(dy.Shape()...), e.New(dy.Shape()...), e.New(dy.Shape()...)
 	dWeights := e.New(height*width, height*width)
 	for i := range n {
-		qi, ki, vi, dMixedI := a.image(q, i), a.image(k, i), a.image(v, i), a.image(dMixed, i)
-		w, dw := square(weights), square(dWeights)
-		a.attend(qi, ki, vi, w, a.image(mixed, i))
-		e.mul(transposed(w), dMixedI, a.image(dv, i))
-		e.mul(dMixedI, transposed(vi), dw)
-		kernel.SoftmaxRowsGrad(e.pool, dw.Data, dw.Data, w.Data, w.Rows, w.Cols, a.scale())
-		e.mul(dw, ki, a.image(dq, i))
-		e.mul(transposed(dw), qi, a.image(dk, i))
+		for h := range a.heads() {
+			qi, ki, vi, dMixedI := a.head(q, i, h), a.head(k, i, h), a.head(v, i, h), a.head(dMixed, i, h)
+			w, dw := square(weights), square(dWeights)
+			a.attend(qi, ki, vi, w, a.head(mixed, i, h))
+			e.mul(transposed(w), dMixedI, a.head(dv, i, h))
+			e.mul(dMixedI, transposed(vi), dw)
+			kernel.SoftmaxRowsGrad(e.pool, dw.Data, dw.Data, w.Data, w.Rows, w.Cols, a.scale())
+			e.mul(dw, ki, a.head(dq, i, h))
+			e.mul(transposed(dw), qi, a.head(dk, i, h))
+		}
 	}
 	e.Release(q, k, v, weights, dWeights, dMixed)
 	a.o.BackwardParams(mixed, dy)
@@ -95,20 +107,24 @@ func (a *Attention) Backward(dy Tensor) Tensor {
 	return d
 }
 
-// attend computes one image's weights = softmax(q·kᵀ/√C) and mixed = weights·v.
+// attend computes one head's weights = softmax(q·kᵀ/√d) and mixed = weights·v.
 func (a *Attention) attend(q, k, v, weights, mixed kernel.Mat) {
 	a.e.mul(q, transposed(k), weights)
 	kernel.SoftmaxRows(a.e.pool, weights.Data, weights.Rows, weights.Cols, a.scale())
 	a.e.mul(weights, v, mixed)
 }
 
-func (a *Attention) scale() float32 { return float32(1 / math.Sqrt(float64(a.channels))) }
+func (a *Attention) scale() float32 { return float32(1 / math.Sqrt(float64(a.headDim))) }
 
 // square is [HW, HW] as a matrix.
 func square(t Tensor) kernel.Mat { return rowMajor(t.Float32s(), t.Shape()[0], t.Shape()[1]) }
 
-// image is image i of [N, H, W, C] as the matrix [HW, C].
-func (a *Attention) image(t Tensor, i int) kernel.Mat {
+func (a *Attention) heads() int { return a.channels / a.headDim }
+
+// head is the channels of a head in image i of [N, H, W, C], as the matrix [HW, d].
+func (a *Attention) head(t Tensor, i, head int) kernel.Mat {
 	pixels := t.Shape().TotalSize() / t.Shape()[0] / a.channels
-	return rowMajor(t.Float32s()[i*pixels*a.channels:(i+1)*pixels*a.channels], pixels, a.channels)
+	m := rowMajor(t.Float32s()[i*pixels*a.channels:(i+1)*pixels*a.channels], pixels, a.channels)
+	m.Data, m.Cols = m.Data[head*a.headDim:], a.headDim
+	return m
 }

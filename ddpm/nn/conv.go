@@ -23,9 +23,13 @@ func NewConv(e *Engine, ps *Params, name string, in, out, k int) *Conv {
 
 // newConvDown builds the 3x3 convolution of stride 2 that halves the size. It
 // pads the bottom and the right by one, and nothing else, as "SAME" does in the
-// paper's code on even sizes.
-func newConvDown(e *Engine, ps *Params, name string, channels int) *Conv {
-	return newConv(e, ps, name, kernel.Conv{Cin: channels, Cout: channels, K: 3, Stride: 2, Pad: 0, PadEnd: 1})
+// paper's code on even sizes; or all sides by one.
+func newConvDown(e *Engine, ps *Params, name string, channels int, allSides bool) *Conv {
+	g := kernel.Conv{Cin: channels, Cout: channels, K: 3, Stride: 2, Pad: 0, PadEnd: 1}
+	if allSides {
+		g.Pad = 1
+	}
+	return newConv(e, ps, name, g)
 }
 
 func newConv(e *Engine, ps *Params, name string, g kernel.Conv) *Conv {
@@ -57,12 +61,30 @@ func (c *Conv) packBackward() *kernel.Packed {
 	return &c.backward
 }
 
+// winograd tells whether the passes are by Winograd's tiles.
+func (c *Conv) winograd() bool { return c.geometry.Winograd() && !c.e.direct }
+
+// DirectSums makes every convolution a direct sum from now on. That gives other bits,
+// so no run does it: it is there to measure what Winograd's tiles change.
+func (e *Engine) DirectSums() { e.direct = true }
+
+// ConvCall is a convolution on the way back: its sizes, its input, the gradient by its
+// result, its weights and its bias.
+type ConvCall struct {
+	kernel.Conv
+	X, DY, Weights, Bias []float32
+}
+
+// WatchConvs calls watch for every convolution of a Backward; nil ends that. It must
+// not keep the slices.
+func (e *Engine) WatchConvs(watch func(ConvCall)) { e.watch = watch }
+
 // Forward takes x [N, H, W, in] and returns [N, H/stride, W/stride, out].
 func (c *Conv) Forward(x Tensor) Tensor {
 	c.geometry.N, c.geometry.H, c.geometry.W = x.Shape()[0], x.Shape()[1], x.Shape()[2]
 	g := c.geometry
 	y := c.e.New(g.N, g.OutH(), g.OutW(), g.Cout)
-	if g.Winograd() {
+	if c.winograd() {
 		g.WinogradForward(c.e.pool, x.Float32s(), c.w.W, c.b.W, y.Float32s())
 		return y
 	}
@@ -80,7 +102,10 @@ func (c *Conv) Backward(x, dy Tensor) Tensor {
 // BackwardParams is the part of Backward that adds to the parameters' gradients.
 func (c *Conv) BackwardParams(x, dy Tensor) {
 	g := c.geometry
-	if g.Winograd() {
+	if c.e.watch != nil {
+		c.e.watch(ConvCall{g, x.Float32s(), dy.Float32s(), c.w.W, c.b.W})
+	}
+	if c.winograd() {
 		g.WinogradGradWeight(c.e.pool, x.Float32s(), dy.Float32s(), c.w.G)
 	} else {
 		g.GradWeight(c.e.pool, x.Float32s(), dy.Float32s(), c.w.G)
@@ -92,7 +117,7 @@ func (c *Conv) BackwardParams(x, dy Tensor) {
 func (c *Conv) BackwardInput(dy Tensor) Tensor {
 	g := c.geometry
 	dx := c.e.New(g.N, g.H, g.W, g.Cin)
-	if g.Winograd() {
+	if c.winograd() {
 		g.WinogradGradInput(c.e.pool, dy.Float32s(), c.w.W, dx.Float32s())
 		return dx
 	}

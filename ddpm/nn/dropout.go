@@ -74,15 +74,12 @@ func (d *Dropout) draw(imageLen int) {
 	}
 	d.kept = d.kept[:n]
 	d.e.split(n, dropoutBlock, func(lo, hi int) {
-		for j := lo; j < hi; j++ {
-			key := d.masks.Keys[j/blocks]
-			words := rng.Philox4x32(d.masks.Seed, rng.Counter(rng.Dropout, key.Step, key.Slot, d.layer<<dropoutLayerBits|uint32(j%blocks)))
-			var kept uint64
-			for i, w := range words {
-				// The difference is negative, with the highest bit set, where the word is below.
-				kept |= (^(uint64(w) - uint64(d.threshold)) >> 63) << i
-			}
-			d.kept[j] = uint8(kept)
+		for lo < hi {
+			image, block := lo/blocks, lo%blocks
+			next := min(hi, (image+1)*blocks)
+			key := d.masks.Keys[image]
+			rng.Masks(d.kept[lo:next], d.threshold, d.masks.Seed, rng.Dropout, key.Step, key.Slot, d.layer<<dropoutLayerBits|uint32(block))
+			lo = next
 		}
 	})
 }

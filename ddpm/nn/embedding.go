@@ -18,15 +18,16 @@ type TimeEmbedding struct {
 	in, out          int
 	table            *Param // [classes, out]; nil where the network has none
 	classes          []int  // of the pass
+	form             SinusoidForm
 	sinusoid         Tensor
 	h1, a1, h2, s    Tensor // after linear1, its SiLU, after linear2, its SiLU
 }
 
 // NewTimeEmbedding builds the block from the parameters under name: sinusoids of
-// in channels, an embedding of out channels.
-func NewTimeEmbedding(e *Engine, ps *Params, name string, in, out int) *TimeEmbedding {
+// in channels in a form, an embedding of out channels.
+func NewTimeEmbedding(e *Engine, ps *Params, name string, in, out int, form SinusoidForm) *TimeEmbedding {
 	return &TimeEmbedding{
-		e: e, in: in, out: out,
+		e: e, in: in, out: out, form: form,
 		linear1: NewLinear(e, ps, name+".linear_1", in, out),
 		linear2: NewLinear(e, ps, name+".linear_2", out, out),
 	}
@@ -46,7 +47,7 @@ func (m *TimeEmbedding) Pack() {
 // Forward takes the timesteps of N images, and their classes where there is a table,
 // and returns [N, out]. The result stays this block's own.
 func (m *TimeEmbedding) Forward(t, classes []int) Tensor {
-	m.sinusoid = m.e.Sinusoid(t, m.in)
+	m.sinusoid = m.e.Sinusoid(t, m.in, m.form)
 	m.h1 = m.linear1.Forward(m.sinusoid)
 	m.a1 = m.e.SiLU(m.h1)
 	m.h2 = m.linear2.Forward(m.a1)
@@ -90,18 +91,35 @@ func (m *TimeEmbedding) eachClass(x Tensor, f func(x, row []float32), gradient b
 	}
 }
 
+// SinusoidForm is how a position embedding departs from that of Ho's code, which is
+// the zero value.
+type SinusoidForm struct {
+	// CosFirst puts the cosines before the sines.
+	CosFirst bool
+	// Unshifted divides the exponent by dim/2 instead of dim/2-1.
+	Unshifted bool
+}
+
 // Sinusoid returns the position embedding of the timesteps, [len(t), dim]:
 // sin(t·f_j) for j < dim/2, then cos(t·f_j), with f_j = 10000^(-j/(dim/2-1))
-// (Vaswani et al. 2017, in the form of Ho's code). dim is even and at least 4.
-func (e *Engine) Sinusoid(t []int, dim int) Tensor {
+// (Vaswani et al. 2017, in the form of Ho's code), or another form of it. dim is even
+// and at least 4.
+func (e *Engine) Sinusoid(t []int, dim int, form SinusoidForm) Tensor {
 	y := e.New(len(t), dim)
 	ys, half := y.Float32s(), dim/2
+	divisor, sin, cos := float64(half-1), 0, half
+	if form.Unshifted {
+		divisor = float64(half)
+	}
+	if form.CosFirst {
+		sin, cos = half, 0
+	}
 	for j := range half {
-		freq := rng.Exp(-math.Ln10 * 4 * float64(j) / float64(half-1))
+		freq := rng.Exp(-math.Ln10 * 4 * float64(j) / divisor)
 		for i, step := range t {
 			angle := float64(step) * freq
-			ys[i*dim+j] = float32(rng.Sin(angle))
-			ys[i*dim+half+j] = float32(rng.Cos(angle))
+			ys[i*dim+sin+j] = float32(rng.Sin(angle))
+			ys[i*dim+cos+j] = float32(rng.Cos(angle))
 		}
 	}
 	return y

@@ -23,6 +23,9 @@ type Engine struct {
 	grain int
 	// forwardOnly says that no Backward follows, so that nothing is kept for it.
 	forwardOnly bool
+	// For measurements: see DirectSums and WatchConvs.
+	direct bool
+	watch  func(ConvCall)
 	// The tensors since Reset are the first used of handles, in the order of their
 	// making. A pass makes the same ones as the pass before it, which so need no
 	// new headers.

@@ -149,11 +149,8 @@ func TestGradients(t *testing.T) {
 			l := NewConv(b.e, b.ps, "c", 5, 6, 1)
 			b.check(t, layer{l.Pack, l.Forward, l.Backward}, 2, 3, 4, 5)
 		},
-		"downsample": func(t *testing.T) {
-			b := newBench(t, 2, func(ps *Params) { declareLinear(ps, "c", 5, 5*9) })
-			l := NewDownsample(b.e, b.ps, "c", 5)
-			b.check(t, block(l.Pack, l.Forward, l.Backward), 2, 6, 4, 5)
-		},
+		"downsample":                      func(t *testing.T) { testDownsample(t, false) },
+		"downsample, padded on all sides": func(t *testing.T) { testDownsample(t, true) },
 		"group norm": func(t *testing.T) {
 			b := newBench(t, 2, func(ps *Params) { declareNorm(ps, "n", 6) })
 			l := NewGroupNorm(b.e, b.ps, "n", 6, 3, 1e-6, false)
@@ -196,16 +193,8 @@ func TestGradients(t *testing.T) {
 			l := NewHead(b.e, NewGroupNorm(b.e, b.ps, "n", 6, 3, 1e-6, true), NewConv(b.e, b.ps, "c", 6, 4, 3))
 			b.check(t, block(l.Pack, l.Forward, l.Backward), 2, 4, 4, 6)
 		},
-		"attention": func(t *testing.T) {
-			b := newBench(t, 2, func(ps *Params) {
-				declareNorm(ps, "a.group_norm", 8)
-				for _, part := range []string{"to_q", "to_k", "to_v", "to_out.0"} {
-					declareLinear(ps, "a."+part, 8, 8)
-				}
-			})
-			l := NewAttention(b.e, b.ps, "a", 8, 4, 1e-6)
-			b.check(t, block(l.Pack, l.Forward, l.Backward), 2, 3, 3, 8)
-		},
+		"attention":          func(t *testing.T) { testAttention(t, 0) },
+		"attention, 2 heads": func(t *testing.T) { testAttention(t, 4) },
 	} {
 		t.Run(name, run)
 	}
@@ -214,4 +203,21 @@ func TestGradients(t *testing.T) {
 			t.Run(fmt.Sprintf("residual block %d and %d to 4", in, skip), func(t *testing.T) { testResBlock(t, in, skip, 4) })
 		}
 	}
+}
+
+func testDownsample(t *testing.T, allSides bool) {
+	b := newBench(t, 2, func(ps *Params) { declareLinear(ps, "c", 5, 5*9) })
+	l := NewDownsample(b.e, b.ps, "c", 5, allSides)
+	b.check(t, block(l.Pack, l.Forward, l.Backward), 2, 6, 4, 5)
+}
+
+func testAttention(t *testing.T, headDim int) {
+	b := newBench(t, 2, func(ps *Params) {
+		declareNorm(ps, "a.group_norm", 8)
+		for _, part := range []string{"to_q", "to_k", "to_v", "to_out.0"} {
+			declareLinear(ps, "a."+part, 8, 8)
+		}
+	})
+	l := NewAttention(b.e, b.ps, "a", 8, headDim, 4, 1e-6)
+	b.check(t, block(l.Pack, l.Forward, l.Backward), 2, 3, 3, 8)
 }

@@ -34,7 +34,7 @@ func TestGorgoniaMatMulRunsOnOurEngine(t *testing.T) {
 
 // Values of the paper's code for dim 128, t = 10.
 func TestSinusoidGolden(t *testing.T) {
-	y := NewEngine(nil).Sinusoid([]int{0, 10}, 128).Float32s()[128:]
+	y := NewEngine(nil).Sinusoid([]int{0, 10}, 128, SinusoidForm{}).Float32s()[128:]
 	for i, want := range map[int]float64{
 		0: -0.54402111, 1: 0.70674982, 2: 0.92520486,
 		64: -0.83907153, 65: -0.70746357, 66: 0.37946800,

@@ -10,9 +10,10 @@ type Downsample struct {
 	x    Tensor
 }
 
-// NewDownsample builds the block from the parameters under name.
-func NewDownsample(e *Engine, ps *Params, name string, channels int) *Downsample {
-	return &Downsample{e: e, conv: newConvDown(e, ps, name, channels)}
+// NewDownsample builds the block from the parameters under name. The convolution
+// pads the bottom and the right, or all sides.
+func NewDownsample(e *Engine, ps *Params, name string, channels int, allSides bool) *Downsample {
+	return &Downsample{e: e, conv: newConvDown(e, ps, name, channels, allSides)}
 }
 
 // Pack lays out the weights for the products, once after they change.

@@ -3,6 +3,7 @@ package unet
 import (
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // Config is the architecture of a U-Net: the paper's (Ho et al. 2020, appendix
@@ -34,6 +35,19 @@ type Config struct {
 	// classes. Where a network also predicts without a class, the last row stands for
 	// that.
 	ClassEmbeds int `json:"class_embeds,omitempty"`
+
+	// What follows is where a network that was trained elsewhere may depart from the
+	// paper's; the zero values are the paper's.
+
+	// HeadDim is the channels of a head of attention; 0 is one head of all.
+	HeadDim int `json:"head_dim,omitempty"`
+	// PadAllSides pads a downsampling convolution by one on all sides, not only at the
+	// bottom and the right.
+	PadAllSides bool `json:"pad_all_sides,omitempty"`
+	// CosFirst and Unshifted are of the timesteps' sinusoids: cosines before sines,
+	// and frequencies 10000^(-j/half) instead of 10000^(-j/(half-1)).
+	CosFirst  bool `json:"cos_first,omitempty"`
+	Unshifted bool `json:"unshifted,omitempty"`
 }
 
 // TimeChannels is the width of the time embedding: four times the first level's.
@@ -58,6 +72,14 @@ func (c Config) HasAttention(level int) bool {
 // ImageLen counts the elements of one image: Size·Size·InChannels.
 func (c Config) ImageLen() int { return c.Size * c.Size * c.InChannels }
 
+// Bounds of what is taken for an architecture, far above any that trains.
+const (
+	maxLevels    = 16
+	maxChannels  = 1 << 14
+	maxResBlocks = 64
+	maxSize      = 1 << 14
+)
+
 // Validate reports everything that is wrong with the architecture.
 func (c Config) Validate() error {
 	var errs []error
@@ -67,6 +89,10 @@ func (c Config) Validate() error {
 	}
 	if len(c.Channels) == 0 || c.ResBlocks < 1 || c.Groups < 1 {
 		bad("channels %v, res_blocks %d, groups %d: each needs at least one", c.Channels, c.ResBlocks, c.Groups)
+		return errors.Join(errs...)
+	}
+	if len(c.Channels) > maxLevels || c.ResBlocks > maxResBlocks || slices.Max(c.Channels) > maxChannels || c.Size > maxSize || c.InChannels > maxChannels {
+		bad("size %d, channels %v, res_blocks %d: more than %d pixels, %d levels of %d channels or %d blocks a level", c.Size, c.Channels, c.ResBlocks, maxSize, maxLevels, maxChannels, maxResBlocks)
 		return errors.Join(errs...)
 	}
 	if down := 1 << (len(c.Channels) - 1); c.Size < down || c.Size%down != 0 {
@@ -79,6 +105,12 @@ func (c Config) Validate() error {
 	}
 	if c.Channels[0] < 4 || c.Channels[0]%2 != 0 {
 		bad("channels[0] = %d: must be even and at least 4, for the time embedding", c.Channels[0])
+	}
+	for i, ch := range c.Channels {
+		attends := c.HasAttention(i) || i == c.Levels()-1 // and so does the middle
+		if c.HeadDim < 0 || c.HeadDim > 0 && attends && ch%c.HeadDim != 0 {
+			bad("head_dim %d: must divide channels[%d] = %d, or be 0 for one head", c.HeadDim, i, c.Channels[i])
+		}
 	}
 	if c.NormEps <= 0 || c.Dropout < 0 || c.Dropout >= 1 {
 		bad("norm_eps %g must be positive, dropout %g in [0, 1)", c.NormEps, c.Dropout)

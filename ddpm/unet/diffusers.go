@@ -28,22 +28,33 @@ func (c Config) DiffusersJSON() ([]byte, error) {
 	if c.ClassEmbeds > 0 {
 		classes = c.ClassEmbeds
 	}
+	var headDim any // null is one head
+	if c.HeadDim > 0 {
+		headDim = c.HeadDim
+	}
+	padding, shift := 0, 1
+	if c.PadAllSides {
+		padding = 1
+	}
+	if c.Unshifted {
+		shift = 0
+	}
 	b, err := json.MarshalIndent(map[string]any{
 		"_class_name":             "UNet2DModel",
 		"_diffusers_version":      "0.40.0",
 		"act_fn":                  "silu",
 		"add_attention":           true,
-		"attention_head_dim":      nil,
+		"attention_head_dim":      headDim,
 		"attn_norm_num_groups":    nil,
 		"block_out_channels":      slices.Clone(c.Channels),
 		"center_input_sample":     false,
 		"class_embed_type":        nil,
 		"down_block_types":        down,
-		"downsample_padding":      0,
+		"downsample_padding":      padding,
 		"downsample_type":         "conv",
 		"dropout":                 c.Dropout,
-		"flip_sin_to_cos":         false,
-		"freq_shift":              1,
+		"flip_sin_to_cos":         c.CosFirst,
+		"freq_shift":              shift,
 		"in_channels":             c.InChannels,
 		"layers_per_block":        c.ResBlocks,
 		"mid_block_scale_factor":  1,

@@ -182,7 +182,7 @@ func TestGoldenParams(t *testing.T) {
 
 func TestGoldenSinusoid(t *testing.T) {
 	for _, c := range readGolden(t).Cases {
-		got := nn.NewEngine(kernel.NewPool(1)).Sinusoid(c.T, c.Config.Channels[0]).Float32s()
+		got := nn.NewEngine(kernel.NewPool(1)).Sinusoid(c.T, c.Config.Channels[0], nn.SinusoidForm{}).Float32s()
 		if len(got) != len(c.Embedding) {
 			t.Fatalf("%s: %d values, want %d", c.Name, len(got), len(c.Embedding))
 		}

@@ -67,7 +67,8 @@ func New(c Config, pool *kernel.Pool) *Net {
 	b := builder{c: c, e: e, ps: ps}
 	n := &Net{
 		config: c, e: e, params: ps,
-		time:   nn.NewTimeEmbedding(e, ps, "time_embedding", c.Channels[0], c.TimeChannels()),
+		time: nn.NewTimeEmbedding(e, ps, "time_embedding", c.Channels[0], c.TimeChannels(),
+			nn.SinusoidForm{CosFirst: c.CosFirst, Unshifted: c.Unshifted}),
 		convIn: nn.NewConv(e, ps, "conv_in", c.InChannels, c.Channels[0], 3),
 		head: nn.NewHead(e,
 			nn.NewGroupNorm(e, ps, "conv_norm_out", c.Channels[0], c.Groups, c.NormEps, true),
@@ -79,7 +80,7 @@ func New(c Config, pool *kernel.Pool) *Net {
 	for _, blk := range c.downBlocks() {
 		s := b.stage(blk)
 		if blk.resample {
-			s.downsample = nn.NewDownsample(e, ps, blk.name+".downsamplers.0.conv", blk.out)
+			s.downsample = nn.NewDownsample(e, ps, blk.name+".downsamplers.0.conv", blk.out, c.PadAllSides)
 		}
 		n.down = append(n.down, s)
 	}
@@ -93,6 +94,9 @@ func New(c Config, pool *kernel.Pool) *Net {
 	}
 	return n
 }
+
+// Engine returns what the network computes with, for measurements of it.
+func (n *Net) Engine() *nn.Engine { return n.e }
 
 // SetWeights points the network at a flat parameter vector in the order of
 // Config.Params and lays it out for the kernels. The vector must stay as it is

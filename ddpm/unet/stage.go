@@ -36,7 +36,7 @@ func (b *builder) stage(blk block) *stage {
 	}
 	for j := range blk.attentions {
 		name := fmt.Sprintf("%s.attentions.%d", blk.name, j)
-		s.attn = append(s.attn, nn.NewAttention(b.e, b.ps, name, blk.out, b.c.Groups, b.c.NormEps))
+		s.attn = append(s.attn, nn.NewAttention(b.e, b.ps, name, blk.out, b.c.HeadDim, b.c.Groups, b.c.NormEps))
 	}
 	return s
 }

@@ -7,6 +7,7 @@
 //	    model_index.json  unet/  scheduler/       opens in diffusers as a DDPMPipeline (EMA weights)
 //	    state/part-00000-of-00008.safetensors     weights, Adam's moments and EMA, a slice each
 //	    samples.png                               what this checkpoint draws
+//	    metrics.json                              how the run stood: the step's metrics
 //	    manifest.json                             size and SHA-256 of every object, and its own; written last
 //
 // The state is four flat float32 vectors of equal length. Each worker writes one

@@ -15,6 +15,7 @@ const (
 	UNetWeightsKey     = "unet/diffusion_pytorch_model.safetensors"
 	SchedulerConfigKey = "scheduler/scheduler_config.json"
 	SamplesKey         = "samples.png"
+	SummaryKey         = "metrics.json"
 	ManifestKey        = "manifest.json"
 )
 

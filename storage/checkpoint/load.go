@@ -166,6 +166,16 @@ func ReadObject(ctx context.Context, st storage.Store, m Manifest, key string) (
 	return data, nil
 }
 
+// CopyObject writes an object of a checkpoint to w, checking its size and SHA-256.
+// What was written counts only when CopyObject succeeds. ErrCorrupt where the
+// checkpoint is to blame.
+func CopyObject(ctx context.Context, st storage.Store, m Manifest, key string, w io.Writer) error {
+	return readObject(ctx, st, m, key, func(r io.Reader, _ int64) error {
+		_, err := io.Copy(w, r)
+		return err
+	})
+}
+
 // Verify reads every object of a checkpoint and checks its size and SHA-256, in
 // little memory. ErrCorrupt where the checkpoint is to blame.
 func Verify(ctx context.Context, st storage.Store, m Manifest) error {

@@ -91,7 +91,7 @@ func (m Manifest) check() error {
 		return fmt.Errorf("manifest has format %d, this build reads %d", m.Format, Format)
 	}
 	if err := ValidRunName(m.Run); err != nil {
-		return err
+		return fmt.Errorf("manifest: %w", err)
 	}
 	if !digestForm.MatchString(m.Digest) {
 		return fmt.Errorf("manifest has digest %q, want sha256: and 64 hexadecimal digits", m.Digest)
@@ -101,7 +101,7 @@ func (m Manifest) check() error {
 	}
 	for i, o := range m.Objects {
 		if err := checkRelative(o.Key); err != nil {
-			return err
+			return fmt.Errorf("manifest: %w", err)
 		}
 		if o.Size < 0 || !hexHash.MatchString(o.SHA256) {
 			return fmt.Errorf("manifest's object %s has size %d and SHA-256 %q", o.Key, o.Size, o.SHA256)
@@ -148,6 +148,9 @@ func decodeManifest(data []byte) (Manifest, error) {
 	return m, nil
 }
 
+// ErrConflict says that somebody else writes to the same run.
+var ErrConflict = errors.New("checkpoint: another writer")
+
 // Publish writes the manifest, which makes the checkpoint exist. It sorts m's
 // objects, and makes sure that they are there: whoever wrote one may have written
 // it to another place.
@@ -190,8 +193,8 @@ func Publish(ctx context.Context, st storage.Store, m Manifest) error {
 		return nil
 	}
 	if old, err := parseManifest(there); err == nil && old.Digest != m.Digest {
-		return fmt.Errorf("checkpoint: publish %s: it holds another state, %s, not %s; "+
-			"a run's steps have one result, so another run, build or config writes under this name: choose another --run", key, old.Digest, m.Digest)
+		return fmt.Errorf("%w: publish %s: it holds another state, %s, not %s; "+
+			"a run's steps have one result, so another run, build or config writes under this name: choose another --run", ErrConflict, key, old.Digest, m.Digest)
 	}
 	_, err = st.Put(ctx, key, bytes.NewReader(data), int64(len(data)), "application/json")
 	return err

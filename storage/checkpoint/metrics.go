@@ -109,14 +109,22 @@ func (l *MetricsLog) store(ctx context.Context, pending []byte) error {
 	if err := l.own(ctx); err != nil {
 		return err
 	}
-	var content io.Reader = bytes.NewReader(pending)
-	if l.kept > 0 {
-		old, err := l.st.GetRange(ctx, l.key, 0, l.kept)
-		if err != nil {
-			return err
+	var old io.Closer = io.NopCloser(nil)
+	defer func() { _ = old.Close() }() // it was only read
+	content := &reopened{open: func() (io.Reader, error) {
+		if l.kept == 0 {
+			return bytes.NewReader(pending), nil
 		}
-		content = io.MultiReader(old, content)
-		defer func() { _ = old.Close() }() // it was only read
+		stays, err := l.st.GetRange(ctx, l.key, 0, l.kept)
+		if err != nil {
+			return nil, err
+		}
+		_ = old.Close() // of a try that failed
+		old = stays
+		return io.MultiReader(stays, bytes.NewReader(pending)), nil
+	}}
+	if err := content.Rewind(); err != nil {
+		return err
 	}
 	size := l.kept + int64(len(pending))
 	l.size = unknown
@@ -139,8 +147,8 @@ func (l *MetricsLog) own(ctx context.Context) error {
 		return nil
 	}
 	if size := infos[0].Size; l.size != unknown && size != l.size {
-		return fmt.Errorf("%s in %s: it has %d bytes, not the %d that it was left with: another coordinator writes this run; stop one of them, or choose another --run",
-			l.key, l.st, size, l.size)
+		return fmt.Errorf("%w: %s in %s: it has %d bytes, not the %d that it was left with: another coordinator writes this run; stop one of them, or choose another --run",
+			ErrConflict, l.key, l.st, size, l.size)
 	}
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"hash"
 	"io"
 	"strconv"
 
@@ -72,32 +73,71 @@ func WriteTensors(ctx context.Context, st storage.Store, run string, step uint64
 }
 
 func writeTensors(ctx context.Context, st storage.Store, run string, step uint64, rel string, metadata map[string]string, tensors []safetensors.Tensor) (Object, error) {
-	r, size, err := safetensors.NewReader(metadata, tensors)
+	_, size, err := safetensors.NewReader(metadata, tensors)
 	if err != nil {
 		return Object{}, fmt.Errorf("checkpoint: %s: %w", rel, err)
 	}
-	return write(ctx, st, run, step, rel, tensorsType, r, size)
+	return write(ctx, st, run, step, rel, tensorsType, size, func() (io.Reader, error) {
+		r, _, err := safetensors.NewReader(metadata, tensors)
+		return r, err
+	})
 }
 
 // WriteObject writes an object of a checkpoint under a key relative to the
 // checkpoint's folder.
 func WriteObject(ctx context.Context, st storage.Store, run string, step uint64, rel, contentType string, data []byte) (Object, error) {
-	return write(ctx, st, run, step, rel, contentType, bytes.NewReader(data), int64(len(data)))
+	return write(ctx, st, run, step, rel, contentType, int64(len(data)), func() (io.Reader, error) { return bytes.NewReader(data), nil })
 }
 
 // write streams an object to the Store, hashing it on the way.
-func write(ctx context.Context, st storage.Store, run string, step uint64, rel, contentType string, r io.Reader, size int64) (Object, error) {
+func write(ctx context.Context, st storage.Store, run string, step uint64, rel, contentType string, size int64, open func() (io.Reader, error)) (Object, error) {
 	if err := ValidRunName(run); err != nil {
 		return Object{}, err
 	}
 	if err := checkRelative(rel); err != nil {
 		return Object{}, err
 	}
-	hash := sha256.New()
-	// TeeReader also keeps the Store from seeing a seekable reader and reading twice.
-	_, err := st.Put(ctx, StepPrefix(run, step)+rel, io.TeeReader(r, hash), size, contentType)
-	if err != nil {
+	h := &hashing{reopened: reopened{open: open}, hash: sha256.New()}
+	if err := h.Rewind(); err != nil {
+		return Object{}, fmt.Errorf("checkpoint: %s: %w", rel, err)
+	}
+	if _, err := st.Put(ctx, StepPrefix(run, step)+rel, h, size, contentType); err != nil {
 		return Object{}, err
 	}
-	return Object{Key: rel, Size: size, SHA256: hex.EncodeToString(hash.Sum(nil))}, nil
+	return Object{Key: rel, Size: size, SHA256: hex.EncodeToString(h.hash.Sum(nil))}, nil
 }
+
+// hashing is content whose hash is made while it is read, as a storage.Rewinder.
+type hashing struct {
+	reopened
+	hash hash.Hash
+}
+
+// Rewind implements storage.Rewinder.
+func (h *hashing) Rewind() error {
+	h.hash.Reset()
+	return h.reopened.Rewind()
+}
+
+// Read implements io.Reader.
+func (h *hashing) Read(p []byte) (int, error) {
+	n, err := h.r.Read(p)
+	h.hash.Write(p[:n])
+	return n, err
+}
+
+// reopened is content that is read from its start by opening it anew. It is a
+// storage.Rewinder, and no seeker: nobody reads a part of it twice.
+type reopened struct {
+	open func() (io.Reader, error)
+	r    io.Reader
+}
+
+// Rewind implements storage.Rewinder.
+func (o *reopened) Rewind() (err error) {
+	o.r, err = o.open()
+	return err
+}
+
+// Read implements io.Reader.
+func (o *reopened) Read(p []byte) (int, error) { return o.r.Read(p) }

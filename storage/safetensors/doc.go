@@ -13,5 +13,5 @@
 // The reader trusts nothing: every length is checked against the file's before
 // memory is taken for it, ranges must cover the data exactly, and a key that
 // appears twice is refused. It reads the types and shapes of all dtypes, the
-// values of F32 only.
+// values of F32, F16 and BF16.
 package safetensors

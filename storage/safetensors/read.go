@@ -57,7 +57,7 @@ func (f *File) Raw(name string) (*io.SectionReader, error) {
 	return io.NewSectionReader(f.r, t.Begin, t.End-t.Begin), nil
 }
 
-// Tensor reads a tensor of dtype F32.
+// Tensor reads a tensor as ReadTensor does.
 func (f *File) Tensor(name string) (Tensor, error) {
 	raw, err := f.Raw(name)
 	if err != nil {
@@ -66,17 +66,21 @@ func (f *File) Tensor(name string) (Tensor, error) {
 	return ReadTensor(raw, f.byName[name])
 }
 
-// ReadTensor reads the F32 tensor that a header describes from a reader that
-// stands at its first byte.
+// ReadTensor reads the tensor that a header describes from a reader that stands at
+// its first byte. It is F32, or F16 or BF16, whose every value is one of float32.
 func ReadTensor(r io.Reader, info Info) (Tensor, error) {
-	if info.DType != F32 {
-		return Tensor{}, fmt.Errorf("safetensors: tensor %q is %s, not F32", info.Name, info.DType)
+	if info.DType != F32 && info.DType != F16 && info.DType != BF16 {
+		return Tensor{}, fmt.Errorf("safetensors: tensor %q is %s, not F32, F16 or BF16", info.Name, info.DType)
 	}
 	t := Tensor{Name: info.Name, Shape: make([]int, len(info.Shape)), Data: make([]float32, info.Elements())}
 	for i, d := range info.Shape {
 		t.Shape[i] = int(d)
 	}
-	if err := ReadFloats(r, t.Data); err != nil {
+	read := ReadFloats
+	if info.DType != F32 {
+		read = func(r io.Reader, dst []float32) error { return readHalves(r, dst, info.DType) }
+	}
+	if err := read(r, t.Data); err != nil {
 		return Tensor{}, fmt.Errorf("tensor %q: %w", info.Name, err)
 	}
 	return t, nil

@@ -91,7 +91,12 @@ func run(t *testing.T, env []string, name string, args ...string) result {
 // error, when it comes; the coordinator's process goes on meanwhile.
 func follow(t *testing.T, each func(pid int, line string), args ...string) result {
 	t.Helper()
-	cmd := prepare(t, nil, "ddpm-coordinator", args...)
+	return followEnv(t, nil, each, args...)
+}
+
+func followEnv(t *testing.T, env []string, each func(pid int, line string), args ...string) result {
+	t.Helper()
+	cmd := prepare(t, env, "ddpm-coordinator", args...)
 	var stdout bytes.Buffer
 	cmd.Stdout = &stdout
 	pipe, err := cmd.StderrPipe()

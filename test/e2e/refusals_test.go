@@ -132,9 +132,8 @@ func TestOtherWorkersAreRefused(t *testing.T) {
 			}
 			var other, fits result
 			follow(t, once(func(_ int, line string) {
-				address := joinLine.FindStringSubmatch(line)[1]
-				other = run(t, nil, filepath.Join(dir, "ddpm-worker"), "--join", address)
-				fits = run(t, nil, "ddpm-worker", "--join", address, "--threads", "1")
+				other = run(t, nil, filepath.Join(dir, "ddpm-worker"), joinFlags(line)...)
+				fits = run(t, nil, "ddpm-worker", joinFlags(line, "--threads", "1")...)
 			}, "ddpm-worker --join"),
 				"--preset", "tiny", "--data-dir", t.TempDir(), "--steps", "2", "--workers", "1", "--listen", "127.0.0.1:0").lastLine(t)
 			line := other.complaint()

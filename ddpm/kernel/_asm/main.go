@@ -13,9 +13,6 @@ func main() {
 	// Each set of functions is a file of its own.
 	sets := map[string]func(){
 		"kernel": func() {
-			for rows := 1; rows <= tileRows; rows++ {
-				micro(rows)
-			}
 			exponentials()
 			vectors()
 			softmax()
@@ -23,6 +20,7 @@ func main() {
 			adam()
 			transposes()
 		},
+		"product":  func() { micros(); peaks() },
 		"winograd": winograd,
 	}
 	set := flag.String("set", "", "the `functions` to write")

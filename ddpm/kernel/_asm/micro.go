@@ -8,63 +8,104 @@ import (
 	. "github.com/mmcloughlin/avo/reg"
 )
 
-// tileRows is the largest number of rows of a micro tile; its 16 columns are two
-// vectors. 6×2 accumulators, two vectors of B and one of A fill the registers.
-const tileRows = 6
-
 // unroll is how many values of k one pass of the inner loop takes.
 const unroll = 4
 
-// micro generates the micro kernel for a number of rows. The segments are
-// triples (a, b, n) of package kernel's type segment.
-func micro(rows int) {
-	name := fmt.Sprintf("micro%dAVX2", rows)
-	TEXT(name, NOSPLIT, "func(a *float32, aRow *int, kStep int, segs *int, nseg int, b *float32, c *float32, cRow *int, d *float32, dRow *int)")
-	Pragma("noescape")
-	Doc(name + fmt.Sprintf(" is microPortable for %d rows; d may be nil.", rows))
-
-	acc := make([][2]VecVirtual, rows)
-	for r := range acc {
-		acc[r] = [2]VecVirtual{YMM(), YMM()}
-		for _, v := range acc[r] {
-			VXORPS(v, v, v)
+// micros generates the micro kernels. With 256 bits 6 rows of 16 columns, 2 vectors
+// of B and one of A fill the registers. With 512 bits 8 rows of 32 columns take half
+// of them, which is enough: for its 16 sums of one k a tile loads 10 values, so the
+// multipliers are the limit. More rows would need more pointers than there are.
+func micros() {
+	for rows := 1; rows <= 6; rows++ {
+		micro(avx2, rows, 1)
+	}
+	for panels := 1; panels <= 2; panels++ {
+		for rows := 1; rows <= 8; rows++ {
+			micro(avx512, rows, panels)
 		}
 	}
-	multiplySegments(acc)
-	store(acc)
+}
+
+// micro generates the micro kernel for a number of rows and of panels, which are
+// bStep elements apart. The segments are triples (a, b, n) of package kernel's type
+// segment.
+func micro(s isa, rows, panels int) {
+	name := fmt.Sprintf("micro%dx%d%s", rows, 16*panels, s.suffix)
+	TEXT(name, NOSPLIT, "func(a *float32, aRow *int, kStep int, segs *int, nseg int, b *float32, bStep int, c *float32, cRow *int, d *float32, dRow *int)")
+	Pragma("noescape")
+	Doc(name + fmt.Sprintf(" is microPortable for %d rows and %d columns; d may be nil.", rows, 16*panels))
+
+	acc := make([][]VecVirtual, rows)
+	for r := range acc {
+		for range panels * line / s.bytes {
+			acc[r] = append(acc[r], s.zero())
+		}
+	}
+	prefetch(rows, panels)
+	multiplySegments(s, acc, panels)
+	store(s, acc)
 	VZEROUPPER()
 	RET()
 }
 
+// prefetch asks for the lines of c, which are needed when the sums are done.
+func prefetch(rows, panels int) {
+	for _, at := range rowPointers("c", "cRow", rows) {
+		for p := range panels {
+			PREFETCHT0(Mem{Base: at, Disp: p * line})
+		}
+	}
+}
+
+// param is a parameter's place. The parameters are the function's own, so that
+// what it needs seldom can stay there.
+func param(name string) Mem {
+	c, err := Param(name).Resolve()
+	if err != nil {
+		panic(err)
+	}
+	return c.Addr
+}
+
 // multiplySegments adds the products of all segments to acc.
-func multiplySegments(acc [][2]VecVirtual) {
+func multiplySegments(s isa, acc [][]VecVirtual, panels int) {
 	a := rowPointers("a", "aRow", len(acc))
 	step := Load(Param("kStep"), GP64())
 	SHLQ(Imm(2), step)
-	seg := Load(Param("segs"), GP64())
-	segs := Load(Param("nseg"), GP64())
+	var bStep Register
+	if panels == 2 {
+		bStep = Load(Param("bStep"), GP64())
+		SHLQ(Imm(2), bStep.(GPVirtual))
+	}
 	b, off, n := GP64(), GP64(), GP64()
+	panel := func(p, disp int) Mem {
+		if p == 0 {
+			return Mem{Base: b, Disp: disp}
+		}
+		return Mem{Base: b, Index: bStep, Scale: 1, Disp: disp}
+	}
 
 	Label("segment")
-	TESTQ(segs, segs)
-	JZ(LabelRef("finish"))
+	CMPQ(param("nseg"), Imm(0))
+	JE(LabelRef("finish"))
+	seg := Load(Param("segs"), GP64())
 	Load(Param("b"), b)
 	MOVQ(Mem{Base: seg, Disp: 8}, off)
 	LEAQ(Mem{Base: b, Index: off, Scale: 4}, b)
 	MOVQ(Mem{Base: seg}, off)
 	SHLQ(Imm(2), off)
 	MOVQ(Mem{Base: seg, Disp: 16}, n)
-	ADDQ(Imm(24), seg)
-	DECQ(segs)
+	ADDQ(Imm(24), param("segs"))
+	DECQ(param("nseg"))
 	SUBQ(Imm(unroll), n)
 	JL(LabelRef("rest"))
 
 	Label("unrolled")
 	for i := range unroll {
-		multiply(acc, a, off, b, i*64)
+		multiply(s, acc, a, off, panels, func(p, disp int) Mem { return panel(p, disp+i*line) })
 		ADDQ(step, off)
 	}
-	ADDQ(U32(unroll*64), b)
+	ADDQ(U32(unroll*line), b)
 	SUBQ(Imm(unroll), n)
 	JGE(LabelRef("unrolled"))
 
@@ -72,42 +113,46 @@ func multiplySegments(acc [][2]VecVirtual) {
 	ADDQ(Imm(unroll), n)
 	JZ(LabelRef("segment"))
 	Label("single")
-	multiply(acc, a, off, b, 0)
+	multiply(s, acc, a, off, panels, panel)
 	ADDQ(step, off)
-	ADDQ(Imm(64), b)
+	ADDQ(Imm(line), b)
 	DECQ(n)
 	JNZ(LabelRef("single"))
 	JMP(LabelRef("segment"))
 	Label("finish")
 }
 
-// multiply adds the products for one k.
-func multiply(acc [][2]VecVirtual, a []Register, off, b Register, disp int) {
-	lo, hi := YMM(), YMM()
-	VMOVUPS(Mem{Base: b, Disp: disp}, lo)
-	VMOVUPS(Mem{Base: b, Disp: disp + 32}, hi)
+// multiply adds the products for one k, whose row of a panel begins at b.
+func multiply(s isa, acc [][]VecVirtual, a []Register, off Register, panels int, b func(panel, disp int) Mem) {
+	var vs []VecVirtual
+	for p := range panels {
+		for h := 0; h < line; h += s.bytes {
+			vs = append(vs, s.load(b(p, h)))
+		}
+	}
 	for r := range acc {
-		v := YMM()
+		v := s.vec()
 		VBROADCASTSS(Mem{Base: a[r], Index: off, Scale: 1}, v)
-		VFMADD231PS(lo, v, acc[r][0])
-		VFMADD231PS(hi, v, acc[r][1])
+		for i, bv := range vs {
+			VFMADD231PS(bv, v, acc[r][i])
+		}
 	}
 }
 
 // store writes acc, or d + acc, to the rows of c.
-func store(acc [][2]VecVirtual) {
+func store(s isa, acc [][]VecVirtual) {
 	d := Load(Param("d"), GP64())
 	TESTQ(d, d)
 	JZ(LabelRef("write"))
 	for r, at := range rowPointers("d", "dRow", len(acc)) {
 		for i, v := range acc[r] {
-			VADDPS(Mem{Base: at, Disp: 32 * i}, v, v)
+			VADDPS(Mem{Base: at, Disp: s.bytes * i}, v, v)
 		}
 	}
 	Label("write")
 	for r, at := range rowPointers("c", "cRow", len(acc)) {
 		for i, v := range acc[r] {
-			VMOVUPS(v, Mem{Base: at, Disp: 32 * i})
+			VMOVUPS(v, Mem{Base: at, Disp: s.bytes * i})
 		}
 	}
 }

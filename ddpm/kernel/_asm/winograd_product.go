@@ -66,15 +66,24 @@ func (t sums) step(a func(r int) Mem, b func(p int) Mem) {
 	}
 }
 
+// place returns where vector i of row r is in c.
+func (t sums) place(c Register, r, i int) Mem {
+	return Mem{Base: c, Disp: ((t.row+r)*t.width+t.panel)*line + i*t.bytes}
+}
+
+// The values of package kernel's sumMode that are not the plain one.
+const (
+	sumAdd    = 1
+	sumResume = 2
+)
+
 // store writes the sums to c, or adds them to it.
 func (t sums) store(label string) {
 	c := Load(Param("c"), GP64())
-	add := Load(Param("add"), GP64())
-	at := func(r, i int) Mem {
-		return Mem{Base: c, Disp: ((t.row+r)*t.width+t.panel)*line + i*t.bytes}
-	}
-	TESTQ(add, add)
-	JZ(LabelRef("write" + label))
+	mode := Load(Param("mode"), GP64())
+	at := func(r, i int) Mem { return t.place(c, r, i) }
+	CMPQ(mode, Imm(sumAdd))
+	JNE(LabelRef("write" + label))
 	for r := range t.acc {
 		for i, v := range t.acc[r] {
 			VADDPS(at(r, i), v, v)
@@ -88,10 +97,24 @@ func (t sums) store(label string) {
 	}
 }
 
+// resume starts from what c holds where mode says so.
+func (t sums) resume(label string) {
+	mode := Load(Param("mode"), GP64())
+	CMPQ(mode, Imm(sumResume))
+	JNE(LabelRef("fresh" + label))
+	c := Load(Param("c"), GP64())
+	for r := range t.acc {
+		for i, v := range t.acc[r] {
+			VMOVUPS(t.place(c, r, i), v)
+		}
+	}
+	Label("fresh" + label)
+}
+
 // tileProduct generates the product whose rows are 8 tiles.
 func tileProduct(s isa, width int) {
 	name := fmt.Sprintf("winogradTiles%d", 16*width)
-	s.begin(name, "c *float32, a *float32, b *float32, groups int, add int",
+	s.begin(name, "c *float32, a *float32, b *float32, groups int, mode int",
 		fmt.Sprintf("is winogradTilesPortable for %d columns.", 16*width))
 	s.parts(width, func(row, rows, panel, panels int) {
 		label := fmt.Sprintf("R%dP%d", row, panel)
@@ -117,11 +140,12 @@ func tileProduct(s isa, width int) {
 // run over tiles.
 func channelProduct(s isa, width int) {
 	name := fmt.Sprintf("winogradChannels%d", 16*width)
-	s.begin(name, "c *float32, a *float32, aStep int, b *float32, bStep int, blocks int, add int",
+	s.begin(name, "c *float32, a *float32, aStep int, b *float32, bStep int, blocks int, mode int",
 		fmt.Sprintf("is winogradChannelsPortable for %d columns; the steps are in bytes.", 16*width))
 	s.parts(width, func(row, rows, panel, panels int) {
 		label := fmt.Sprintf("R%dP%d", row, panel)
 		t := s.newSums(row, rows, panel, panels, width)
+		t.resume(label)
 		a, b := Load(Param("a"), GP64()).(GPVirtual), Load(Param("b"), GP64()).(GPVirtual)
 		aStep, bStep := Load(Param("aStep"), GP64()), Load(Param("bStep"), GP64())
 		n := Load(Param("blocks"), GP64())

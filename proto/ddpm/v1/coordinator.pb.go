@@ -33,6 +33,8 @@ const (
 	StateSource_STATE_SOURCE_INITIAL StateSource = 1
 	// The checkpoint of start_step in the Store.
 	StateSource_STATE_SOURCE_CHECKPOINT StateSource = 2
+	// The members that have it.
+	StateSource_STATE_SOURCE_MEMBERS StateSource = 3
 )
 
 // Enum value maps for StateSource.
@@ -41,11 +43,13 @@ var (
 		0: "STATE_SOURCE_UNSPECIFIED",
 		1: "STATE_SOURCE_INITIAL",
 		2: "STATE_SOURCE_CHECKPOINT",
+		3: "STATE_SOURCE_MEMBERS",
 	}
 	StateSource_value = map[string]int32{
 		"STATE_SOURCE_UNSPECIFIED": 0,
 		"STATE_SOURCE_INITIAL":     1,
 		"STATE_SOURCE_CHECKPOINT":  2,
+		"STATE_SOURCE_MEMBERS":     3,
 	}
 )
 
@@ -76,6 +80,123 @@ func (StateSource) EnumDescriptor() ([]byte, []int) {
 	return file_ddpm_v1_coordinator_proto_rawDescGZIP(), []int{0}
 }
 
+// Lack is what a member needs of others, where the source is the members.
+type Lack int32
+
+const (
+	Lack_LACK_UNSPECIFIED Lack = 0
+	// Nothing: it has the state.
+	Lack_LACK_NOTHING Lack = 1
+	// The last step's reduced gradient: it has the state of the step before.
+	Lack_LACK_GRADIENT Lack = 2
+	// The whole state.
+	Lack_LACK_STATE Lack = 3
+)
+
+// Enum value maps for Lack.
+var (
+	Lack_name = map[int32]string{
+		0: "LACK_UNSPECIFIED",
+		1: "LACK_NOTHING",
+		2: "LACK_GRADIENT",
+		3: "LACK_STATE",
+	}
+	Lack_value = map[string]int32{
+		"LACK_UNSPECIFIED": 0,
+		"LACK_NOTHING":     1,
+		"LACK_GRADIENT":    2,
+		"LACK_STATE":       3,
+	}
+)
+
+func (x Lack) Enum() *Lack {
+	p := new(Lack)
+	*p = x
+	return p
+}
+
+func (x Lack) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Lack) Descriptor() protoreflect.EnumDescriptor {
+	return file_ddpm_v1_coordinator_proto_enumTypes[1].Descriptor()
+}
+
+func (Lack) Type() protoreflect.EnumType {
+	return &file_ddpm_v1_coordinator_proto_enumTypes[1]
+}
+
+func (x Lack) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Lack.Descriptor instead.
+func (Lack) EnumDescriptor() ([]byte, []int) {
+	return file_ddpm_v1_coordinator_proto_rawDescGZIP(), []int{1}
+}
+
+// Vector is one of the vectors that members hold in common.
+type Vector int32
+
+const (
+	Vector_VECTOR_UNSPECIFIED Vector = 0
+	Vector_VECTOR_WEIGHTS     Vector = 1
+	// Adam's first and second moments.
+	Vector_VECTOR_M   Vector = 2
+	Vector_VECTOR_V   Vector = 3
+	Vector_VECTOR_EMA Vector = 4
+	// The reduced gradient of the last completed step.
+	Vector_VECTOR_GRADIENT Vector = 5
+)
+
+// Enum value maps for Vector.
+var (
+	Vector_name = map[int32]string{
+		0: "VECTOR_UNSPECIFIED",
+		1: "VECTOR_WEIGHTS",
+		2: "VECTOR_M",
+		3: "VECTOR_V",
+		4: "VECTOR_EMA",
+		5: "VECTOR_GRADIENT",
+	}
+	Vector_value = map[string]int32{
+		"VECTOR_UNSPECIFIED": 0,
+		"VECTOR_WEIGHTS":     1,
+		"VECTOR_M":           2,
+		"VECTOR_V":           3,
+		"VECTOR_EMA":         4,
+		"VECTOR_GRADIENT":    5,
+	}
+)
+
+func (x Vector) Enum() *Vector {
+	p := new(Vector)
+	*p = x
+	return p
+}
+
+func (x Vector) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Vector) Descriptor() protoreflect.EnumDescriptor {
+	return file_ddpm_v1_coordinator_proto_enumTypes[2].Descriptor()
+}
+
+func (Vector) Type() protoreflect.EnumType {
+	return &file_ddpm_v1_coordinator_proto_enumTypes[2]
+}
+
+func (x Vector) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Vector.Descriptor instead.
+func (Vector) EnumDescriptor() ([]byte, []int) {
+	return file_ddpm_v1_coordinator_proto_rawDescGZIP(), []int{2}
+}
+
 // WorkerMessage is what a worker says. The first one is Hello.
 type WorkerMessage struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -83,9 +204,14 @@ type WorkerMessage struct {
 	//
 	//	*WorkerMessage_Hello
 	//	*WorkerMessage_Heartbeat
+	//	*WorkerMessage_Available
 	//	*WorkerMessage_Ready
+	//	*WorkerMessage_Position
 	//	*WorkerMessage_Progress
 	//	*WorkerMessage_PartSaved
+	//	*WorkerMessage_PartFailed
+	//	*WorkerMessage_Overflow
+	//	*WorkerMessage_Leaving
 	//	*WorkerMessage_Failure
 	Body          isWorkerMessage_Body `protobuf_oneof:"body"`
 	unknownFields protoimpl.UnknownFields
@@ -147,10 +273,28 @@ func (x *WorkerMessage) GetHeartbeat() *Heartbeat {
 	return nil
 }
 
+func (x *WorkerMessage) GetAvailable() *Available {
+	if x != nil {
+		if x, ok := x.Body.(*WorkerMessage_Available); ok {
+			return x.Available
+		}
+	}
+	return nil
+}
+
 func (x *WorkerMessage) GetReady() *Ready {
 	if x != nil {
 		if x, ok := x.Body.(*WorkerMessage_Ready); ok {
 			return x.Ready
+		}
+	}
+	return nil
+}
+
+func (x *WorkerMessage) GetPosition() *Position {
+	if x != nil {
+		if x, ok := x.Body.(*WorkerMessage_Position); ok {
+			return x.Position
 		}
 	}
 	return nil
@@ -169,6 +313,33 @@ func (x *WorkerMessage) GetPartSaved() *PartSaved {
 	if x != nil {
 		if x, ok := x.Body.(*WorkerMessage_PartSaved); ok {
 			return x.PartSaved
+		}
+	}
+	return nil
+}
+
+func (x *WorkerMessage) GetPartFailed() *PartFailed {
+	if x != nil {
+		if x, ok := x.Body.(*WorkerMessage_PartFailed); ok {
+			return x.PartFailed
+		}
+	}
+	return nil
+}
+
+func (x *WorkerMessage) GetOverflow() *Overflow {
+	if x != nil {
+		if x, ok := x.Body.(*WorkerMessage_Overflow); ok {
+			return x.Overflow
+		}
+	}
+	return nil
+}
+
+func (x *WorkerMessage) GetLeaving() *Leaving {
+	if x != nil {
+		if x, ok := x.Body.(*WorkerMessage_Leaving); ok {
+			return x.Leaving
 		}
 	}
 	return nil
@@ -195,31 +366,61 @@ type WorkerMessage_Heartbeat struct {
 	Heartbeat *Heartbeat `protobuf:"bytes,2,opt,name=heartbeat,proto3,oneof"`
 }
 
+type WorkerMessage_Available struct {
+	Available *Available `protobuf:"bytes,3,opt,name=available,proto3,oneof"`
+}
+
 type WorkerMessage_Ready struct {
-	Ready *Ready `protobuf:"bytes,3,opt,name=ready,proto3,oneof"`
+	Ready *Ready `protobuf:"bytes,4,opt,name=ready,proto3,oneof"`
+}
+
+type WorkerMessage_Position struct {
+	Position *Position `protobuf:"bytes,5,opt,name=position,proto3,oneof"`
 }
 
 type WorkerMessage_Progress struct {
-	Progress *Progress `protobuf:"bytes,4,opt,name=progress,proto3,oneof"`
+	Progress *Progress `protobuf:"bytes,6,opt,name=progress,proto3,oneof"`
 }
 
 type WorkerMessage_PartSaved struct {
-	PartSaved *PartSaved `protobuf:"bytes,5,opt,name=part_saved,json=partSaved,proto3,oneof"`
+	PartSaved *PartSaved `protobuf:"bytes,7,opt,name=part_saved,json=partSaved,proto3,oneof"`
+}
+
+type WorkerMessage_PartFailed struct {
+	PartFailed *PartFailed `protobuf:"bytes,8,opt,name=part_failed,json=partFailed,proto3,oneof"`
+}
+
+type WorkerMessage_Overflow struct {
+	Overflow *Overflow `protobuf:"bytes,9,opt,name=overflow,proto3,oneof"`
+}
+
+type WorkerMessage_Leaving struct {
+	Leaving *Leaving `protobuf:"bytes,10,opt,name=leaving,proto3,oneof"`
 }
 
 type WorkerMessage_Failure struct {
-	Failure *Failure `protobuf:"bytes,6,opt,name=failure,proto3,oneof"`
+	Failure *Failure `protobuf:"bytes,11,opt,name=failure,proto3,oneof"`
 }
 
 func (*WorkerMessage_Hello) isWorkerMessage_Body() {}
 
 func (*WorkerMessage_Heartbeat) isWorkerMessage_Body() {}
 
+func (*WorkerMessage_Available) isWorkerMessage_Body() {}
+
 func (*WorkerMessage_Ready) isWorkerMessage_Body() {}
+
+func (*WorkerMessage_Position) isWorkerMessage_Body() {}
 
 func (*WorkerMessage_Progress) isWorkerMessage_Body() {}
 
 func (*WorkerMessage_PartSaved) isWorkerMessage_Body() {}
+
+func (*WorkerMessage_PartFailed) isWorkerMessage_Body() {}
+
+func (*WorkerMessage_Overflow) isWorkerMessage_Body() {}
+
+func (*WorkerMessage_Leaving) isWorkerMessage_Body() {}
 
 func (*WorkerMessage_Failure) isWorkerMessage_Body() {}
 
@@ -232,8 +433,8 @@ type CoordinatorMessage struct {
 	//
 	//	*CoordinatorMessage_Welcome
 	//	*CoordinatorMessage_Assignment
-	//	*CoordinatorMessage_Begin
-	//	*CoordinatorMessage_Stop
+	//	*CoordinatorMessage_Halt
+	//	*CoordinatorMessage_Yield
 	//	*CoordinatorMessage_Dismiss
 	Body          isCoordinatorMessage_Body `protobuf_oneof:"body"`
 	unknownFields protoimpl.UnknownFields
@@ -302,19 +503,19 @@ func (x *CoordinatorMessage) GetAssignment() *Assignment {
 	return nil
 }
 
-func (x *CoordinatorMessage) GetBegin() *Begin {
+func (x *CoordinatorMessage) GetHalt() *Halt {
 	if x != nil {
-		if x, ok := x.Body.(*CoordinatorMessage_Begin); ok {
-			return x.Begin
+		if x, ok := x.Body.(*CoordinatorMessage_Halt); ok {
+			return x.Halt
 		}
 	}
 	return nil
 }
 
-func (x *CoordinatorMessage) GetStop() *Stop {
+func (x *CoordinatorMessage) GetYield() *Yield {
 	if x != nil {
-		if x, ok := x.Body.(*CoordinatorMessage_Stop); ok {
-			return x.Stop
+		if x, ok := x.Body.(*CoordinatorMessage_Yield); ok {
+			return x.Yield
 		}
 	}
 	return nil
@@ -341,12 +542,12 @@ type CoordinatorMessage_Assignment struct {
 	Assignment *Assignment `protobuf:"bytes,3,opt,name=assignment,proto3,oneof"`
 }
 
-type CoordinatorMessage_Begin struct {
-	Begin *Begin `protobuf:"bytes,4,opt,name=begin,proto3,oneof"`
+type CoordinatorMessage_Halt struct {
+	Halt *Halt `protobuf:"bytes,4,opt,name=halt,proto3,oneof"`
 }
 
-type CoordinatorMessage_Stop struct {
-	Stop *Stop `protobuf:"bytes,5,opt,name=stop,proto3,oneof"`
+type CoordinatorMessage_Yield struct {
+	Yield *Yield `protobuf:"bytes,5,opt,name=yield,proto3,oneof"`
 }
 
 type CoordinatorMessage_Dismiss struct {
@@ -357,9 +558,9 @@ func (*CoordinatorMessage_Welcome) isCoordinatorMessage_Body() {}
 
 func (*CoordinatorMessage_Assignment) isCoordinatorMessage_Body() {}
 
-func (*CoordinatorMessage_Begin) isCoordinatorMessage_Body() {}
+func (*CoordinatorMessage_Halt) isCoordinatorMessage_Body() {}
 
-func (*CoordinatorMessage_Stop) isCoordinatorMessage_Body() {}
+func (*CoordinatorMessage_Yield) isCoordinatorMessage_Body() {}
 
 func (*CoordinatorMessage_Dismiss) isCoordinatorMessage_Body() {}
 
@@ -374,9 +575,12 @@ type Hello struct {
 	RingAddress string `protobuf:"bytes,3,opt,name=ring_address,json=ringAddress,proto3" json:"ring_address,omitempty"`
 	Threads     uint32 `protobuf:"varint,4,opt,name=threads,proto3" json:"threads,omitempty"`
 	// The vector level of its kernels, for people; it never changes the bits.
-	CpuLevel      string `protobuf:"bytes,5,opt,name=cpu_level,json=cpuLevel,proto3" json:"cpu_level,omitempty"`
-	Hostname      string `protobuf:"bytes,6,opt,name=hostname,proto3" json:"hostname,omitempty"`
-	Pid           uint32 `protobuf:"varint,7,opt,name=pid,proto3" json:"pid,omitempty"`
+	CpuLevel string `protobuf:"bytes,5,opt,name=cpu_level,json=cpuLevel,proto3" json:"cpu_level,omitempty"`
+	Hostname string `protobuf:"bytes,6,opt,name=hostname,proto3" json:"hostname,omitempty"`
+	Pid      uint32 `protobuf:"varint,7,opt,name=pid,proto3" json:"pid,omitempty"`
+	// What the worker is already, where its session broke or its coordinator
+	// died.
+	Resume        *Resume `protobuf:"bytes,8,opt,name=resume,proto3" json:"resume,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -460,6 +664,74 @@ func (x *Hello) GetPid() uint32 {
 	return 0
 }
 
+func (x *Hello) GetResume() *Resume {
+	if x != nil {
+		return x.Resume
+	}
+	return nil
+}
+
+// Resume is a worker that comes back.
+type Resume struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	WorkerId      string                 `protobuf:"bytes,1,opt,name=worker_id,json=workerId,proto3" json:"worker_id,omitempty"`
+	RunId         string                 `protobuf:"bytes,2,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
+	Position      *Position              `protobuf:"bytes,3,opt,name=position,proto3" json:"position,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Resume) Reset() {
+	*x = Resume{}
+	mi := &file_ddpm_v1_coordinator_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Resume) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Resume) ProtoMessage() {}
+
+func (x *Resume) ProtoReflect() protoreflect.Message {
+	mi := &file_ddpm_v1_coordinator_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Resume.ProtoReflect.Descriptor instead.
+func (*Resume) Descriptor() ([]byte, []int) {
+	return file_ddpm_v1_coordinator_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Resume) GetWorkerId() string {
+	if x != nil {
+		return x.WorkerId
+	}
+	return ""
+}
+
+func (x *Resume) GetRunId() string {
+	if x != nil {
+		return x.RunId
+	}
+	return ""
+}
+
+func (x *Resume) GetPosition() *Position {
+	if x != nil {
+		return x.Position
+	}
+	return nil
+}
+
 // Welcome admits a worker.
 type Welcome struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
@@ -473,14 +745,18 @@ type Welcome struct {
 	Storage               string `protobuf:"bytes,5,opt,name=storage,proto3" json:"storage,omitempty"`
 	HeartbeatMilliseconds uint32 `protobuf:"varint,6,opt,name=heartbeat_milliseconds,json=heartbeatMilliseconds,proto3" json:"heartbeat_milliseconds,omitempty"`
 	// Threads that the coordinator asks for; 0 leaves it to the worker.
-	Threads       uint32 `protobuf:"varint,7,opt,name=threads,proto3" json:"threads,omitempty"`
+	Threads uint32 `protobuf:"varint,7,opt,name=threads,proto3" json:"threads,omitempty"`
+	// Steps whose Progress the coordinator has.
+	ReportedStep uint64 `protobuf:"varint,8,opt,name=reported_step,json=reportedStep,proto3" json:"reported_step,omitempty"`
+	// Members compare their weights every so many steps; 0: never.
+	CompareEvery  uint64 `protobuf:"varint,9,opt,name=compare_every,json=compareEvery,proto3" json:"compare_every,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Welcome) Reset() {
 	*x = Welcome{}
-	mi := &file_ddpm_v1_coordinator_proto_msgTypes[3]
+	mi := &file_ddpm_v1_coordinator_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -492,7 +768,7 @@ func (x *Welcome) String() string {
 func (*Welcome) ProtoMessage() {}
 
 func (x *Welcome) ProtoReflect() protoreflect.Message {
-	mi := &file_ddpm_v1_coordinator_proto_msgTypes[3]
+	mi := &file_ddpm_v1_coordinator_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -505,7 +781,7 @@ func (x *Welcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Welcome.ProtoReflect.Descriptor instead.
 func (*Welcome) Descriptor() ([]byte, []int) {
-	return file_ddpm_v1_coordinator_proto_rawDescGZIP(), []int{3}
+	return file_ddpm_v1_coordinator_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Welcome) GetWorkerId() string {
@@ -557,19 +833,35 @@ func (x *Welcome) GetThreads() uint32 {
 	return 0
 }
 
+func (x *Welcome) GetReportedStep() uint64 {
+	if x != nil {
+		return x.ReportedStep
+	}
+	return 0
+}
+
+func (x *Welcome) GetCompareEvery() uint64 {
+	if x != nil {
+		return x.CompareEvery
+	}
+	return 0
+}
+
 // Heartbeat says that the worker lives and where it is.
 type Heartbeat struct {
 	state      protoimpl.MessageState `protogen:"open.v1"`
 	Generation uint64                 `protobuf:"varint,1,opt,name=generation,proto3" json:"generation,omitempty"`
 	// Steps completed.
-	Step          uint64 `protobuf:"varint,2,opt,name=step,proto3" json:"step,omitempty"`
+	Step uint64 `protobuf:"varint,2,opt,name=step,proto3" json:"step,omitempty"`
+	// Shards that it computes in a second of computing, 0 before the first.
+	ShardRate     float64 `protobuf:"fixed64,3,opt,name=shard_rate,json=shardRate,proto3" json:"shard_rate,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Heartbeat) Reset() {
 	*x = Heartbeat{}
-	mi := &file_ddpm_v1_coordinator_proto_msgTypes[4]
+	mi := &file_ddpm_v1_coordinator_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -581,7 +873,7 @@ func (x *Heartbeat) String() string {
 func (*Heartbeat) ProtoMessage() {}
 
 func (x *Heartbeat) ProtoReflect() protoreflect.Message {
-	mi := &file_ddpm_v1_coordinator_proto_msgTypes[4]
+	mi := &file_ddpm_v1_coordinator_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -594,7 +886,7 @@ func (x *Heartbeat) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Heartbeat.ProtoReflect.Descriptor instead.
 func (*Heartbeat) Descriptor() ([]byte, []int) {
-	return file_ddpm_v1_coordinator_proto_rawDescGZIP(), []int{4}
+	return file_ddpm_v1_coordinator_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Heartbeat) GetGeneration() uint64 {
@@ -611,6 +903,51 @@ func (x *Heartbeat) GetStep() uint64 {
 	return 0
 }
 
+func (x *Heartbeat) GetShardRate() float64 {
+	if x != nil {
+		return x.ShardRate
+	}
+	return 0
+}
+
+// Available says that the worker has opened the run's Store and dataset: it can
+// be a member.
+type Available struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Available) Reset() {
+	*x = Available{}
+	mi := &file_ddpm_v1_coordinator_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Available) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Available) ProtoMessage() {}
+
+func (x *Available) ProtoReflect() protoreflect.Message {
+	mi := &file_ddpm_v1_coordinator_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Available.ProtoReflect.Descriptor instead.
+func (*Available) Descriptor() ([]byte, []int) {
+	return file_ddpm_v1_coordinator_proto_rawDescGZIP(), []int{6}
+}
+
 // Generation is a numbered membership.
 type Generation struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
@@ -619,17 +956,24 @@ type Generation struct {
 	Members []*Member `protobuf:"bytes,2,rep,name=members,proto3" json:"members,omitempty"`
 	// Steps that are complete when the generation begins.
 	StartStep uint64 `protobuf:"varint,3,opt,name=start_step,json=startStep,proto3" json:"start_step,omitempty"`
-	// Where a member gets the state of start_step.
+	// Where the state of start_step comes from.
 	Source StateSource `protobuf:"varint,4,opt,name=source,proto3,enum=ddpm.v1.StateSource" json:"source,omitempty"`
 	// Why this generation exists, as a sentence.
-	Reason        string `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
+	Reason string `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Train until this many steps are complete.
+	LastStep uint64 `protobuf:"varint,6,opt,name=last_step,json=lastStep,proto3" json:"last_step,omitempty"`
+	// A checkpoint whenever the number of complete steps is a multiple; 0: only at
+	// the end.
+	CheckpointEvery uint64 `protobuf:"varint,7,opt,name=checkpoint_every,json=checkpointEvery,proto3" json:"checkpoint_every,omitempty"`
+	// A checkpoint at start_step.
+	SaveAtStart   bool `protobuf:"varint,8,opt,name=save_at_start,json=saveAtStart,proto3" json:"save_at_start,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Generation) Reset() {
 	*x = Generation{}
-	mi := &file_ddpm_v1_coordinator_proto_msgTypes[5]
+	mi := &file_ddpm_v1_coordinator_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -641,7 +985,7 @@ func (x *Generation) String() string {
 func (*Generation) ProtoMessage() {}
 
 func (x *Generation) ProtoReflect() protoreflect.Message {
-	mi := &file_ddpm_v1_coordinator_proto_msgTypes[5]
+	mi := &file_ddpm_v1_coordinator_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -654,7 +998,7 @@ func (x *Generation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Generation.ProtoReflect.Descriptor instead.
 func (*Generation) Descriptor() ([]byte, []int) {
-	return file_ddpm_v1_coordinator_proto_rawDescGZIP(), []int{5}
+	return file_ddpm_v1_coordinator_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Generation) GetNumber() uint64 {
@@ -692,21 +1036,49 @@ func (x *Generation) GetReason() string {
 	return ""
 }
 
+func (x *Generation) GetLastStep() uint64 {
+	if x != nil {
+		return x.LastStep
+	}
+	return 0
+}
+
+func (x *Generation) GetCheckpointEvery() uint64 {
+	if x != nil {
+		return x.CheckpointEvery
+	}
+	return 0
+}
+
+func (x *Generation) GetSaveAtStart() bool {
+	if x != nil {
+		return x.SaveAtStart
+	}
+	return false
+}
+
 // Member is a worker in a generation, with the shards that it computes:
-// [first_shard, first_shard + shards).
+// [first_shard, first_shard + shards), in the first step others.
 type Member struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	WorkerId      string                 `protobuf:"bytes,1,opt,name=worker_id,json=workerId,proto3" json:"worker_id,omitempty"`
-	RingAddress   string                 `protobuf:"bytes,2,opt,name=ring_address,json=ringAddress,proto3" json:"ring_address,omitempty"`
-	FirstShard    uint32                 `protobuf:"varint,3,opt,name=first_shard,json=firstShard,proto3" json:"first_shard,omitempty"`
-	Shards        uint32                 `protobuf:"varint,4,opt,name=shards,proto3" json:"shards,omitempty"`
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	WorkerId    string                 `protobuf:"bytes,1,opt,name=worker_id,json=workerId,proto3" json:"worker_id,omitempty"`
+	RingAddress string                 `protobuf:"bytes,2,opt,name=ring_address,json=ringAddress,proto3" json:"ring_address,omitempty"`
+	FirstShard  uint32                 `protobuf:"varint,3,opt,name=first_shard,json=firstShard,proto3" json:"first_shard,omitempty"`
+	Shards      uint32                 `protobuf:"varint,4,opt,name=shards,proto3" json:"shards,omitempty"`
+	// In the first step: the shards whose gradients it holds or is computing, which
+	// it keeps, and those that it computes besides.
+	Kept  []uint32 `protobuf:"varint,5,rep,packed,name=kept,proto3" json:"kept,omitempty"`
+	Extra []uint32 `protobuf:"varint,6,rep,packed,name=extra,proto3" json:"extra,omitempty"`
+	Lack  Lack     `protobuf:"varint,7,opt,name=lack,proto3,enum=ddpm.v1.Lack" json:"lack,omitempty"`
+	// It also has the reduced gradient of the step before the first.
+	HasGradient   bool `protobuf:"varint,8,opt,name=has_gradient,json=hasGradient,proto3" json:"has_gradient,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Member) Reset() {
 	*x = Member{}
-	mi := &file_ddpm_v1_coordinator_proto_msgTypes[6]
+	mi := &file_ddpm_v1_coordinator_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -718,7 +1090,7 @@ func (x *Member) String() string {
 func (*Member) ProtoMessage() {}
 
 func (x *Member) ProtoReflect() protoreflect.Message {
-	mi := &file_ddpm_v1_coordinator_proto_msgTypes[6]
+	mi := &file_ddpm_v1_coordinator_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -731,7 +1103,7 @@ func (x *Member) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Member.ProtoReflect.Descriptor instead.
 func (*Member) Descriptor() ([]byte, []int) {
-	return file_ddpm_v1_coordinator_proto_rawDescGZIP(), []int{6}
+	return file_ddpm_v1_coordinator_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Member) GetWorkerId() string {
@@ -762,23 +1134,48 @@ func (x *Member) GetShards() uint32 {
 	return 0
 }
 
-// Assignment tells a member its generation and what to do in it.
+func (x *Member) GetKept() []uint32 {
+	if x != nil {
+		return x.Kept
+	}
+	return nil
+}
+
+func (x *Member) GetExtra() []uint32 {
+	if x != nil {
+		return x.Extra
+	}
+	return nil
+}
+
+func (x *Member) GetLack() Lack {
+	if x != nil {
+		return x.Lack
+	}
+	return Lack_LACK_UNSPECIFIED
+}
+
+func (x *Member) GetHasGradient() bool {
+	if x != nil {
+		return x.HasGradient
+	}
+	return false
+}
+
+// Assignment tells a member its generation and its place there.
 type Assignment struct {
 	state      protoimpl.MessageState `protogen:"open.v1"`
 	Generation *Generation            `protobuf:"bytes,1,opt,name=generation,proto3" json:"generation,omitempty"`
 	Rank       uint32                 `protobuf:"varint,2,opt,name=rank,proto3" json:"rank,omitempty"`
-	// Train until this many steps are complete.
-	LastStep uint64 `protobuf:"varint,3,opt,name=last_step,json=lastStep,proto3" json:"last_step,omitempty"`
-	// A checkpoint whenever the number of complete steps is a multiple; 0: only at
-	// the end.
-	CheckpointEvery uint64 `protobuf:"varint,4,opt,name=checkpoint_every,json=checkpointEvery,proto3" json:"checkpoint_every,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// Steps whose Progress the coordinator has.
+	ReportedStep  uint64 `protobuf:"varint,3,opt,name=reported_step,json=reportedStep,proto3" json:"reported_step,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Assignment) Reset() {
 	*x = Assignment{}
-	mi := &file_ddpm_v1_coordinator_proto_msgTypes[7]
+	mi := &file_ddpm_v1_coordinator_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -790,7 +1187,7 @@ func (x *Assignment) String() string {
 func (*Assignment) ProtoMessage() {}
 
 func (x *Assignment) ProtoReflect() protoreflect.Message {
-	mi := &file_ddpm_v1_coordinator_proto_msgTypes[7]
+	mi := &file_ddpm_v1_coordinator_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -803,7 +1200,7 @@ func (x *Assignment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Assignment.ProtoReflect.Descriptor instead.
 func (*Assignment) Descriptor() ([]byte, []int) {
-	return file_ddpm_v1_coordinator_proto_rawDescGZIP(), []int{7}
+	return file_ddpm_v1_coordinator_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Assignment) GetGeneration() *Generation {
@@ -820,22 +1217,15 @@ func (x *Assignment) GetRank() uint32 {
 	return 0
 }
 
-func (x *Assignment) GetLastStep() uint64 {
+func (x *Assignment) GetReportedStep() uint64 {
 	if x != nil {
-		return x.LastStep
-	}
-	return 0
-}
-
-func (x *Assignment) GetCheckpointEvery() uint64 {
-	if x != nil {
-		return x.CheckpointEvery
+		return x.ReportedStep
 	}
 	return 0
 }
 
 // Ready says that the member has the state of the generation's start and that
-// its ring links stand.
+// its ring links stand. It trains from there on.
 type Ready struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Generation    uint64                 `protobuf:"varint,1,opt,name=generation,proto3" json:"generation,omitempty"`
@@ -845,7 +1235,7 @@ type Ready struct {
 
 func (x *Ready) Reset() {
 	*x = Ready{}
-	mi := &file_ddpm_v1_coordinator_proto_msgTypes[8]
+	mi := &file_ddpm_v1_coordinator_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -857,7 +1247,7 @@ func (x *Ready) String() string {
 func (*Ready) ProtoMessage() {}
 
 func (x *Ready) ProtoReflect() protoreflect.Message {
-	mi := &file_ddpm_v1_coordinator_proto_msgTypes[8]
+	mi := &file_ddpm_v1_coordinator_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -870,7 +1260,7 @@ func (x *Ready) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ready.ProtoReflect.Descriptor instead.
 func (*Ready) Descriptor() ([]byte, []int) {
-	return file_ddpm_v1_coordinator_proto_rawDescGZIP(), []int{8}
+	return file_ddpm_v1_coordinator_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Ready) GetGeneration() uint64 {
@@ -880,29 +1270,31 @@ func (x *Ready) GetGeneration() uint64 {
 	return 0
 }
 
-// Begin lets a generation train: every member is ready.
-type Begin struct {
+// Halt ends a generation at once: the member breaks its ring, keeps what it has
+// computed, goes on computing, and answers with its Position.
+type Halt struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Generation    uint64                 `protobuf:"varint,1,opt,name=generation,proto3" json:"generation,omitempty"`
+	Reason        string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *Begin) Reset() {
-	*x = Begin{}
-	mi := &file_ddpm_v1_coordinator_proto_msgTypes[9]
+func (x *Halt) Reset() {
+	*x = Halt{}
+	mi := &file_ddpm_v1_coordinator_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *Begin) String() string {
+func (x *Halt) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*Begin) ProtoMessage() {}
+func (*Halt) ProtoMessage() {}
 
-func (x *Begin) ProtoReflect() protoreflect.Message {
-	mi := &file_ddpm_v1_coordinator_proto_msgTypes[9]
+func (x *Halt) ProtoReflect() protoreflect.Message {
+	mi := &file_ddpm_v1_coordinator_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -913,14 +1305,210 @@ func (x *Begin) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use Begin.ProtoReflect.Descriptor instead.
-func (*Begin) Descriptor() ([]byte, []int) {
-	return file_ddpm_v1_coordinator_proto_rawDescGZIP(), []int{9}
+// Deprecated: Use Halt.ProtoReflect.Descriptor instead.
+func (*Halt) Descriptor() ([]byte, []int) {
+	return file_ddpm_v1_coordinator_proto_rawDescGZIP(), []int{11}
 }
 
-func (x *Begin) GetGeneration() uint64 {
+func (x *Halt) GetGeneration() uint64 {
 	if x != nil {
 		return x.Generation
+	}
+	return 0
+}
+
+func (x *Halt) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+// Yield ends a generation at a step boundary that the members agree on through
+// the ring. Each answers with its Position there.
+type Yield struct {
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Generation uint64                 `protobuf:"varint,1,opt,name=generation,proto3" json:"generation,omitempty"`
+	Reason     string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	// With a checkpoint of that boundary.
+	Save          bool `protobuf:"varint,3,opt,name=save,proto3" json:"save,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Yield) Reset() {
+	*x = Yield{}
+	mi := &file_ddpm_v1_coordinator_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Yield) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Yield) ProtoMessage() {}
+
+func (x *Yield) ProtoReflect() protoreflect.Message {
+	mi := &file_ddpm_v1_coordinator_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Yield.ProtoReflect.Descriptor instead.
+func (*Yield) Descriptor() ([]byte, []int) {
+	return file_ddpm_v1_coordinator_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *Yield) GetGeneration() uint64 {
+	if x != nil {
+		return x.Generation
+	}
+	return 0
+}
+
+func (x *Yield) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Yield) GetSave() bool {
+	if x != nil {
+		return x.Save
+	}
+	return false
+}
+
+// Position is where a worker stands that is in no ring: asked for by Halt or
+// Yield, or because its ring broke or its generation is complete.
+type Position struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The newest generation that it was assigned, 0 for none.
+	Generation uint64 `protobuf:"varint,1,opt,name=generation,proto3" json:"generation,omitempty"`
+	// It is in that generation's ring, or on its way into it.
+	Training bool `protobuf:"varint,2,opt,name=training,proto3" json:"training,omitempty"`
+	// It has the state after step steps.
+	HasState bool   `protobuf:"varint,3,opt,name=has_state,json=hasState,proto3" json:"has_state,omitempty"`
+	Step     uint64 `protobuf:"varint,4,opt,name=step,proto3" json:"step,omitempty"`
+	// It also has the reduced gradient that made it of the state before.
+	HasGradient bool `protobuf:"varint,5,opt,name=has_gradient,json=hasGradient,proto3" json:"has_gradient,omitempty"`
+	// Shards of the current step that it has computed or will without further word.
+	Shards []uint32 `protobuf:"varint,6,rep,packed,name=shards,proto3" json:"shards,omitempty"`
+	// Why it left the ring, where nobody asked it to.
+	Broke string `protobuf:"bytes,7,opt,name=broke,proto3" json:"broke,omitempty"`
+	// The neighbour, by rank in that generation, that it could not reach; -1: none.
+	Unreachable int32 `protobuf:"varint,8,opt,name=unreachable,proto3" json:"unreachable,omitempty"`
+	// The members' weights differ, and these are its own: a hash of their bits.
+	Differs       bool   `protobuf:"varint,9,opt,name=differs,proto3" json:"differs,omitempty"`
+	Weights       uint64 `protobuf:"fixed64,10,opt,name=weights,proto3" json:"weights,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Position) Reset() {
+	*x = Position{}
+	mi := &file_ddpm_v1_coordinator_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Position) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Position) ProtoMessage() {}
+
+func (x *Position) ProtoReflect() protoreflect.Message {
+	mi := &file_ddpm_v1_coordinator_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Position.ProtoReflect.Descriptor instead.
+func (*Position) Descriptor() ([]byte, []int) {
+	return file_ddpm_v1_coordinator_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *Position) GetGeneration() uint64 {
+	if x != nil {
+		return x.Generation
+	}
+	return 0
+}
+
+func (x *Position) GetTraining() bool {
+	if x != nil {
+		return x.Training
+	}
+	return false
+}
+
+func (x *Position) GetHasState() bool {
+	if x != nil {
+		return x.HasState
+	}
+	return false
+}
+
+func (x *Position) GetStep() uint64 {
+	if x != nil {
+		return x.Step
+	}
+	return 0
+}
+
+func (x *Position) GetHasGradient() bool {
+	if x != nil {
+		return x.HasGradient
+	}
+	return false
+}
+
+func (x *Position) GetShards() []uint32 {
+	if x != nil {
+		return x.Shards
+	}
+	return nil
+}
+
+func (x *Position) GetBroke() string {
+	if x != nil {
+		return x.Broke
+	}
+	return ""
+}
+
+func (x *Position) GetUnreachable() int32 {
+	if x != nil {
+		return x.Unreachable
+	}
+	return 0
+}
+
+func (x *Position) GetDiffers() bool {
+	if x != nil {
+		return x.Differs
+	}
+	return false
+}
+
+func (x *Position) GetWeights() uint64 {
+	if x != nil {
+		return x.Weights
 	}
 	return 0
 }
@@ -949,7 +1537,7 @@ type Progress struct {
 
 func (x *Progress) Reset() {
 	*x = Progress{}
-	mi := &file_ddpm_v1_coordinator_proto_msgTypes[10]
+	mi := &file_ddpm_v1_coordinator_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -961,7 +1549,7 @@ func (x *Progress) String() string {
 func (*Progress) ProtoMessage() {}
 
 func (x *Progress) ProtoReflect() protoreflect.Message {
-	mi := &file_ddpm_v1_coordinator_proto_msgTypes[10]
+	mi := &file_ddpm_v1_coordinator_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -974,7 +1562,7 @@ func (x *Progress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Progress.ProtoReflect.Descriptor instead.
 func (*Progress) Descriptor() ([]byte, []int) {
-	return file_ddpm_v1_coordinator_proto_rawDescGZIP(), []int{10}
+	return file_ddpm_v1_coordinator_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Progress) GetGeneration() uint64 {
@@ -1054,6 +1642,75 @@ func (x *Progress) GetUpdateSeconds() float64 {
 	return 0
 }
 
+// Overflow names what did not fit in a shard's gradient.
+type Overflow struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Step          uint64                 `protobuf:"varint,1,opt,name=step,proto3" json:"step,omitempty"`
+	Shard         uint32                 `protobuf:"varint,2,opt,name=shard,proto3" json:"shard,omitempty"`
+	Tensor        string                 `protobuf:"bytes,3,opt,name=tensor,proto3" json:"tensor,omitempty"`
+	Value         float64                `protobuf:"fixed64,4,opt,name=value,proto3" json:"value,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Overflow) Reset() {
+	*x = Overflow{}
+	mi := &file_ddpm_v1_coordinator_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Overflow) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Overflow) ProtoMessage() {}
+
+func (x *Overflow) ProtoReflect() protoreflect.Message {
+	mi := &file_ddpm_v1_coordinator_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Overflow.ProtoReflect.Descriptor instead.
+func (*Overflow) Descriptor() ([]byte, []int) {
+	return file_ddpm_v1_coordinator_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *Overflow) GetStep() uint64 {
+	if x != nil {
+		return x.Step
+	}
+	return 0
+}
+
+func (x *Overflow) GetShard() uint32 {
+	if x != nil {
+		return x.Shard
+	}
+	return 0
+}
+
+func (x *Overflow) GetTensor() string {
+	if x != nil {
+		return x.Tensor
+	}
+	return ""
+}
+
+func (x *Overflow) GetValue() float64 {
+	if x != nil {
+		return x.Value
+	}
+	return 0
+}
+
 // Object is one object of a checkpoint, its key relative to the checkpoint.
 type Object struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1066,7 +1723,7 @@ type Object struct {
 
 func (x *Object) Reset() {
 	*x = Object{}
-	mi := &file_ddpm_v1_coordinator_proto_msgTypes[11]
+	mi := &file_ddpm_v1_coordinator_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1078,7 +1735,7 @@ func (x *Object) String() string {
 func (*Object) ProtoMessage() {}
 
 func (x *Object) ProtoReflect() protoreflect.Message {
-	mi := &file_ddpm_v1_coordinator_proto_msgTypes[11]
+	mi := &file_ddpm_v1_coordinator_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1091,7 +1748,7 @@ func (x *Object) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Object.ProtoReflect.Descriptor instead.
 func (*Object) Descriptor() ([]byte, []int) {
-	return file_ddpm_v1_coordinator_proto_rawDescGZIP(), []int{11}
+	return file_ddpm_v1_coordinator_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Object) GetKey() string {
@@ -1127,7 +1784,7 @@ type Preview struct {
 
 func (x *Preview) Reset() {
 	*x = Preview{}
-	mi := &file_ddpm_v1_coordinator_proto_msgTypes[12]
+	mi := &file_ddpm_v1_coordinator_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1139,7 +1796,7 @@ func (x *Preview) String() string {
 func (*Preview) ProtoMessage() {}
 
 func (x *Preview) ProtoReflect() protoreflect.Message {
-	mi := &file_ddpm_v1_coordinator_proto_msgTypes[12]
+	mi := &file_ddpm_v1_coordinator_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1152,7 +1809,7 @@ func (x *Preview) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Preview.ProtoReflect.Descriptor instead.
 func (*Preview) Descriptor() ([]byte, []int) {
-	return file_ddpm_v1_coordinator_proto_rawDescGZIP(), []int{12}
+	return file_ddpm_v1_coordinator_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Preview) GetIndex() uint32 {
@@ -1171,24 +1828,23 @@ func (x *Preview) GetPixels() []byte {
 
 // PartSaved says that the member's part of a checkpoint is in the Store.
 type PartSaved struct {
-	state      protoimpl.MessageState `protogen:"open.v1"`
-	Generation uint64                 `protobuf:"varint,1,opt,name=generation,proto3" json:"generation,omitempty"`
-	Step       uint64                 `protobuf:"varint,2,opt,name=step,proto3" json:"step,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The generation whose members save the checkpoint.
+	Generation uint64 `protobuf:"varint,1,opt,name=generation,proto3" json:"generation,omitempty"`
+	Step       uint64 `protobuf:"varint,2,opt,name=step,proto3" json:"step,omitempty"`
 	// Digest of the whole state, which every member has: "sha256:HEX".
 	Digest   string     `protobuf:"bytes,3,opt,name=digest,proto3" json:"digest,omitempty"`
 	Objects  []*Object  `protobuf:"bytes,4,rep,name=objects,proto3" json:"objects,omitempty"`
 	Previews []*Preview `protobuf:"bytes,5,rep,name=previews,proto3" json:"previews,omitempty"`
-	// The member trains no further: the run is complete or was stopped.
-	Last bool `protobuf:"varint,6,opt,name=last,proto3" json:"last,omitempty"`
 	// L_simple of the last completed step, for the run's closing line.
-	Loss          float64 `protobuf:"fixed64,7,opt,name=loss,proto3" json:"loss,omitempty"`
+	Loss          float64 `protobuf:"fixed64,6,opt,name=loss,proto3" json:"loss,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *PartSaved) Reset() {
 	*x = PartSaved{}
-	mi := &file_ddpm_v1_coordinator_proto_msgTypes[13]
+	mi := &file_ddpm_v1_coordinator_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1200,7 +1856,7 @@ func (x *PartSaved) String() string {
 func (*PartSaved) ProtoMessage() {}
 
 func (x *PartSaved) ProtoReflect() protoreflect.Message {
-	mi := &file_ddpm_v1_coordinator_proto_msgTypes[13]
+	mi := &file_ddpm_v1_coordinator_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1213,7 +1869,7 @@ func (x *PartSaved) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PartSaved.ProtoReflect.Descriptor instead.
 func (*PartSaved) Descriptor() ([]byte, []int) {
-	return file_ddpm_v1_coordinator_proto_rawDescGZIP(), []int{13}
+	return file_ddpm_v1_coordinator_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *PartSaved) GetGeneration() uint64 {
@@ -1251,13 +1907,6 @@ func (x *PartSaved) GetPreviews() []*Preview {
 	return nil
 }
 
-func (x *PartSaved) GetLast() bool {
-	if x != nil {
-		return x.Last
-	}
-	return false
-}
-
 func (x *PartSaved) GetLoss() float64 {
 	if x != nil {
 		return x.Loss
@@ -1265,21 +1914,125 @@ func (x *PartSaved) GetLoss() float64 {
 	return 0
 }
 
+// PartFailed says that the member's part could not be stored.
+type PartFailed struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Generation    uint64                 `protobuf:"varint,1,opt,name=generation,proto3" json:"generation,omitempty"`
+	Step          uint64                 `protobuf:"varint,2,opt,name=step,proto3" json:"step,omitempty"`
+	Reason        string                 `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PartFailed) Reset() {
+	*x = PartFailed{}
+	mi := &file_ddpm_v1_coordinator_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PartFailed) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PartFailed) ProtoMessage() {}
+
+func (x *PartFailed) ProtoReflect() protoreflect.Message {
+	mi := &file_ddpm_v1_coordinator_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PartFailed.ProtoReflect.Descriptor instead.
+func (*PartFailed) Descriptor() ([]byte, []int) {
+	return file_ddpm_v1_coordinator_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *PartFailed) GetGeneration() uint64 {
+	if x != nil {
+		return x.Generation
+	}
+	return 0
+}
+
+func (x *PartFailed) GetStep() uint64 {
+	if x != nil {
+		return x.Step
+	}
+	return 0
+}
+
+func (x *PartFailed) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+// Leaving asks to leave at the next step boundary: the worker was asked to end.
+type Leaving struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Reason        string                 `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Leaving) Reset() {
+	*x = Leaving{}
+	mi := &file_ddpm_v1_coordinator_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Leaving) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Leaving) ProtoMessage() {}
+
+func (x *Leaving) ProtoReflect() protoreflect.Message {
+	mi := &file_ddpm_v1_coordinator_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Leaving.ProtoReflect.Descriptor instead.
+func (*Leaving) Descriptor() ([]byte, []int) {
+	return file_ddpm_v1_coordinator_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *Leaving) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
 // Failure says why the worker can't go on. It leaves after it.
 type Failure struct {
-	state      protoimpl.MessageState `protogen:"open.v1"`
-	Generation uint64                 `protobuf:"varint,1,opt,name=generation,proto3" json:"generation,omitempty"`
-	Step       uint64                 `protobuf:"varint,2,opt,name=step,proto3" json:"step,omitempty"`
-	Reason     string                 `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
-	// The ring failed: another member may be to blame.
-	Consequence   bool `protobuf:"varint,4,opt,name=consequence,proto3" json:"consequence,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Generation    uint64                 `protobuf:"varint,1,opt,name=generation,proto3" json:"generation,omitempty"`
+	Step          uint64                 `protobuf:"varint,2,opt,name=step,proto3" json:"step,omitempty"`
+	Reason        string                 `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Failure) Reset() {
 	*x = Failure{}
-	mi := &file_ddpm_v1_coordinator_proto_msgTypes[14]
+	mi := &file_ddpm_v1_coordinator_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1291,7 +2044,7 @@ func (x *Failure) String() string {
 func (*Failure) ProtoMessage() {}
 
 func (x *Failure) ProtoReflect() protoreflect.Message {
-	mi := &file_ddpm_v1_coordinator_proto_msgTypes[14]
+	mi := &file_ddpm_v1_coordinator_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1304,7 +2057,7 @@ func (x *Failure) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Failure.ProtoReflect.Descriptor instead.
 func (*Failure) Descriptor() ([]byte, []int) {
-	return file_ddpm_v1_coordinator_proto_rawDescGZIP(), []int{14}
+	return file_ddpm_v1_coordinator_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Failure) GetGeneration() uint64 {
@@ -1328,72 +2081,21 @@ func (x *Failure) GetReason() string {
 	return ""
 }
 
-func (x *Failure) GetConsequence() bool {
-	if x != nil {
-		return x.Consequence
-	}
-	return false
-}
-
-// Stop asks for a checkpoint at the next step boundary that all members agree
-// on, and the end.
-type Stop struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Reason        string                 `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *Stop) Reset() {
-	*x = Stop{}
-	mi := &file_ddpm_v1_coordinator_proto_msgTypes[15]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *Stop) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*Stop) ProtoMessage() {}
-
-func (x *Stop) ProtoReflect() protoreflect.Message {
-	mi := &file_ddpm_v1_coordinator_proto_msgTypes[15]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use Stop.ProtoReflect.Descriptor instead.
-func (*Stop) Descriptor() ([]byte, []int) {
-	return file_ddpm_v1_coordinator_proto_rawDescGZIP(), []int{15}
-}
-
-func (x *Stop) GetReason() string {
-	if x != nil {
-		return x.Reason
-	}
-	return ""
-}
-
 // Dismiss ends the session: the worker exits.
 type Dismiss struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The run ended as it should.
-	Ok            bool   `protobuf:"varint,1,opt,name=ok,proto3" json:"ok,omitempty"`
-	Reason        string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	// The run ended as it should, or the worker left as it asked to.
+	Ok     bool   `protobuf:"varint,1,opt,name=ok,proto3" json:"ok,omitempty"`
+	Reason string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	// The worker may come back: it was given up for lost, and was not.
+	Again         bool `protobuf:"varint,3,opt,name=again,proto3" json:"again,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Dismiss) Reset() {
 	*x = Dismiss{}
-	mi := &file_ddpm_v1_coordinator_proto_msgTypes[16]
+	mi := &file_ddpm_v1_coordinator_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1405,7 +2107,7 @@ func (x *Dismiss) String() string {
 func (*Dismiss) ProtoMessage() {}
 
 func (x *Dismiss) ProtoReflect() protoreflect.Message {
-	mi := &file_ddpm_v1_coordinator_proto_msgTypes[16]
+	mi := &file_ddpm_v1_coordinator_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1418,7 +2120,7 @@ func (x *Dismiss) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Dismiss.ProtoReflect.Descriptor instead.
 func (*Dismiss) Descriptor() ([]byte, []int) {
-	return file_ddpm_v1_coordinator_proto_rawDescGZIP(), []int{16}
+	return file_ddpm_v1_coordinator_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Dismiss) GetOk() bool {
@@ -1435,30 +2137,193 @@ func (x *Dismiss) GetReason() string {
 	return ""
 }
 
+func (x *Dismiss) GetAgain() bool {
+	if x != nil {
+		return x.Again
+	}
+	return false
+}
+
+// FetchRequest asks for elements [offset, offset+count) of a vector as it is when
+// step steps are complete.
+type FetchRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	RunId         string                 `protobuf:"bytes,1,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
+	Generation    uint64                 `protobuf:"varint,2,opt,name=generation,proto3" json:"generation,omitempty"`
+	Step          uint64                 `protobuf:"varint,3,opt,name=step,proto3" json:"step,omitempty"`
+	Vector        Vector                 `protobuf:"varint,4,opt,name=vector,proto3,enum=ddpm.v1.Vector" json:"vector,omitempty"`
+	Offset        uint64                 `protobuf:"varint,5,opt,name=offset,proto3" json:"offset,omitempty"`
+	Count         uint64                 `protobuf:"varint,6,opt,name=count,proto3" json:"count,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FetchRequest) Reset() {
+	*x = FetchRequest{}
+	mi := &file_ddpm_v1_coordinator_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FetchRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FetchRequest) ProtoMessage() {}
+
+func (x *FetchRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_ddpm_v1_coordinator_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FetchRequest.ProtoReflect.Descriptor instead.
+func (*FetchRequest) Descriptor() ([]byte, []int) {
+	return file_ddpm_v1_coordinator_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *FetchRequest) GetRunId() string {
+	if x != nil {
+		return x.RunId
+	}
+	return ""
+}
+
+func (x *FetchRequest) GetGeneration() uint64 {
+	if x != nil {
+		return x.Generation
+	}
+	return 0
+}
+
+func (x *FetchRequest) GetStep() uint64 {
+	if x != nil {
+		return x.Step
+	}
+	return 0
+}
+
+func (x *FetchRequest) GetVector() Vector {
+	if x != nil {
+		return x.Vector
+	}
+	return Vector_VECTOR_UNSPECIFIED
+}
+
+func (x *FetchRequest) GetOffset() uint64 {
+	if x != nil {
+		return x.Offset
+	}
+	return 0
+}
+
+func (x *FetchRequest) GetCount() uint64 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+// FetchChunk is the next elements, float32 little-endian, with the CRC-32C of the
+// bytes. The first chunk also brings the totals of the step that made the vector,
+// if the member has them, as it does with a gradient.
+type FetchChunk struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Data          []byte                 `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	Crc32C        uint32                 `protobuf:"fixed32,2,opt,name=crc32c,proto3" json:"crc32c,omitempty"`
+	Tail          []int64                `protobuf:"varint,3,rep,packed,name=tail,proto3" json:"tail,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FetchChunk) Reset() {
+	*x = FetchChunk{}
+	mi := &file_ddpm_v1_coordinator_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FetchChunk) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FetchChunk) ProtoMessage() {}
+
+func (x *FetchChunk) ProtoReflect() protoreflect.Message {
+	mi := &file_ddpm_v1_coordinator_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FetchChunk.ProtoReflect.Descriptor instead.
+func (*FetchChunk) Descriptor() ([]byte, []int) {
+	return file_ddpm_v1_coordinator_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *FetchChunk) GetData() []byte {
+	if x != nil {
+		return x.Data
+	}
+	return nil
+}
+
+func (x *FetchChunk) GetCrc32C() uint32 {
+	if x != nil {
+		return x.Crc32C
+	}
+	return 0
+}
+
+func (x *FetchChunk) GetTail() []int64 {
+	if x != nil {
+		return x.Tail
+	}
+	return nil
+}
+
 var File_ddpm_v1_coordinator_proto protoreflect.FileDescriptor
 
 const file_ddpm_v1_coordinator_proto_rawDesc = "" +
 	"\n" +
-	"\x19ddpm/v1/coordinator.proto\x12\addpm.v1\"\xaf\x02\n" +
+	"\x19ddpm/v1/coordinator.proto\x12\addpm.v1\"\xab\x04\n" +
 	"\rWorkerMessage\x12&\n" +
 	"\x05hello\x18\x01 \x01(\v2\x0e.ddpm.v1.HelloH\x00R\x05hello\x122\n" +
-	"\theartbeat\x18\x02 \x01(\v2\x12.ddpm.v1.HeartbeatH\x00R\theartbeat\x12&\n" +
-	"\x05ready\x18\x03 \x01(\v2\x0e.ddpm.v1.ReadyH\x00R\x05ready\x12/\n" +
-	"\bprogress\x18\x04 \x01(\v2\x11.ddpm.v1.ProgressH\x00R\bprogress\x123\n" +
+	"\theartbeat\x18\x02 \x01(\v2\x12.ddpm.v1.HeartbeatH\x00R\theartbeat\x122\n" +
+	"\tavailable\x18\x03 \x01(\v2\x12.ddpm.v1.AvailableH\x00R\tavailable\x12&\n" +
+	"\x05ready\x18\x04 \x01(\v2\x0e.ddpm.v1.ReadyH\x00R\x05ready\x12/\n" +
+	"\bposition\x18\x05 \x01(\v2\x11.ddpm.v1.PositionH\x00R\bposition\x12/\n" +
+	"\bprogress\x18\x06 \x01(\v2\x11.ddpm.v1.ProgressH\x00R\bprogress\x123\n" +
 	"\n" +
-	"part_saved\x18\x05 \x01(\v2\x12.ddpm.v1.PartSavedH\x00R\tpartSaved\x12,\n" +
-	"\afailure\x18\x06 \x01(\v2\x10.ddpm.v1.FailureH\x00R\afailureB\x06\n" +
+	"part_saved\x18\a \x01(\v2\x12.ddpm.v1.PartSavedH\x00R\tpartSaved\x126\n" +
+	"\vpart_failed\x18\b \x01(\v2\x13.ddpm.v1.PartFailedH\x00R\n" +
+	"partFailed\x12/\n" +
+	"\boverflow\x18\t \x01(\v2\x11.ddpm.v1.OverflowH\x00R\boverflow\x12,\n" +
+	"\aleaving\x18\n" +
+	" \x01(\v2\x10.ddpm.v1.LeavingH\x00R\aleaving\x12,\n" +
+	"\afailure\x18\v \x01(\v2\x10.ddpm.v1.FailureH\x00R\afailureB\x06\n" +
 	"\x04body\"\x90\x02\n" +
 	"\x12CoordinatorMessage\x12\x12\n" +
 	"\x04term\x18\x01 \x01(\x04R\x04term\x12,\n" +
 	"\awelcome\x18\x02 \x01(\v2\x10.ddpm.v1.WelcomeH\x00R\awelcome\x125\n" +
 	"\n" +
 	"assignment\x18\x03 \x01(\v2\x13.ddpm.v1.AssignmentH\x00R\n" +
-	"assignment\x12&\n" +
-	"\x05begin\x18\x04 \x01(\v2\x0e.ddpm.v1.BeginH\x00R\x05begin\x12#\n" +
-	"\x04stop\x18\x05 \x01(\v2\r.ddpm.v1.StopH\x00R\x04stop\x12,\n" +
+	"assignment\x12#\n" +
+	"\x04halt\x18\x04 \x01(\v2\r.ddpm.v1.HaltH\x00R\x04halt\x12&\n" +
+	"\x05yield\x18\x05 \x01(\v2\x0e.ddpm.v1.YieldH\x00R\x05yield\x12,\n" +
 	"\adismiss\x18\x06 \x01(\v2\x10.ddpm.v1.DismissH\x00R\adismissB\x06\n" +
-	"\x04body\"\xbf\x01\n" +
+	"\x04body\"\xe8\x01\n" +
 	"\x05Hello\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12\x14\n" +
 	"\x05build\x18\x02 \x01(\tR\x05build\x12!\n" +
@@ -1466,7 +2331,12 @@ const file_ddpm_v1_coordinator_proto_rawDesc = "" +
 	"\athreads\x18\x04 \x01(\rR\athreads\x12\x1b\n" +
 	"\tcpu_level\x18\x05 \x01(\tR\bcpuLevel\x12\x1a\n" +
 	"\bhostname\x18\x06 \x01(\tR\bhostname\x12\x10\n" +
-	"\x03pid\x18\a \x01(\rR\x03pid\"\xce\x01\n" +
+	"\x03pid\x18\a \x01(\rR\x03pid\x12'\n" +
+	"\x06resume\x18\b \x01(\v2\x0f.ddpm.v1.ResumeR\x06resume\"k\n" +
+	"\x06Resume\x12\x1b\n" +
+	"\tworker_id\x18\x01 \x01(\tR\bworkerId\x12\x15\n" +
+	"\x06run_id\x18\x02 \x01(\tR\x05runId\x12-\n" +
+	"\bposition\x18\x03 \x01(\v2\x11.ddpm.v1.PositionR\bposition\"\x98\x02\n" +
 	"\aWelcome\x12\x1b\n" +
 	"\tworker_id\x18\x01 \x01(\tR\bworkerId\x12\x10\n" +
 	"\x03run\x18\x02 \x01(\tR\x03run\x12\x15\n" +
@@ -1474,12 +2344,17 @@ const file_ddpm_v1_coordinator_proto_rawDesc = "" +
 	"\x04spec\x18\x04 \x01(\fR\x04spec\x12\x18\n" +
 	"\astorage\x18\x05 \x01(\tR\astorage\x125\n" +
 	"\x16heartbeat_milliseconds\x18\x06 \x01(\rR\x15heartbeatMilliseconds\x12\x18\n" +
-	"\athreads\x18\a \x01(\rR\athreads\"?\n" +
+	"\athreads\x18\a \x01(\rR\athreads\x12#\n" +
+	"\rreported_step\x18\b \x01(\x04R\freportedStep\x12#\n" +
+	"\rcompare_every\x18\t \x01(\x04R\fcompareEvery\"^\n" +
 	"\tHeartbeat\x12\x1e\n" +
 	"\n" +
 	"generation\x18\x01 \x01(\x04R\n" +
 	"generation\x12\x12\n" +
-	"\x04step\x18\x02 \x01(\x04R\x04step\"\xb4\x01\n" +
+	"\x04step\x18\x02 \x01(\x04R\x04step\x12\x1d\n" +
+	"\n" +
+	"shard_rate\x18\x03 \x01(\x01R\tshardRate\"\v\n" +
+	"\tAvailable\"\xa0\x02\n" +
 	"\n" +
 	"Generation\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\x04R\x06number\x12)\n" +
@@ -1487,29 +2362,56 @@ const file_ddpm_v1_coordinator_proto_rawDesc = "" +
 	"\n" +
 	"start_step\x18\x03 \x01(\x04R\tstartStep\x12,\n" +
 	"\x06source\x18\x04 \x01(\x0e2\x14.ddpm.v1.StateSourceR\x06source\x12\x16\n" +
-	"\x06reason\x18\x05 \x01(\tR\x06reason\"\x81\x01\n" +
+	"\x06reason\x18\x05 \x01(\tR\x06reason\x12\x1b\n" +
+	"\tlast_step\x18\x06 \x01(\x04R\blastStep\x12)\n" +
+	"\x10checkpoint_every\x18\a \x01(\x04R\x0fcheckpointEvery\x12\"\n" +
+	"\rsave_at_start\x18\b \x01(\bR\vsaveAtStart\"\xf1\x01\n" +
 	"\x06Member\x12\x1b\n" +
 	"\tworker_id\x18\x01 \x01(\tR\bworkerId\x12!\n" +
 	"\fring_address\x18\x02 \x01(\tR\vringAddress\x12\x1f\n" +
 	"\vfirst_shard\x18\x03 \x01(\rR\n" +
 	"firstShard\x12\x16\n" +
-	"\x06shards\x18\x04 \x01(\rR\x06shards\"\x9d\x01\n" +
+	"\x06shards\x18\x04 \x01(\rR\x06shards\x12\x12\n" +
+	"\x04kept\x18\x05 \x03(\rR\x04kept\x12\x14\n" +
+	"\x05extra\x18\x06 \x03(\rR\x05extra\x12!\n" +
+	"\x04lack\x18\a \x01(\x0e2\r.ddpm.v1.LackR\x04lack\x12!\n" +
+	"\fhas_gradient\x18\b \x01(\bR\vhasGradient\"z\n" +
 	"\n" +
 	"Assignment\x123\n" +
 	"\n" +
 	"generation\x18\x01 \x01(\v2\x13.ddpm.v1.GenerationR\n" +
 	"generation\x12\x12\n" +
-	"\x04rank\x18\x02 \x01(\rR\x04rank\x12\x1b\n" +
-	"\tlast_step\x18\x03 \x01(\x04R\blastStep\x12)\n" +
-	"\x10checkpoint_every\x18\x04 \x01(\x04R\x0fcheckpointEvery\"'\n" +
+	"\x04rank\x18\x02 \x01(\rR\x04rank\x12#\n" +
+	"\rreported_step\x18\x03 \x01(\x04R\freportedStep\"'\n" +
 	"\x05Ready\x12\x1e\n" +
 	"\n" +
 	"generation\x18\x01 \x01(\x04R\n" +
-	"generation\"'\n" +
-	"\x05Begin\x12\x1e\n" +
+	"generation\">\n" +
+	"\x04Halt\x12\x1e\n" +
 	"\n" +
 	"generation\x18\x01 \x01(\x04R\n" +
-	"generation\"\xdf\x02\n" +
+	"generation\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\"S\n" +
+	"\x05Yield\x12\x1e\n" +
+	"\n" +
+	"generation\x18\x01 \x01(\x04R\n" +
+	"generation\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x12\n" +
+	"\x04save\x18\x03 \x01(\bR\x04save\"\x9e\x02\n" +
+	"\bPosition\x12\x1e\n" +
+	"\n" +
+	"generation\x18\x01 \x01(\x04R\n" +
+	"generation\x12\x1a\n" +
+	"\btraining\x18\x02 \x01(\bR\btraining\x12\x1b\n" +
+	"\thas_state\x18\x03 \x01(\bR\bhasState\x12\x12\n" +
+	"\x04step\x18\x04 \x01(\x04R\x04step\x12!\n" +
+	"\fhas_gradient\x18\x05 \x01(\bR\vhasGradient\x12\x16\n" +
+	"\x06shards\x18\x06 \x03(\rR\x06shards\x12\x14\n" +
+	"\x05broke\x18\a \x01(\tR\x05broke\x12 \n" +
+	"\vunreachable\x18\b \x01(\x05R\vunreachable\x12\x18\n" +
+	"\adiffers\x18\t \x01(\bR\adiffers\x12\x18\n" +
+	"\aweights\x18\n" +
+	" \x01(\x06R\aweights\"\xdf\x02\n" +
 	"\bProgress\x12\x1e\n" +
 	"\n" +
 	"generation\x18\x01 \x01(\x04R\n" +
@@ -1524,14 +2426,19 @@ const file_ddpm_v1_coordinator_proto_rawDesc = "" +
 	"\x0fcompute_seconds\x18\t \x01(\x01R\x0ecomputeSeconds\x12%\n" +
 	"\x0ereduce_seconds\x18\n" +
 	" \x01(\x01R\rreduceSeconds\x12%\n" +
-	"\x0eupdate_seconds\x18\v \x01(\x01R\rupdateSeconds\"F\n" +
+	"\x0eupdate_seconds\x18\v \x01(\x01R\rupdateSeconds\"b\n" +
+	"\bOverflow\x12\x12\n" +
+	"\x04step\x18\x01 \x01(\x04R\x04step\x12\x14\n" +
+	"\x05shard\x18\x02 \x01(\rR\x05shard\x12\x16\n" +
+	"\x06tensor\x18\x03 \x01(\tR\x06tensor\x12\x14\n" +
+	"\x05value\x18\x04 \x01(\x01R\x05value\"F\n" +
 	"\x06Object\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x12\n" +
 	"\x04size\x18\x02 \x01(\x03R\x04size\x12\x16\n" +
 	"\x06sha256\x18\x03 \x01(\tR\x06sha256\"7\n" +
 	"\aPreview\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\rR\x05index\x12\x16\n" +
-	"\x06pixels\x18\x02 \x01(\fR\x06pixels\"\xd8\x01\n" +
+	"\x06pixels\x18\x02 \x01(\fR\x06pixels\"\xc4\x01\n" +
 	"\tPartSaved\x12\x1e\n" +
 	"\n" +
 	"generation\x18\x01 \x01(\x04R\n" +
@@ -1540,26 +2447,63 @@ const file_ddpm_v1_coordinator_proto_rawDesc = "" +
 	"\x06digest\x18\x03 \x01(\tR\x06digest\x12)\n" +
 	"\aobjects\x18\x04 \x03(\v2\x0f.ddpm.v1.ObjectR\aobjects\x12,\n" +
 	"\bpreviews\x18\x05 \x03(\v2\x10.ddpm.v1.PreviewR\bpreviews\x12\x12\n" +
-	"\x04last\x18\x06 \x01(\bR\x04last\x12\x12\n" +
-	"\x04loss\x18\a \x01(\x01R\x04loss\"w\n" +
+	"\x04loss\x18\x06 \x01(\x01R\x04loss\"X\n" +
+	"\n" +
+	"PartFailed\x12\x1e\n" +
+	"\n" +
+	"generation\x18\x01 \x01(\x04R\n" +
+	"generation\x12\x12\n" +
+	"\x04step\x18\x02 \x01(\x04R\x04step\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\"!\n" +
+	"\aLeaving\x12\x16\n" +
+	"\x06reason\x18\x01 \x01(\tR\x06reason\"U\n" +
 	"\aFailure\x12\x1e\n" +
 	"\n" +
 	"generation\x18\x01 \x01(\x04R\n" +
 	"generation\x12\x12\n" +
 	"\x04step\x18\x02 \x01(\x04R\x04step\x12\x16\n" +
-	"\x06reason\x18\x03 \x01(\tR\x06reason\x12 \n" +
-	"\vconsequence\x18\x04 \x01(\bR\vconsequence\"\x1e\n" +
-	"\x04Stop\x12\x16\n" +
-	"\x06reason\x18\x01 \x01(\tR\x06reason\"1\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\"G\n" +
 	"\aDismiss\x12\x0e\n" +
 	"\x02ok\x18\x01 \x01(\bR\x02ok\x12\x16\n" +
-	"\x06reason\x18\x02 \x01(\tR\x06reason*b\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x14\n" +
+	"\x05again\x18\x03 \x01(\bR\x05again\"\xb0\x01\n" +
+	"\fFetchRequest\x12\x15\n" +
+	"\x06run_id\x18\x01 \x01(\tR\x05runId\x12\x1e\n" +
+	"\n" +
+	"generation\x18\x02 \x01(\x04R\n" +
+	"generation\x12\x12\n" +
+	"\x04step\x18\x03 \x01(\x04R\x04step\x12'\n" +
+	"\x06vector\x18\x04 \x01(\x0e2\x0f.ddpm.v1.VectorR\x06vector\x12\x16\n" +
+	"\x06offset\x18\x05 \x01(\x04R\x06offset\x12\x14\n" +
+	"\x05count\x18\x06 \x01(\x04R\x05count\"L\n" +
+	"\n" +
+	"FetchChunk\x12\x12\n" +
+	"\x04data\x18\x01 \x01(\fR\x04data\x12\x16\n" +
+	"\x06crc32c\x18\x02 \x01(\aR\x06crc32c\x12\x12\n" +
+	"\x04tail\x18\x03 \x03(\x03R\x04tail*|\n" +
 	"\vStateSource\x12\x1c\n" +
 	"\x18STATE_SOURCE_UNSPECIFIED\x10\x00\x12\x18\n" +
 	"\x14STATE_SOURCE_INITIAL\x10\x01\x12\x1b\n" +
-	"\x17STATE_SOURCE_CHECKPOINT\x10\x022Q\n" +
+	"\x17STATE_SOURCE_CHECKPOINT\x10\x02\x12\x18\n" +
+	"\x14STATE_SOURCE_MEMBERS\x10\x03*Q\n" +
+	"\x04Lack\x12\x14\n" +
+	"\x10LACK_UNSPECIFIED\x10\x00\x12\x10\n" +
+	"\fLACK_NOTHING\x10\x01\x12\x11\n" +
+	"\rLACK_GRADIENT\x10\x02\x12\x0e\n" +
+	"\n" +
+	"LACK_STATE\x10\x03*u\n" +
+	"\x06Vector\x12\x16\n" +
+	"\x12VECTOR_UNSPECIFIED\x10\x00\x12\x12\n" +
+	"\x0eVECTOR_WEIGHTS\x10\x01\x12\f\n" +
+	"\bVECTOR_M\x10\x02\x12\f\n" +
+	"\bVECTOR_V\x10\x03\x12\x0e\n" +
+	"\n" +
+	"VECTOR_EMA\x10\x04\x12\x13\n" +
+	"\x0fVECTOR_GRADIENT\x10\x052Q\n" +
 	"\vCoordinator\x12B\n" +
-	"\aSession\x12\x16.ddpm.v1.WorkerMessage\x1a\x1b.ddpm.v1.CoordinatorMessage(\x010\x01B;Z9github.com/ddpm-cluster/ddpm-cluster/proto/ddpm/v1;ddpmv1b\x06proto3"
+	"\aSession\x12\x16.ddpm.v1.WorkerMessage\x1a\x1b.ddpm.v1.CoordinatorMessage(\x010\x012=\n" +
+	"\x04Peer\x125\n" +
+	"\x05Fetch\x12\x15.ddpm.v1.FetchRequest\x1a\x13.ddpm.v1.FetchChunk0\x01B;Z9github.com/ddpm-cluster/ddpm-cluster/proto/ddpm/v1;ddpmv1b\x06proto3"
 
 var (
 	file_ddpm_v1_coordinator_proto_rawDescOnce sync.Once
@@ -1573,52 +2517,73 @@ func file_ddpm_v1_coordinator_proto_rawDescGZIP() []byte {
 	return file_ddpm_v1_coordinator_proto_rawDescData
 }
 
-var file_ddpm_v1_coordinator_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_ddpm_v1_coordinator_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
+var file_ddpm_v1_coordinator_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
+var file_ddpm_v1_coordinator_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
 var file_ddpm_v1_coordinator_proto_goTypes = []any{
 	(StateSource)(0),           // 0: ddpm.v1.StateSource
-	(*WorkerMessage)(nil),      // 1: ddpm.v1.WorkerMessage
-	(*CoordinatorMessage)(nil), // 2: ddpm.v1.CoordinatorMessage
-	(*Hello)(nil),              // 3: ddpm.v1.Hello
-	(*Welcome)(nil),            // 4: ddpm.v1.Welcome
-	(*Heartbeat)(nil),          // 5: ddpm.v1.Heartbeat
-	(*Generation)(nil),         // 6: ddpm.v1.Generation
-	(*Member)(nil),             // 7: ddpm.v1.Member
-	(*Assignment)(nil),         // 8: ddpm.v1.Assignment
-	(*Ready)(nil),              // 9: ddpm.v1.Ready
-	(*Begin)(nil),              // 10: ddpm.v1.Begin
-	(*Progress)(nil),           // 11: ddpm.v1.Progress
-	(*Object)(nil),             // 12: ddpm.v1.Object
-	(*Preview)(nil),            // 13: ddpm.v1.Preview
-	(*PartSaved)(nil),          // 14: ddpm.v1.PartSaved
-	(*Failure)(nil),            // 15: ddpm.v1.Failure
-	(*Stop)(nil),               // 16: ddpm.v1.Stop
-	(*Dismiss)(nil),            // 17: ddpm.v1.Dismiss
+	(Lack)(0),                  // 1: ddpm.v1.Lack
+	(Vector)(0),                // 2: ddpm.v1.Vector
+	(*WorkerMessage)(nil),      // 3: ddpm.v1.WorkerMessage
+	(*CoordinatorMessage)(nil), // 4: ddpm.v1.CoordinatorMessage
+	(*Hello)(nil),              // 5: ddpm.v1.Hello
+	(*Resume)(nil),             // 6: ddpm.v1.Resume
+	(*Welcome)(nil),            // 7: ddpm.v1.Welcome
+	(*Heartbeat)(nil),          // 8: ddpm.v1.Heartbeat
+	(*Available)(nil),          // 9: ddpm.v1.Available
+	(*Generation)(nil),         // 10: ddpm.v1.Generation
+	(*Member)(nil),             // 11: ddpm.v1.Member
+	(*Assignment)(nil),         // 12: ddpm.v1.Assignment
+	(*Ready)(nil),              // 13: ddpm.v1.Ready
+	(*Halt)(nil),               // 14: ddpm.v1.Halt
+	(*Yield)(nil),              // 15: ddpm.v1.Yield
+	(*Position)(nil),           // 16: ddpm.v1.Position
+	(*Progress)(nil),           // 17: ddpm.v1.Progress
+	(*Overflow)(nil),           // 18: ddpm.v1.Overflow
+	(*Object)(nil),             // 19: ddpm.v1.Object
+	(*Preview)(nil),            // 20: ddpm.v1.Preview
+	(*PartSaved)(nil),          // 21: ddpm.v1.PartSaved
+	(*PartFailed)(nil),         // 22: ddpm.v1.PartFailed
+	(*Leaving)(nil),            // 23: ddpm.v1.Leaving
+	(*Failure)(nil),            // 24: ddpm.v1.Failure
+	(*Dismiss)(nil),            // 25: ddpm.v1.Dismiss
+	(*FetchRequest)(nil),       // 26: ddpm.v1.FetchRequest
+	(*FetchChunk)(nil),         // 27: ddpm.v1.FetchChunk
 }
 var file_ddpm_v1_coordinator_proto_depIdxs = []int32{
-	3,  // 0: ddpm.v1.WorkerMessage.hello:type_name -> ddpm.v1.Hello
-	5,  // 1: ddpm.v1.WorkerMessage.heartbeat:type_name -> ddpm.v1.Heartbeat
-	9,  // 2: ddpm.v1.WorkerMessage.ready:type_name -> ddpm.v1.Ready
-	11, // 3: ddpm.v1.WorkerMessage.progress:type_name -> ddpm.v1.Progress
-	14, // 4: ddpm.v1.WorkerMessage.part_saved:type_name -> ddpm.v1.PartSaved
-	15, // 5: ddpm.v1.WorkerMessage.failure:type_name -> ddpm.v1.Failure
-	4,  // 6: ddpm.v1.CoordinatorMessage.welcome:type_name -> ddpm.v1.Welcome
-	8,  // 7: ddpm.v1.CoordinatorMessage.assignment:type_name -> ddpm.v1.Assignment
-	10, // 8: ddpm.v1.CoordinatorMessage.begin:type_name -> ddpm.v1.Begin
-	16, // 9: ddpm.v1.CoordinatorMessage.stop:type_name -> ddpm.v1.Stop
-	17, // 10: ddpm.v1.CoordinatorMessage.dismiss:type_name -> ddpm.v1.Dismiss
-	7,  // 11: ddpm.v1.Generation.members:type_name -> ddpm.v1.Member
-	0,  // 12: ddpm.v1.Generation.source:type_name -> ddpm.v1.StateSource
-	6,  // 13: ddpm.v1.Assignment.generation:type_name -> ddpm.v1.Generation
-	12, // 14: ddpm.v1.PartSaved.objects:type_name -> ddpm.v1.Object
-	13, // 15: ddpm.v1.PartSaved.previews:type_name -> ddpm.v1.Preview
-	1,  // 16: ddpm.v1.Coordinator.Session:input_type -> ddpm.v1.WorkerMessage
-	2,  // 17: ddpm.v1.Coordinator.Session:output_type -> ddpm.v1.CoordinatorMessage
-	17, // [17:18] is the sub-list for method output_type
-	16, // [16:17] is the sub-list for method input_type
-	16, // [16:16] is the sub-list for extension type_name
-	16, // [16:16] is the sub-list for extension extendee
-	0,  // [0:16] is the sub-list for field type_name
+	5,  // 0: ddpm.v1.WorkerMessage.hello:type_name -> ddpm.v1.Hello
+	8,  // 1: ddpm.v1.WorkerMessage.heartbeat:type_name -> ddpm.v1.Heartbeat
+	9,  // 2: ddpm.v1.WorkerMessage.available:type_name -> ddpm.v1.Available
+	13, // 3: ddpm.v1.WorkerMessage.ready:type_name -> ddpm.v1.Ready
+	16, // 4: ddpm.v1.WorkerMessage.position:type_name -> ddpm.v1.Position
+	17, // 5: ddpm.v1.WorkerMessage.progress:type_name -> ddpm.v1.Progress
+	21, // 6: ddpm.v1.WorkerMessage.part_saved:type_name -> ddpm.v1.PartSaved
+	22, // 7: ddpm.v1.WorkerMessage.part_failed:type_name -> ddpm.v1.PartFailed
+	18, // 8: ddpm.v1.WorkerMessage.overflow:type_name -> ddpm.v1.Overflow
+	23, // 9: ddpm.v1.WorkerMessage.leaving:type_name -> ddpm.v1.Leaving
+	24, // 10: ddpm.v1.WorkerMessage.failure:type_name -> ddpm.v1.Failure
+	7,  // 11: ddpm.v1.CoordinatorMessage.welcome:type_name -> ddpm.v1.Welcome
+	12, // 12: ddpm.v1.CoordinatorMessage.assignment:type_name -> ddpm.v1.Assignment
+	14, // 13: ddpm.v1.CoordinatorMessage.halt:type_name -> ddpm.v1.Halt
+	15, // 14: ddpm.v1.CoordinatorMessage.yield:type_name -> ddpm.v1.Yield
+	25, // 15: ddpm.v1.CoordinatorMessage.dismiss:type_name -> ddpm.v1.Dismiss
+	6,  // 16: ddpm.v1.Hello.resume:type_name -> ddpm.v1.Resume
+	16, // 17: ddpm.v1.Resume.position:type_name -> ddpm.v1.Position
+	11, // 18: ddpm.v1.Generation.members:type_name -> ddpm.v1.Member
+	0,  // 19: ddpm.v1.Generation.source:type_name -> ddpm.v1.StateSource
+	1,  // 20: ddpm.v1.Member.lack:type_name -> ddpm.v1.Lack
+	10, // 21: ddpm.v1.Assignment.generation:type_name -> ddpm.v1.Generation
+	19, // 22: ddpm.v1.PartSaved.objects:type_name -> ddpm.v1.Object
+	20, // 23: ddpm.v1.PartSaved.previews:type_name -> ddpm.v1.Preview
+	2,  // 24: ddpm.v1.FetchRequest.vector:type_name -> ddpm.v1.Vector
+	3,  // 25: ddpm.v1.Coordinator.Session:input_type -> ddpm.v1.WorkerMessage
+	26, // 26: ddpm.v1.Peer.Fetch:input_type -> ddpm.v1.FetchRequest
+	4,  // 27: ddpm.v1.Coordinator.Session:output_type -> ddpm.v1.CoordinatorMessage
+	27, // 28: ddpm.v1.Peer.Fetch:output_type -> ddpm.v1.FetchChunk
+	27, // [27:29] is the sub-list for method output_type
+	25, // [25:27] is the sub-list for method input_type
+	25, // [25:25] is the sub-list for extension type_name
+	25, // [25:25] is the sub-list for extension extendee
+	0,  // [0:25] is the sub-list for field type_name
 }
 
 func init() { file_ddpm_v1_coordinator_proto_init() }
@@ -1629,16 +2594,21 @@ func file_ddpm_v1_coordinator_proto_init() {
 	file_ddpm_v1_coordinator_proto_msgTypes[0].OneofWrappers = []any{
 		(*WorkerMessage_Hello)(nil),
 		(*WorkerMessage_Heartbeat)(nil),
+		(*WorkerMessage_Available)(nil),
 		(*WorkerMessage_Ready)(nil),
+		(*WorkerMessage_Position)(nil),
 		(*WorkerMessage_Progress)(nil),
 		(*WorkerMessage_PartSaved)(nil),
+		(*WorkerMessage_PartFailed)(nil),
+		(*WorkerMessage_Overflow)(nil),
+		(*WorkerMessage_Leaving)(nil),
 		(*WorkerMessage_Failure)(nil),
 	}
 	file_ddpm_v1_coordinator_proto_msgTypes[1].OneofWrappers = []any{
 		(*CoordinatorMessage_Welcome)(nil),
 		(*CoordinatorMessage_Assignment)(nil),
-		(*CoordinatorMessage_Begin)(nil),
-		(*CoordinatorMessage_Stop)(nil),
+		(*CoordinatorMessage_Halt)(nil),
+		(*CoordinatorMessage_Yield)(nil),
 		(*CoordinatorMessage_Dismiss)(nil),
 	}
 	type x struct{}
@@ -1646,10 +2616,10 @@ func file_ddpm_v1_coordinator_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_ddpm_v1_coordinator_proto_rawDesc), len(file_ddpm_v1_coordinator_proto_rawDesc)),
-			NumEnums:      1,
-			NumMessages:   17,
+			NumEnums:      3,
+			NumMessages:   25,
 			NumExtensions: 0,
-			NumServices:   1,
+			NumServices:   2,
 		},
 		GoTypes:           file_ddpm_v1_coordinator_proto_goTypes,
 		DependencyIndexes: file_ddpm_v1_coordinator_proto_depIdxs,

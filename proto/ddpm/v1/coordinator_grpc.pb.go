@@ -32,9 +32,8 @@ const (
 // Coordinator owns a run: it admits workers, forms generations, and publishes
 // checkpoints.
 type CoordinatorClient interface {
-	// Session is a worker's membership, from Hello to Dismiss. When the stream
-	// breaks the worker counts as lost, and the worker knows it has no
-	// coordinator.
+	// Session is a worker's membership, from Hello to Dismiss. A step needs no
+	// coordinator: a member whose session breaks trains on and opens another one.
 	Session(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[WorkerMessage, CoordinatorMessage], error)
 }
 
@@ -66,9 +65,8 @@ type Coordinator_SessionClient = grpc.BidiStreamingClient[WorkerMessage, Coordin
 // Coordinator owns a run: it admits workers, forms generations, and publishes
 // checkpoints.
 type CoordinatorServer interface {
-	// Session is a worker's membership, from Hello to Dismiss. When the stream
-	// breaks the worker counts as lost, and the worker knows it has no
-	// coordinator.
+	// Session is a worker's membership, from Hello to Dismiss. A step needs no
+	// coordinator: a member whose session breaks trains on and opens another one.
 	Session(grpc.BidiStreamingServer[WorkerMessage, CoordinatorMessage]) error
 	mustEmbedUnimplementedCoordinatorServer()
 }
@@ -124,6 +122,119 @@ var Coordinator_ServiceDesc = grpc.ServiceDesc{
 			Handler:       _Coordinator_Session_Handler,
 			ServerStreams: true,
 			ClientStreams: true,
+		},
+	},
+	Metadata: "ddpm/v1/coordinator.proto",
+}
+
+const (
+	Peer_Fetch_FullMethodName = "/ddpm.v1.Peer/Fetch"
+)
+
+// PeerClient is the client API for Peer service.
+//
+// For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
+//
+// Peer is what a worker answers to other members, beside the ring (package
+// allreduce): what they lack of the state.
+type PeerClient interface {
+	// Fetch sends a range of one vector.
+	Fetch(ctx context.Context, in *FetchRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FetchChunk], error)
+}
+
+type peerClient struct {
+	cc grpc.ClientConnInterface
+}
+
+func NewPeerClient(cc grpc.ClientConnInterface) PeerClient {
+	return &peerClient{cc}
+}
+
+func (c *peerClient) Fetch(ctx context.Context, in *FetchRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FetchChunk], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &Peer_ServiceDesc.Streams[0], Peer_Fetch_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[FetchRequest, FetchChunk]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Peer_FetchClient = grpc.ServerStreamingClient[FetchChunk]
+
+// PeerServer is the server API for Peer service.
+// All implementations must embed UnimplementedPeerServer
+// for forward compatibility.
+//
+// Peer is what a worker answers to other members, beside the ring (package
+// allreduce): what they lack of the state.
+type PeerServer interface {
+	// Fetch sends a range of one vector.
+	Fetch(*FetchRequest, grpc.ServerStreamingServer[FetchChunk]) error
+	mustEmbedUnimplementedPeerServer()
+}
+
+// UnimplementedPeerServer must be embedded to have
+// forward compatible implementations.
+//
+// NOTE: this should be embedded by value instead of pointer to avoid a nil
+// pointer dereference when methods are called.
+type UnimplementedPeerServer struct{}
+
+func (UnimplementedPeerServer) Fetch(*FetchRequest, grpc.ServerStreamingServer[FetchChunk]) error {
+	return status.Error(codes.Unimplemented, "method Fetch not implemented")
+}
+func (UnimplementedPeerServer) mustEmbedUnimplementedPeerServer() {}
+func (UnimplementedPeerServer) testEmbeddedByValue()              {}
+
+// UnsafePeerServer may be embedded to opt out of forward compatibility for this service.
+// Use of this interface is not recommended, as added methods to PeerServer will
+// result in compilation errors.
+type UnsafePeerServer interface {
+	mustEmbedUnimplementedPeerServer()
+}
+
+func RegisterPeerServer(s grpc.ServiceRegistrar, srv PeerServer) {
+	// If the following call panics, it indicates UnimplementedPeerServer was
+	// embedded by pointer and is nil.  This will cause panics if an
+	// unimplemented method is ever invoked, so we test this at initialization
+	// time to prevent it from happening at runtime later due to I/O.
+	if t, ok := srv.(interface{ testEmbeddedByValue() }); ok {
+		t.testEmbeddedByValue()
+	}
+	s.RegisterService(&Peer_ServiceDesc, srv)
+}
+
+func _Peer_Fetch_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(FetchRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(PeerServer).Fetch(m, &grpc.GenericServerStream[FetchRequest, FetchChunk]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Peer_FetchServer = grpc.ServerStreamingServer[FetchChunk]
+
+// Peer_ServiceDesc is the grpc.ServiceDesc for Peer service.
+// It's only intended for direct use with grpc.RegisterService,
+// and not to be introspected or modified (even as a copy)
+var Peer_ServiceDesc = grpc.ServiceDesc{
+	ServiceName: "ddpm.v1.Peer",
+	HandlerType: (*PeerServer)(nil),
+	Methods:     []grpc.MethodDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "Fetch",
+			Handler:       _Peer_Fetch_Handler,
+			ServerStreams: true,
 		},
 	},
 	Metadata: "ddpm/v1/coordinator.proto",

@@ -1,0 +1,117 @@
+package main
+
+import (
+	. "github.com/mmcloughlin/avo/build"
+	. "github.com/mmcloughlin/avo/operand"
+	. "github.com/mmcloughlin/avo/reg"
+)
+
+const accumulateSignature = "dst *int64, src *float32, n int, scale float64, limit float64"
+
+// rounder is 1.5·2^52: what is added to it is rounded to an integer, to nearest,
+// ties to even, and stands in its lowest bits.
+const rounder = 0x1.8p52
+
+// accumulateAVX2 converts by halves, since AVX2 converts no 64-bit integers:
+// y = hi·2^32 + lo with hi = y/2^32 rounded to an integer. lo is exact, its
+// magnitude at most 2^31, and rounds as y does, because hi·2^32 is even.
+func accumulateAVX2() {
+	function("accumulateAVX2", accumulateSignature+") (ok bool", "is accumulatePortable for n values, a multiple of 8.")
+	dst, src := pointer("dst"), pointer("src")
+	scale, limit := broadcast("scale", YMM()), broadcast("limit", YMM())
+	magic := constant("rounder", rounder, YMM())
+	down, up := constant("down32", 0x1p-32, YMM()), constant("up32", 0x1p32, YMM())
+	magnitude := small(1, 0)
+	fits := ones()
+	groups(func() {
+		for i := range 2 {
+			y, within, hi, lo := YMM(), YMM(), YMM(), YMM()
+			VCVTPS2PD(displaced(src, 16*i), y)
+			VMULPD(scale, y, y)
+			VANDPD(magnitude, y, within)
+			VCMPPD(Imm(2), limit, within, within) // less or equal; false for NaN
+			VANDPD(within, fits, fits)
+			VMULPD(down, y, hi)
+			VADDPD(magic, hi, hi)
+			VSUBPD(magic, hi, lo)
+			VMULPD(up, lo, lo)
+			VSUBPD(lo, y, lo)
+			VADDPD(magic, lo, lo)
+			VPSUBQ(magic, lo, lo)
+			VPSLLQ(Imm(32), hi, hi) // what is left of magic's bits goes
+			VPADDQ(hi, lo, lo)
+			VPAND(within, lo, lo)
+			VPADDQ(displaced(dst, 32*i), lo, lo)
+			VMOVDQU(lo, displaced(dst, 32*i))
+		}
+	}, []Register{dst, src}, []int{8, 4})
+	mask := GP32()
+	VMOVMSKPD(fits, mask)
+	VZEROUPPER()
+	CMPL(mask, Imm(15))
+	result := GP8()
+	SETEQ(result)
+	Store(result, ReturnIndex(0))
+	RET()
+}
+
+func accumulateAVX512() {
+	function("accumulateAVX512", accumulateSignature+") (ok bool", "is accumulatePortable for n values, a multiple of 8.")
+	dst, src := pointer("dst"), pointer("src")
+	scale, limit := broadcast("scale", ZMM()), broadcast("limit", ZMM())
+	magnitude := ZMM()
+	VPTERNLOGQ(Imm(0xff), magnitude, magnitude, magnitude)
+	VPSRLQ(Imm(1), magnitude, magnitude)
+	fits := K()
+	KXNORB(fits, fits, fits)
+	groups(func() {
+		y, abs, sum, within := ZMM(), ZMM(), ZMM(), K()
+		VCVTPS2PD(displaced(src, 0), y)
+		VMULPD(scale, y, y)
+		VANDPD(magnitude, y, abs)
+		VCMPPD(Imm(2), limit, abs, within) // less or equal; false for NaN
+		KANDB(within, fits, fits)
+		VCVTPD2QQ(y, y)
+		VMOVDQU64(displaced(dst, 0), sum)
+		VPADDQ(y, sum, within, sum)
+		VMOVDQU64(sum, displaced(dst, 0))
+	}, []Register{dst, src}, []int{8, 4})
+	mask := GP32()
+	KMOVB(fits, mask)
+	VZEROUPPER()
+	CMPL(mask, Imm(255))
+	result := GP8()
+	SETEQ(result)
+	Store(result, ReturnIndex(0))
+	RET()
+}
+
+// meansAVX2 makes float64 of int64 by halves: the upper one, offset to be positive,
+// in the bits of 2^84, the lower one in those of 2^52. Without the offsets, which
+// go exactly, their sum rounds once. AVX-512 has an instruction for that, but the
+// divisions take all the time.
+func meansAVX2() {
+	const upper, lower = 0x1p84 + 0x1p63, 0x1p52
+	function("meansAVX2", "dst *float32, src *int64, n int, resolution float64, terms float64", "is meansPortable for n values, a multiple of 8.")
+	dst, src := pointer("dst"), pointer("src")
+	resolution, terms := broadcast("resolution", YMM()), broadcast("terms", YMM())
+	top, bottom := constant("upper", upper, YMM()), constant("lower", lower, YMM())
+	both := constant("both", upper+lower, YMM())
+	groups(func() {
+		for i := range 2 {
+			x, hi, mean := YMM(), YMM(), XMM()
+			load(displaced(src, 32*i), x)
+			VPSRLQ(Imm(32), x, hi)
+			VPXOR(top, hi, hi)
+			VPBLENDD(Imm(0xaa), bottom, x, x)
+			VSUBPD(both, hi, hi)
+			VADDPD(x, hi, hi)
+			VMULPD(resolution, hi, hi)
+			VDIVPD(terms, hi, hi)
+			VCVTPD2PSY(hi, mean)
+			VMOVUPS(mean, displaced(dst, 16*i))
+		}
+	}, []Register{dst, src}, []int{4, 8})
+	VZEROUPPER()
+	RET()
+}

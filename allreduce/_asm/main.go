@@ -1,0 +1,19 @@
+// Command _asm writes the assembly of package allreduce and its Go stubs. Run it by
+// go generate in the package's folder.
+package main
+
+import (
+	. "github.com/mmcloughlin/avo/build"
+)
+
+func main() {
+	ConstraintExpr("!purego")
+	accumulateAVX2()
+	accumulateAVX512()
+	meansAVX2()
+	zigzag()
+	pack()
+	unpack(false)
+	unpack(true)
+	Generate()
+}

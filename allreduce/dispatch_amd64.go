@@ -1,0 +1,91 @@
+//go:build !purego
+
+package allreduce
+
+import (
+	"unsafe"
+
+	"github.com/ddpm-cluster/ddpm-cluster/internal/cpulevel"
+)
+
+//go:generate go -C _asm run . -out ../kernel_amd64.s -stubs ../kernel_stubs_amd64.go -pkg allreduce
+
+// The functions here run the assembly on whole vectors and whole blocks, and the
+// portable code on what is left. Their arguments are as for the portable functions,
+// and their callers have checked the lengths, which the assembly cannot.
+
+// useAVX2 and useAVX512 are whether the assembly for these runs.
+var (
+	useAVX2   = cpulevel.Active() != cpulevel.Portable
+	useAVX512 = cpulevel.Active() == cpulevel.AVX512
+)
+
+// whole returns how many of n values the assembly takes: whole vectors of 8.
+func whole(n int) int {
+	if useAVX2 {
+		return n &^ 7
+	}
+	return 0
+}
+
+func accumulate(dst []int64, src []float32, scale, limit float64) bool {
+	n, ok := whole(len(src)), true
+	switch {
+	case n == 0:
+	case useAVX512:
+		ok = accumulateAVX512(&dst[0], &src[0], n, scale, limit)
+	default:
+		ok = accumulateAVX2(&dst[0], &src[0], n, scale, limit)
+	}
+	return accumulatePortable(dst[n:], src[n:], scale, limit) && ok
+}
+
+func means(dst []float32, src []int64, resolution, terms float64) {
+	n := whole(len(src))
+	if n > 0 {
+		meansAVX2(&dst[0], &src[0], n, resolution, terms)
+	}
+	meansPortable(dst[n:], src[n:], resolution, terms)
+}
+
+func zigzagBlock(z *[blockLen]uint64, block *[blockLen]int64) uint64 {
+	if useAVX2 {
+		return zigzagAVX2(&z[0], &block[0])
+	}
+	return zigzagBlockPortable(z, block)
+}
+
+func packLanes(dst []byte, z *[blockLen]uint64, n int, w uint) {
+	if useAVX2 && n == allRows {
+		packAVX2(&dst[0], &z[0], uint64(w))
+		return
+	}
+	packLanesPortable(dst, z, n, w)
+}
+
+// A whole block fills its words, so nothing is set after its last values.
+func unpackLanes(block *[blockLen]int64, src []byte, n int, w uint) uint64 {
+	if useAVX2 && n == allRows {
+		unpackAVX2(&block[0], &src[0], uint64(w))
+		return 0
+	}
+	return unpackLanesPortable(block, src, n, w)
+}
+
+func unpackAddLanes(block *[blockLen]int64, src []byte, local *[blockLen]int64, w uint) {
+	if useAVX2 {
+		unpackAddAVX2(&block[0], &src[0], &local[0], uint64(w))
+		return
+	}
+	unpackAddLanesPortable(block, src, local, w)
+}
+
+// The CPU's order of bytes is the message's.
+func putFloat32s(dst []byte, src []float32) { copy(dst, bytesOf(src)) }
+
+func getFloat32s(dst []float32, src []byte) { copy(bytesOf(dst), src) }
+
+// bytesOf is the memory of s.
+func bytesOf(s []float32) []byte {
+	return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(s))), 4*len(s))
+}

@@ -1,0 +1,28 @@
+//go:build !amd64 || purego
+
+package allreduce
+
+func accumulate(dst []int64, src []float32, scale, limit float64) bool {
+	return accumulatePortable(dst, src, scale, limit)
+}
+
+func means(dst []float32, src []int64, resolution, terms float64) {
+	meansPortable(dst, src, resolution, terms)
+}
+
+func zigzagBlock(z *[blockLen]uint64, block *[blockLen]int64) uint64 {
+	return zigzagBlockPortable(z, block)
+}
+
+func packLanes(dst []byte, z *[blockLen]uint64, n int, w uint) { packLanesPortable(dst, z, n, w) }
+
+func unpackLanes(block *[blockLen]int64, src []byte, n int, w uint) uint64 {
+	return unpackLanesPortable(block, src, n, w)
+}
+
+func unpackAddLanes(block *[blockLen]int64, src []byte, local *[blockLen]int64, w uint) {
+	unpackAddLanesPortable(block, src, local, w)
+}
+
+func putFloat32s(dst []byte, src []float32) { putFloat32sPortable(dst, src) }
+func getFloat32s(dst []float32, src []byte) { getFloat32sPortable(dst, src) }

@@ -1,0 +1,153 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/spf13/cobra"
+)
+
+// ringBench is what a benchmark of the ring is of.
+type ringBench struct {
+	world, elements, steps int
+	// rank is the member's that this process is, or -1 in the one that starts them.
+	rank int
+	json bool
+}
+
+// ringResult is what one found, in the order of its JSON.
+type ringResult struct {
+	World    int `json:"world"`
+	Elements int `json:"elements"`
+	// Seconds is the median over the steps of the time of the slowest member.
+	Seconds float64 `json:"seconds"`
+	// AlgBW and BusBW are in bytes a second of float32: the vector's, and those that
+	// a member of a ring has to send.
+	AlgBW float64 `json:"algbw"`
+	BusBW float64 `json:"busbw"`
+	// WireBytes is what a member sends in a step, the mean of all.
+	WireBytes int64 `json:"wire_bytes"`
+}
+
+func benchAllReduceCommand(stdin io.Reader, stdout io.Writer) *cobra.Command {
+	b := ringBench{}
+	c := &cobra.Command{
+		Use:   "allreduce",
+		Short: "Time the exact all-reduce between processes on this machine",
+		Long: "Allreduce starts a process for each member, connects them to a ring over loopback, and prints the\n" +
+			"median time in which values like a gradient's, already in fixed point, become their float32 means\n" +
+			"everywhere. It fails when the members end with different bits.",
+		Example: "  ddpmctl bench allreduce --world 2 --elements 35746307",
+		Args:    noArguments,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if b.world < 1 || b.elements < 1 || b.steps < 1 {
+				return usageError{fmt.Errorf("--world %d --elements %d --steps %d: all must be at least 1", b.world, b.elements, b.steps)}
+			}
+			if b.rank >= 0 {
+				return b.member(c.Context(), stdin, stdout)
+			}
+			r, err := b.run(c.Context())
+			if err != nil {
+				return err
+			}
+			return r.print(stdout, b.json)
+		},
+	}
+	f := c.Flags()
+	f.IntVar(&b.world, "world", 2, "members of the ring")
+	f.IntVar(&b.elements, "elements", 1<<24, "elements of the vector")
+	f.IntVar(&b.steps, "steps", 5, "all-reduces to time, after one that is not")
+	f.BoolVar(&b.json, "json", false, "print JSON")
+	f.IntVar(&b.rank, "rank", -1, "be this member; for the processes that the command starts")
+	_ = f.MarkHidden("rank") // only fails for a flag that is not there
+	return c
+}
+
+// run starts the members and gathers what they found.
+func (b ringBench) run(ctx context.Context) (ringResult, error) {
+	program, err := os.Executable()
+	if err != nil {
+		return ringResult{}, fmt.Errorf("find this program: %w", err)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	members := make([]*ringProcess, 0, b.world)
+	for rank := range b.world {
+		m, err := startRingProcess(ctx, program, "bench", "allreduce", "--rank", fmt.Sprint(rank), "--world", fmt.Sprint(b.world),
+			"--elements", fmt.Sprint(b.elements), "--steps", fmt.Sprint(b.steps))
+		if err != nil {
+			cancel()
+			return ringResult{}, errors.Join(fmt.Errorf("start member %d: %w", rank, err), waitAll(members))
+		}
+		members = append(members, m)
+	}
+	reports, err := converse(members)
+	if err != nil {
+		cancel()
+		return ringResult{}, errors.Join(err, waitAll(members))
+	}
+	if err := waitAll(members); err != nil {
+		return ringResult{}, err
+	}
+	return b.result(reports)
+}
+
+// converse tells the members of each other and hears their reports.
+func converse(members []*ringProcess) ([]ringReport, error) {
+	addresses := make([]string, len(members))
+	for rank, m := range members {
+		if err := m.out.Decode(&addresses[rank]); err != nil {
+			return nil, fmt.Errorf("read the address of member %d: %w", rank, err)
+		}
+	}
+	for rank, m := range members {
+		if err := json.NewEncoder(m.in).Encode(addresses); err != nil {
+			return nil, fmt.Errorf("write the addresses to member %d: %w", rank, err)
+		}
+	}
+	reports := make([]ringReport, len(members))
+	for rank, m := range members {
+		if err := m.out.Decode(&reports[rank]); err != nil {
+			return nil, fmt.Errorf("read the report of member %d: %w", rank, err)
+		}
+	}
+	return reports, nil
+}
+
+// result sums up the members' reports.
+func (b ringBench) result(reports []ringReport) (ringResult, error) {
+	slowest := make([]float64, b.steps)
+	var sent int64
+	for rank, r := range reports {
+		if r.Checksum != reports[0].Checksum {
+			return ringResult{}, fmt.Errorf("members 0 and %d hold different bits (CRC-32C %08x and %08x): this is a defect, please report it",
+				rank, reports[0].Checksum, r.Checksum)
+		}
+		for i, s := range r.Seconds {
+			slowest[i] = max(slowest[i], s)
+		}
+		sent += r.Sent
+	}
+	seconds, bytes, world := median(slowest), 4*float64(b.elements), float64(b.world)
+	return ringResult{
+		World: b.world, Elements: b.elements, Seconds: seconds,
+		AlgBW: bytes / seconds, BusBW: 2 * (world - 1) / world * bytes / seconds,
+		WireBytes: sent / int64(b.world),
+	}, nil
+}
+
+func (r ringResult) print(w io.Writer, asJSON bool) error {
+	if asJSON {
+		return json.NewEncoder(w).Encode(r)
+	}
+	fmt.Fprintf(w, "%d members, %d elements: %.4f s (median), %.2f GB/s of the vector, %.2f GB/s on the bus\n",
+		r.World, r.Elements, r.Seconds, r.AlgBW/1e9, r.BusBW/1e9)
+	if ring := 2 * float64(r.World-1) / float64(r.World) * 4 * float64(r.Elements); ring > 0 {
+		fmt.Fprintf(w, "%.1f MB sent a member and step, %.3f of what a ring of float32 sends\n", float64(r.WireBytes)/1e6, float64(r.WireBytes)/ring)
+	}
+	return nil
+}

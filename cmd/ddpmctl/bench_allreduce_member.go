@@ -1,0 +1,167 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"log/slog"
+	"net"
+	"os/exec"
+	"strings"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+
+	"github.com/ddpm-cluster/ddpm-cluster/allreduce"
+	"github.com/ddpm-cluster/ddpm-cluster/ddpm/rng"
+)
+
+// ringProcess is a member's process, seen from the one that started it.
+type ringProcess struct {
+	cmd    *exec.Cmd
+	in     io.WriteCloser
+	out    *json.Decoder
+	stderr bytes.Buffer
+}
+
+// startRingProcess starts a member, which dies with ctx.
+func startRingProcess(ctx context.Context, program string, args ...string) (*ringProcess, error) {
+	p := &ringProcess{cmd: exec.CommandContext(ctx, program, args...)}
+	p.cmd.Stderr = &p.stderr
+	in, err := p.cmd.StdinPipe()
+	if err != nil {
+		return nil, err
+	}
+	out, err := p.cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	p.in, p.out = in, json.NewDecoder(out)
+	return p, p.cmd.Start()
+}
+
+// waitAll waits until all members have ended, and tells what those that failed said.
+func waitAll(members []*ringProcess) error {
+	var failed []error
+	for rank, m := range members {
+		if err := m.cmd.Wait(); err != nil {
+			failed = append(failed, fmt.Errorf("member %d: %w: %s", rank, err, strings.TrimSpace(m.stderr.String())))
+		}
+	}
+	return errors.Join(failed...)
+}
+
+// ringReport is what a member found.
+type ringReport struct {
+	// Seconds is how long each timed step took.
+	Seconds []float64
+	// Sent is the bytes that it sent in one step.
+	Sent int64
+	// Checksum is the CRC-32C of the result.
+	Checksum uint32
+}
+
+// countedLink counts what is sent over a Link.
+type countedLink struct {
+	allreduce.Link
+	sent int64
+}
+
+// Send counts and sends.
+func (l *countedLink) Send(ctx context.Context, s *allreduce.Segment) error {
+	l.sent += int64(s.Len())
+	return l.Link.Send(ctx, s)
+}
+
+// member is one process of the ring: it writes its address, reads all addresses,
+// and writes its report.
+func (b ringBench) member(ctx context.Context, stdin io.Reader, stdout io.Writer) error {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	server, g := allreduce.NewServer(slog.New(slog.DiscardHandler)), grpc.NewServer(allreduce.ServerOptions()...)
+	server.Register(g)
+	var serving sync.WaitGroup
+	serving.Go(func() { _ = g.Serve(listener) }) // Connect tells of a server that is gone
+	defer func() {
+		server.Close()
+		g.Stop()
+		serving.Wait()
+	}()
+	if err := json.NewEncoder(stdout).Encode(listener.Addr().String()); err != nil {
+		return fmt.Errorf("write the address: %w", err)
+	}
+	var addresses []string
+	if err := json.NewDecoder(stdin).Decode(&addresses); err != nil {
+		return fmt.Errorf("read the addresses: %w", err)
+	}
+	m := allreduce.Member{Run: allreduce.NewRunTag("bench", ""), Generation: 1, Rank: b.rank, World: b.world}
+	if err := m.Validate(); err != nil {
+		return err
+	}
+	if len(addresses) != b.world {
+		return fmt.Errorf("%d addresses for a ring of %d", len(addresses), b.world)
+	}
+	link, err := allreduce.Connect(ctx, server, m, addresses[m.Successor().Rank], grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		return err
+	}
+	report, err := b.time(ctx, m, link)
+	if err != nil {
+		return err
+	}
+	return json.NewEncoder(stdout).Encode(report)
+}
+
+// time makes the steps.
+func (b ringBench) time(ctx context.Context, m allreduce.Member, link allreduce.Link) (r ringReport, err error) {
+	counted := &countedLink{Link: link}
+	if link != nil {
+		link = counted
+	}
+	ring, err := allreduce.NewRing(allreduce.Config{Member: m}, link)
+	if err != nil {
+		return r, err
+	}
+	defer func() { err = errors.Join(err, ring.Close(err)) }()
+	v := b.vector()
+	for step := range b.steps + 1 {
+		counted.sent = 0
+		start := time.Now()
+		if err := ring.AllReduce(ctx, uint64(step), v); err != nil {
+			return r, err
+		}
+		r.Seconds = append(r.Seconds, time.Since(start).Seconds())
+	}
+	r.Seconds = r.Seconds[1:] // the first has filled the pools
+	r.Sent, r.Checksum = counted.sent, checksum(v.Out)
+	return r, nil
+}
+
+// vector makes values like those of a gradient: of many sizes below 2^-10.
+func (b ringBench) vector() allreduce.Vector {
+	values := make([]float32, b.elements)
+	rng.Normals(values, 1, rng.Noise, 0, uint32(b.rank))
+	for i := range values {
+		values[i] /= 1 << 10
+	}
+	fixed := allreduce.Fixed{FractionBits: allreduce.DefaultFractionBits}
+	sum := make([]int64, b.elements)
+	fixed.Accumulate(sum, values, b.world)
+	return allreduce.Vector{Sum: sum, Out: values, Finish: fixed.Means(b.world)}
+}
+
+// checksum is the CRC-32C of the values' bits.
+func checksum(values []float32) uint32 {
+	h := crc32.New(crc32.MakeTable(crc32.Castagnoli))
+	_ = binary.Write(h, binary.LittleEndian, values) // a hash takes all
+	return h.Sum32()
+}

@@ -1,0 +1,63 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"strings"
+	"testing"
+)
+
+func TestBenchAllReduce(t *testing.T) {
+	t.Setenv(asCommand, "1")
+	var out, errs bytes.Buffer
+	if code := run(t.Context(), strings.Fields("bench allreduce --world 3 --elements 100001 --steps 2 --json"), &out, &errs); code != 0 {
+		t.Fatalf("exit %d: %s", code, &errs)
+	}
+	var got map[string]float64
+	if err := json.Unmarshal(out.Bytes(), &got); err != nil {
+		t.Fatal(err)
+	}
+	if got["world"] != 3 || got["elements"] != 100001 {
+		t.Errorf("world %v, elements %v", got["world"], got["elements"])
+	}
+	for _, field := range []string{"seconds", "algbw", "busbw"} {
+		if got[field] <= 0 {
+			t.Errorf("%s is %v", field, got[field])
+		}
+	}
+	// The means alone are two thirds of the vector, as float32.
+	if least := 2. / 3 * 4 * 100001; got["wire_bytes"] < least || got["wire_bytes"] > 4*least {
+		t.Errorf("wire_bytes is %v", got["wire_bytes"])
+	}
+}
+
+// A member that dies ends the benchmark, with what it said.
+func TestBenchAllReduceTellsOfAMember(t *testing.T) {
+	t.Setenv(asCommand, "1")
+	t.Setenv("DDPM_CPU_LEVEL", "quantum") // only the members read it now
+	var out, errs bytes.Buffer
+	if code := run(t.Context(), strings.Fields("bench allreduce --world 2 --elements 10"), &out, &errs); code != exitFailure || !strings.Contains(errs.String(), "quantum") {
+		t.Errorf("exit %d: %s", code, &errs)
+	}
+}
+
+func TestBenchAllReduceRefusals(t *testing.T) {
+	for _, args := range []string{"--world 0", "--elements 0", "--steps 0", "--elements many", "what"} {
+		var out, errs bytes.Buffer
+		if code := run(t.Context(), strings.Fields("bench allreduce "+args), &out, &errs); code != exitUsage {
+			t.Errorf("%v: exit %d: %s", args, code, &errs)
+		}
+	}
+}
+
+func TestRingBenchRefusesOtherBits(t *testing.T) {
+	reports := []ringReport{{Seconds: []float64{1}, Sent: 5, Checksum: 7}, {Seconds: []float64{2}, Sent: 7, Checksum: 7}}
+	b := ringBench{world: 2, elements: 10, steps: 1}
+	if r, err := b.result(reports); err != nil || r.Seconds != 2 || r.WireBytes != 6 || r.AlgBW != 20 || r.BusBW != 20 {
+		t.Errorf("%+v, %v", r, err)
+	}
+	reports[1].Checksum++
+	if _, err := b.result(reports); err == nil {
+		t.Error("members with different bits are fine")
+	}
+}

@@ -1,0 +1,155 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ddpm-cluster/ddpm-cluster/ddpm/kernel"
+	"github.com/ddpm-cluster/ddpm-cluster/internal/cpulevel"
+)
+
+// kernelResult is what a kernel's benchmark found, in the order of its JSON. A kernel
+// that computes has GFLOPS and PeakShare; one that moves memory has GBytes.
+type kernelResult struct {
+	Level     kernel.Level `json:"level"`
+	Kernel    string       `json:"kernel"`
+	GFLOPS    float64      `json:"gflops,omitempty"`
+	PeakShare float64      `json:"peak_share,omitempty"`
+	GBytes    float64      `json:"gbytes_per_second,omitempty"`
+	Seconds   float64      `json:"seconds"`
+	Peak      float64      `json:"peak_gflops"`
+}
+
+func benchKernelsCommand(stdout io.Writer) *cobra.Command {
+	var each time.Duration
+	var asJSON bool
+	c := &cobra.Command{
+		Use:   "kernels",
+		Short: "Time each kernel at each level, beside the FMA peak of one core",
+		Long: "Kernels runs each kernel on one thread, at each level that this CPU has (with " + cpulevel.Variable + "\n" +
+			"set: at that one), and prints its best time, its speed, and the share of the FMA peak that it\n" +
+			"reaches. The peak is measured in between: multiplications that read and write no memory. GFLOP/s\n" +
+			"count a convolution as its direct sum, whatever the algorithm, so that a share of Winograd's may be\n" +
+			"above 100%. What moves memory more than it computes has GB/s instead.",
+		Example: "  ddpmctl bench kernels --json",
+		Args:    noArguments,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if each <= 0 {
+				return usageError{fmt.Errorf("--time %v: must be above zero", each)}
+			}
+			results, err := benchLevels(c.Context(), each)
+			if err != nil {
+				return err
+			}
+			return printKernels(stdout, results, asJSON)
+		},
+	}
+	c.Flags().DurationVar(&each, "time", 300*time.Millisecond, "time for each kernel")
+	c.Flags().BoolVar(&asJSON, "json", false, "print JSON, an array")
+	return c
+}
+
+// benchLevels measures at every level. A process has one, so each of the others gets
+// a process of its own.
+func benchLevels(ctx context.Context, each time.Duration) ([]kernelResult, error) {
+	if os.Getenv(cpulevel.Variable) != "" {
+		return benchKernels(ctx, each)
+	}
+	exe, err := os.Executable()
+	if err != nil {
+		return nil, fmt.Errorf("run another level: %w", err)
+	}
+	var all []kernelResult
+	for _, level := range cpulevel.Available() {
+		c := exec.CommandContext(ctx, exe, "bench", "kernels", "--json", "--time", each.String())
+		c.Env = append(os.Environ(), cpulevel.Variable+"="+string(level))
+		var errs bytes.Buffer
+		c.Stderr = &errs
+		out, err := c.Output()
+		if err != nil {
+			return nil, fmt.Errorf("run level %s: %w: %s", level, err, bytes.TrimSpace(errs.Bytes()))
+		}
+		var results []kernelResult
+		if err := json.Unmarshal(out, &results); err != nil {
+			return nil, fmt.Errorf("read what level %s printed: %w", level, err)
+		}
+		all = append(all, results...)
+	}
+	return all, nil
+}
+
+// benchKernels measures at this process's level.
+func benchKernels(ctx context.Context, each time.Duration) ([]kernelResult, error) {
+	pool := kernel.NewPool(1)
+	defer pool.Close()
+	peak := fmaPeak()
+	var results []kernelResult
+	for _, b := range kernelBenches(pool, kernel.ActiveLevel() == kernel.LevelPortable) {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		seconds := fastest(b.run, each)
+		peak = max(peak, fmaPeak())
+		results = append(results, kernelResult{
+			Level: kernel.ActiveLevel(), Kernel: b.name, Seconds: seconds,
+			GFLOPS: b.flops / seconds / 1e9, GBytes: b.bytes / seconds / 1e9,
+		})
+	}
+	for i := range results {
+		results[i].Peak, results[i].PeakShare = peak, results[i].GFLOPS/peak
+	}
+	return results, nil
+}
+
+// fastest returns the seconds of the fastest of the runs that a time has room for,
+// after one that is not counted.
+func fastest(run func(), each time.Duration) float64 {
+	run()
+	var best time.Duration
+	for begin, i := time.Now(), 0; i == 0 || time.Since(begin) < each; i++ {
+		start := time.Now()
+		run()
+		if took := time.Since(start); i == 0 || took < best {
+			best = took
+		}
+	}
+	return best.Seconds()
+}
+
+// fmaPeak returns the FMA peak of a core in GFLOP/s, at this level.
+func fmaPeak() float64 {
+	const rounds = 100_000
+	var flops int
+	seconds := fastest(func() { flops = kernel.FMAPeak(rounds) }, 3*time.Millisecond)
+	return float64(flops) / seconds / 1e9
+}
+
+func printKernels(w io.Writer, results []kernelResult, asJSON bool) error {
+	if asJSON {
+		return json.NewEncoder(w).Encode(results)
+	}
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintf(t, "level\tGFLOP/s\tof the peak\tGB/s\tms\t  kernel\n")
+	for i, r := range results {
+		fmt.Fprintf(t, "%s\t", r.Level)
+		if r.GFLOPS > 0 {
+			fmt.Fprintf(t, "%.1f\t%.0f%%\t\t", r.GFLOPS, 100*r.PeakShare)
+		} else {
+			fmt.Fprintf(t, "\t\t%.1f\t", r.GBytes)
+		}
+		fmt.Fprintf(t, "%.3f\t  %s\n", 1e3*r.Seconds, r.Kernel)
+		if i+1 == len(results) || results[i+1].Level != r.Level {
+			fmt.Fprintf(t, "%s\t%.1f\t100%%\t\t\t  FMA peak\n", r.Level, r.Peak)
+		}
+	}
+	return t.Flush()
+}

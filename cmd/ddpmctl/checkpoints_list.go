@@ -1,0 +1,132 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"slices"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ddpm-cluster/ddpm-cluster/ddpm"
+	"github.com/ddpm-cluster/ddpm-cluster/storage/checkpoint"
+)
+
+// listed is a checkpoint as a list has it.
+type listed struct {
+	Step uint64 `json:"step"`
+	// Complete says that the manifest is valid and every object there in its size;
+	// verify also reads them.
+	Complete bool   `json:"complete"`
+	Reason   string `json:"reason,omitempty"` // why it is not
+	Digest   string `json:"digest,omitempty"`
+	Params   int64  `json:"params,omitempty"`
+	Parts    int    `json:"parts,omitempty"`
+	Objects  int    `json:"objects,omitempty"`
+	Bytes    int64  `json:"bytes,omitempty"` // of its objects
+}
+
+func listedOf(m checkpoint.Manifest) listed {
+	l := listed{Step: m.Step, Complete: true, Digest: m.Digest, Params: m.Params, Parts: m.Parts, Objects: len(m.Objects)}
+	for _, o := range m.Objects {
+		l.Bytes += o.Size
+	}
+	return l
+}
+
+func listCommand(stdout io.Writer) *cobra.Command {
+	var t target
+	out := output{stdout: stdout}
+	c := &cobra.Command{
+		Use:     "list",
+		Short:   "List a run's checkpoints",
+		Long:    "List shows a run's checkpoints, by their manifests and the sizes of their objects. To read\nand check every object, use verify.",
+		Example: "  ddpmctl checkpoints list --storage ddpm-data --run digits",
+		Args:    noArguments,
+		RunE: func(c *cobra.Command, _ []string) error {
+			f, err := t.open(c.Context())
+			if err != nil {
+				return err
+			}
+			whole, skipped, err := checkpoint.List(c.Context(), f.store, t.run)
+			if err != nil {
+				return err
+			}
+			all := []listed{}
+			for _, m := range whole {
+				all = append(all, listedOf(m))
+			}
+			for _, s := range skipped {
+				all = append(all, listed{Step: s.Step, Reason: s.Reason})
+			}
+			slices.SortFunc(all, func(a, b listed) int { return cmp.Compare(a.Step, b.Step) })
+			return out.print(all, func() { printList(stdout, t.run, all) })
+		},
+	}
+	t.runFlags(c)
+	out.flags(c)
+	return c
+}
+
+func printList(stdout io.Writer, run string, all []listed) {
+	if len(all) == 0 {
+		fmt.Fprintf(stdout, "run %s has no checkpoint\n", run)
+		return
+	}
+	w := tabwriter.NewWriter(stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "STEP\tSIZE\tPARTS\tSTATE\tDIGEST")
+	for _, l := range all {
+		if !l.Complete {
+			fmt.Fprintf(w, "%d\t-\t-\t%s\t-\n", l.Step, l.Reason)
+			continue
+		}
+		fmt.Fprintf(w, "%d\t%s\t%d\tcomplete\t%s\n", l.Step, size(l.Bytes), l.Parts, l.Digest)
+	}
+	_ = w.Flush() // it only fails where stdout does
+}
+
+// shown is a checkpoint with all there is to know of it without reading its state.
+type shown struct {
+	listed
+	Run   string              `json:"run"`
+	Place string              `json:"place"`
+	All   []checkpoint.Object `json:"contents"`
+	Spec  ddpm.Spec           `json:"config"`
+}
+
+func showCommand(stdout io.Writer) *cobra.Command {
+	var t target
+	out := output{stdout: stdout}
+	c := &cobra.Command{
+		Use:     "show",
+		Short:   "Show what a checkpoint holds",
+		Example: "  ddpmctl checkpoints show --storage ddpm-data --run digits --step 500",
+		Args:    noArguments,
+		RunE: func(c *cobra.Command, _ []string) error {
+			f, err := t.find(c.Context(), c, func(found) error { return nil })
+			if err != nil {
+				return err
+			}
+			m := f.manifest
+			v := shown{listed: listedOf(m), Run: t.run, Place: f.store.String() + "/" + checkpoint.StepPrefix(m.Run, m.Step), All: m.Objects, Spec: f.spec}
+			return out.print(v, func() { v.text(stdout) })
+		},
+	}
+	t.flags(c)
+	out.flags(c)
+	return c
+}
+
+func (v shown) text(stdout io.Writer) {
+	fmt.Fprintf(stdout, "run %s, step %d, %s\n%s\n", v.Run, v.Step, size(v.Bytes), v.Place)
+	fmt.Fprintf(stdout, "digest %s\n", v.Digest)
+	fmt.Fprintf(stdout, "model %dx%dx%d, channels %v, %d parameters in %d parts; preset %s, seed %d, dataset %s\n\n",
+		v.Spec.Model.Size, v.Spec.Model.Size, v.Spec.Model.InChannels, v.Spec.Model.Channels, v.Params, v.Parts, v.Spec.Preset, v.Spec.Seed, v.Spec.Dataset)
+	w := tabwriter.NewWriter(stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "OBJECT\tSIZE\tSHA-256")
+	for _, o := range v.All {
+		fmt.Fprintf(w, "%s\t%s\t%s\n", o.Key, size(o.Size), o.SHA256)
+	}
+	_ = w.Flush() // it only fails where stdout does
+}

@@ -1,0 +1,195 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/status"
+
+	"github.com/ddpm-cluster/ddpm-cluster/coordinator/access"
+	"github.com/ddpm-cluster/ddpm-cluster/internal/pki"
+	ddpmv1 "github.com/ddpm-cluster/ddpm-cluster/proto/ddpm/v1"
+)
+
+const (
+	// adminVariable names the admin.conf where --config does not.
+	adminVariable = "DDPM_ADMIN"
+	defaultAdmin  = "ddpm-data/admin.conf"
+	// answerLimit bounds how long a coordinator may take to answer.
+	answerLimit = 15 * time.Second
+)
+
+// tokenFlags are those of all commands about tokens.
+type tokenFlags struct {
+	config string
+	json   bool
+	stdout io.Writer
+}
+
+func tokenCommand(stdout io.Writer) *cobra.Command {
+	f := &tokenFlags{stdout: stdout}
+	c := &cobra.Command{
+		Use:   "token",
+		Short: "Make, list and revoke the tokens that let workers in",
+		Long: "Asks the coordinator, as the administrator that the file of --config names.\n" +
+			"The coordinator writes that file to its data dir when it starts: admin.conf.",
+		Args: noArguments,
+		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
+	}
+	c.PersistentFlags().StringVar(&f.config, "config", "", "the administrator's file (default: $"+adminVariable+", else "+defaultAdmin+")")
+	c.PersistentFlags().BoolVar(&f.json, "json", false, "print JSON")
+	c.AddCommand(f.createCommand(), f.listCommand(), f.revokeCommand())
+	return c
+}
+
+func (f *tokenFlags) createCommand() *cobra.Command {
+	var ttl time.Duration
+	var description string
+	c := &cobra.Command{
+		Use:   "create",
+		Short: "Make a token and print the command that a worker joins by",
+		Args:  noArguments,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if ttl < time.Second {
+				return usageError{fmt.Errorf("--ttl %s: must be at least 1s", ttl)}
+			}
+			return f.ask(c.Context(), func(ctx context.Context, a *access.Admin, t ddpmv1.TokensClient) error {
+				r, err := t.CreateToken(ctx, &ddpmv1.CreateTokenRequest{TtlSeconds: uint64(ttl / time.Second), Description: description})
+				if err != nil {
+					return err
+				}
+				if f.json {
+					return f.print(struct {
+						Token  string `json:"token"`
+						CAHash string `json:"ca_hash"`
+						Server string `json:"server"`
+						tokenLine
+					}{r.GetToken(), r.GetCaHash(), a.Server, line(r.GetRecord())})
+				}
+				_, err = fmt.Fprintf(f.stdout, "ddpm-worker --join %s --token %s --ca-hash %s\n", a.Server, r.GetToken(), r.GetCaHash())
+				return err
+			})
+		},
+	}
+	c.Flags().DurationVar(&ttl, "ttl", access.TokenLife, "how long it lets workers in")
+	c.Flags().StringVar(&description, "description", "", "what it is for, to people")
+	return c
+}
+
+func (f *tokenFlags) listCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "list",
+		Short: "List the tokens; their secrets are nowhere kept",
+		Args:  noArguments,
+		RunE: func(c *cobra.Command, _ []string) error {
+			return f.ask(c.Context(), func(ctx context.Context, _ *access.Admin, t ddpmv1.TokensClient) error {
+				r, err := t.ListTokens(ctx, &ddpmv1.ListTokensRequest{})
+				if err != nil {
+					return err
+				}
+				lines := make([]tokenLine, len(r.GetTokens()))
+				for i, k := range r.GetTokens() {
+					lines[i] = line(k)
+				}
+				if f.json {
+					return f.print(lines)
+				}
+				w := tabwriter.NewWriter(f.stdout, 0, 0, 2, ' ', 0)
+				fmt.Fprintln(w, "ID\tSTATE\tEXPIRES\tDESCRIPTION")
+				for _, l := range lines {
+					fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", l.ID, l.State, l.Expires.Local().Format(time.DateTime), l.Description)
+				}
+				return w.Flush()
+			})
+		},
+	}
+}
+
+func (f *tokenFlags) revokeCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "revoke ID",
+		Short: "Let nobody in by a token any more, and renew no certificate that was given for it",
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) != 1 {
+				return usageError{errors.New("give the id of one token, which is what stands before its dot; see ddpmctl token list")}
+			}
+			return nil
+		},
+		RunE: func(c *cobra.Command, args []string) error {
+			return f.ask(c.Context(), func(ctx context.Context, _ *access.Admin, t ddpmv1.TokensClient) error {
+				if _, err := t.RevokeToken(ctx, &ddpmv1.RevokeTokenRequest{Id: args[0]}); err != nil {
+					return err
+				}
+				if f.json {
+					return f.print(map[string]string{"revoked": args[0]})
+				}
+				_, err := fmt.Fprintf(f.stdout, "revoked token %s\n", args[0])
+				return err
+			})
+		},
+	}
+}
+
+// ask calls the coordinator as the administrator of the file.
+func (f *tokenFlags) ask(ctx context.Context, do func(context.Context, *access.Admin, ddpmv1.TokensClient) error) error {
+	path := f.config
+	if path == "" {
+		path = os.Getenv(adminVariable)
+	}
+	if path == "" {
+		path = defaultAdmin
+	}
+	admin, err := access.ReadAdmin(path)
+	if err != nil {
+		return fmt.Errorf("--config: %w", err)
+	}
+	conn, err := grpc.NewClient("passthrough:///"+admin.Server, grpc.WithNoProxy(),
+		grpc.WithTransportCredentials(credentials.NewTLS(admin.Credential.Client(pki.Coordinator, ""))))
+	if err != nil {
+		return fmt.Errorf("dial %s: %w", admin.Server, err)
+	}
+	defer conn.Close()
+	ctx, cancel := context.WithTimeout(ctx, answerLimit)
+	defer cancel()
+	err = do(ctx, admin, ddpmv1.NewTokensClient(conn))
+	if s, ok := status.FromError(err); ok && err != nil {
+		return fmt.Errorf("the coordinator at %s: %s", admin.Server, s.Message())
+	}
+	return err
+}
+
+// print prints JSON.
+func (f *tokenFlags) print(v any) error {
+	e := json.NewEncoder(f.stdout)
+	e.SetIndent("", "  ")
+	return e.Encode(v)
+}
+
+// tokenLine is a token as it is listed.
+type tokenLine struct {
+	ID          string    `json:"id"`
+	State       string    `json:"state"` // valid, expired, revoked
+	Created     time.Time `json:"created"`
+	Expires     time.Time `json:"expires"`
+	Description string    `json:"description,omitempty"`
+}
+
+func line(t *ddpmv1.Token) tokenLine {
+	l := tokenLine{t.GetId(), "valid", t.GetCreated().AsTime(), t.GetExpires().AsTime(), t.GetDescription()}
+	switch {
+	case t.GetRevoked():
+		l.State = "revoked"
+	case !time.Now().Before(l.Expires):
+		l.State = "expired"
+	}
+	return l
+}

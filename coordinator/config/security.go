@@ -1,0 +1,63 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net"
+
+	"github.com/spf13/pflag"
+)
+
+// Security is how a coordinator knows others, and others it.
+type Security struct {
+	// Insecure is without TLS, on loopback addresses alone.
+	Insecure bool
+	// CACert and CAKey are the files of a certificate authority; "" makes one in the
+	// data dir.
+	CACert, CAKey string
+	// Names are further hosts in the coordinator's certificate.
+	Names []string
+	// EtcdCACert, EtcdCert and EtcdKey are files for TLS to an external etcd.
+	EtcdCACert, EtcdCert, EtcdKey string
+}
+
+func (s *Security) flags(fs *pflag.FlagSet) {
+	fs.BoolVar(&s.Insecure, "insecure", false, "without TLS and tokens; on loopback addresses alone")
+	fs.StringVar(&s.CACert, "ca-cert", "", "PEM file with the cluster's certificate authority (default: one that is made in the data dir)")
+	fs.StringVar(&s.CAKey, "ca-key", "", "PEM file with the authority's key")
+	fs.StringSliceVar(&s.Names, "tls-name", nil, "further hosts that the coordinator's certificate names, for browsers and proxies")
+	fs.StringVar(&s.EtcdCACert, "etcd-cacert", "", "PEM file with the authority of --etcd")
+	fs.StringVar(&s.EtcdCert, "etcd-cert", "", "PEM file with the coordinator's certificate for --etcd")
+	fs.StringVar(&s.EtcdKey, "etcd-key", "", "PEM file with its key")
+}
+
+func (c *Config) validateSecurity() error {
+	s := &c.Security
+	var errs []error
+	if (s.CACert == "") != (s.CAKey == "") {
+		errs = append(errs, errors.New("--ca-cert and --ca-key: give both, or none"))
+	}
+	if (s.EtcdCert == "") != (s.EtcdKey == "") {
+		errs = append(errs, errors.New("--etcd-cert and --etcd-key: give both, or none"))
+	}
+	if len(c.Etcd) == 0 && (s.EtcdCACert != "" || s.EtcdCert != "") {
+		errs = append(errs, errors.New("--etcd-cacert, --etcd-cert and --etcd-key are for --etcd"))
+	}
+	if s.Insecure {
+		for flag, a := range map[string]string{"listen": c.Listen, "http": c.HTTP} {
+			if a != "" && !Loopback(a) {
+				errs = append(errs, fmt.Errorf("--insecure is for addresses of this machine alone (127.0.0.1, ::1, localhost), and --%s %s is none; leave it out", flag, a))
+			}
+		}
+		if s.CACert != "" || len(s.Names) > 0 {
+			errs = append(errs, errors.New("--insecure is without --ca-cert, --ca-key and --tls-name"))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Loopback says that HOST:PORT is an address that only this machine reaches.
+func Loopback(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	return err == nil && (host == "localhost" || net.ParseIP(host).IsLoopback())
+}

@@ -1,0 +1,81 @@
+package core
+
+import "fmt"
+
+// conclude ends the run once the checkpoint of its last step is published.
+func (m *Machine) conclude(workers []*worker, step uint64, live bool) []Effect {
+	if step <= m.published {
+		if !m.hasCheckpoint && step == 0 {
+			return m.fail("stopped before there was anything to save: " + m.stopping)
+		}
+		end := End{OK: true, Reason: m.whyEnd(step), Step: step}
+		if m.closing != nil && m.closing.Step == step {
+			end.Digest, end.Loss = m.closing.Digest, m.closing.Loss
+		}
+		return m.finish(end)
+	}
+	if m.publishing(step) || m.yielding && m.savesAt(step) && m.membersAt(step) {
+		m.await(step, fmt.Sprintf("step %d is the last one; its checkpoint is being stored", step))
+		return nil
+	}
+	return m.save(workers, step)
+}
+
+// membersAt says that the members of the generation stand at the end of a step.
+func (m *Machine) membersAt(step uint64) bool {
+	for _, w := range m.members() {
+		if !w.position.HasState || w.position.Step != step {
+			return false
+		}
+	}
+	return true
+}
+
+// await waits for the checkpoint of the step at which the members are idle.
+func (m *Machine) await(step uint64, reason string) {
+	m.enter(saving, reason)
+	m.idleAt = step
+	s := m.savingsIn(m.generation.Number)
+	switch {
+	case m.publishing(step) || m.onItsWay(step):
+		m.retry = m.zero()
+	case s != nil && s.failed[step]:
+		m.retry = m.now.Add(retryAfter)
+	default: // a member is gone that had not stored its part
+		m.retry = m.now
+	}
+}
+
+// publishing says that all parts of a step's checkpoint are stored.
+func (m *Machine) publishing(step uint64) bool {
+	for _, s := range m.savings {
+		if c := s.steps[step]; c != nil && c.publish != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// save makes a generation whose members have nothing to train and store a
+// checkpoint.
+func (m *Machine) save(workers []*worker, step uint64) []Effect {
+	var savers []*worker
+	for _, w := range workers {
+		if w.position.HasState && w.position.Step+1 >= step {
+			savers = append(savers, w)
+		}
+	}
+	if len(m.change) == 0 {
+		m.change = []string{"a checkpoint is needed"}
+	}
+	m.change = append(m.change, fmt.Sprintf("the checkpoint of step %d is to be stored", step))
+	return m.form(savers, step, true, step)
+}
+
+// whyEnd says why the run ends well after a step.
+func (m *Machine) whyEnd(step uint64) string {
+	if step >= m.config.Steps {
+		return fmt.Sprintf("step %d is complete and its checkpoint published", step)
+	}
+	return fmt.Sprintf("stopped after step %d of %d, whose checkpoint is published: %s", step, m.config.Steps, m.stopping)
+}

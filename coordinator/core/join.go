@@ -1,0 +1,90 @@
+package core
+
+import "fmt"
+
+func (m *Machine) join(e Joined) []Effect {
+	if reason := m.refusal(e); reason != "" {
+		return []Effect{Refuse{e.Worker, reason}}
+	}
+	w := worker{id: e.Worker, address: e.Address}
+	w.life.heard(m.now)
+	m.joined = m.now
+	effects := []Effect{Admit{e.Worker}}
+	if e.Resume == nil {
+		m.workers = append(m.workers, w)
+		return effects
+	}
+	w.available = true
+	here := m.phase == adopting && m.generation.member(w.id) != nil
+	switch p := *e.Resume; {
+	case !p.Training:
+		w.position, w.member = &p, here
+	case here && p.Generation == m.generation.Number:
+		w.member, w.ready = true, true
+	default:
+		// It trains in a generation that is over, or is yet to hear that it is.
+		w.member, w.halted = here, m.now
+		effects = append(effects, Halt{w.id, m.generation.Number, "its generation is over"})
+	}
+	m.workers = append(m.workers, w)
+	return effects
+}
+
+// refusal says why a worker can't be admitted, if anything.
+func (m *Machine) refusal(e Joined) string {
+	switch {
+	case e.Version != m.config.Version:
+		return fmt.Sprintf("the worker is version %s, the coordinator %s; install the same on both", e.Version, m.config.Version)
+	case e.Build != m.config.Build:
+		return fmt.Sprintf("the worker is build %s, the coordinator %s, and they would not compute the same bits; install the same on both", short(e.Build), short(m.config.Build))
+	case m.find(e.Worker) != nil:
+		return "a worker of this name has joined already"
+	}
+	return ""
+}
+
+// adopt waits for the members of the generation that a former leader made. When
+// all are back in it, nothing has happened.
+func (m *Machine) adopt() []Effect {
+	members := m.members()
+	waited := m.now.Sub(m.since)
+	fresh := len(m.workers) - len(members)
+	switch {
+	case len(members) == len(m.generation.Members):
+		for _, w := range members {
+			if !w.ready {
+				return m.halt("a member left its ring while there was no coordinator")
+			}
+		}
+		m.enter(training, fmt.Sprintf("a new coordinator found all %d members of generation %d at work", len(members), m.generation.Number))
+		if m.stopping != "" {
+			return m.yield(m.stopping, true)
+		}
+		if reason := m.outdated(); reason != "" {
+			return m.yield(reason, false)
+		}
+	case waited < m.config.AdoptPatience && (fresh < m.config.Workers || waited < m.config.Silence.Min):
+	case len(members) > 0:
+		reason := fmt.Sprintf("%d of the %d members of generation %d did not come back within %s",
+			len(m.generation.Members)-len(members), len(m.generation.Members), m.generation.Number, m.config.AdoptPatience)
+		effects := m.halt(reason)
+		return append(effects, m.orphaned(reason)...)
+	default:
+		m.enter(waiting, "waiting for workers")
+		return m.enough()
+	}
+	return nil
+}
+
+// outdated says so where the generation trains by other settings than this
+// coordinator was started with.
+func (m *Machine) outdated() string {
+	g := m.generation
+	switch {
+	case g.LastStep != m.config.Steps && g.LastStep > g.StartStep:
+		return fmt.Sprintf("the run has %d steps now, not %d", m.config.Steps, g.LastStep)
+	case g.CheckpointEvery != m.config.CheckpointEvery:
+		return fmt.Sprintf("checkpoints are due every %d steps now, not every %d", m.config.CheckpointEvery, g.CheckpointEvery)
+	}
+	return ""
+}

@@ -1,0 +1,102 @@
+package core
+
+import (
+	"fmt"
+	"strings"
+)
+
+const (
+	// complaintLimit is how often in a row a member may fail to reach the same
+	// neighbour before the neighbour is taken out.
+	complaintLimit = 2
+	// breakLimit is how many rings in a row may break without a step or a loss.
+	breakLimit = 10
+)
+
+// troubles are counted until a step is completed.
+type troubles struct {
+	complaints map[[2]string]int
+	breaks     int
+	broke      uint64 // the generation that broke last
+	// skipped counts steps in a row, overflow says what did not fit in the last.
+	skipped  int
+	overflow string
+}
+
+// progressed takes in that a step is complete.
+func (m *Machine) progressed(e Progressed) []Effect {
+	t := &m.troubles
+	t.complaints, t.breaks = nil, 0
+	if !e.Skipped {
+		t.skipped, t.overflow = 0, ""
+		return nil
+	}
+	t.skipped++
+	if m.config.MaxSkipped == 0 || t.skipped < m.config.MaxSkipped {
+		return nil
+	}
+	what := t.overflow
+	if what == "" {
+		what = "no worker has said which tensor"
+	}
+	return m.fail(fmt.Sprintf("the gradient overflowed in %s in a row, up to step %d (%s); lower --lr, or look at the data", plural(t.skipped, "step", "steps"), e.Step, what))
+}
+
+// complain takes in that a ring broke, and takes out a member that its neighbour
+// can't reach.
+func (m *Machine) complain(id string, p Position) []Effect {
+	t := &m.troubles
+	if t.broke != m.generation.Number {
+		t.broke = m.generation.Number
+		t.breaks++
+	}
+	if t.breaks > breakLimit {
+		return m.fail(fmt.Sprintf("the ring broke %d times in a row, though all workers are there: worker %s: %s", t.breaks, id, p.Broke))
+	}
+	if p.Unreachable < 0 || p.Unreachable >= len(m.generation.Members) {
+		return nil
+	}
+	blamed := m.generation.Members[p.Unreachable]
+	if t.complaints == nil {
+		t.complaints = map[[2]string]int{}
+	}
+	pair := [2]string{id, blamed.Worker}
+	t.complaints[pair]++
+	if t.complaints[pair] < complaintLimit {
+		return nil
+	}
+	return m.expel(blamed.Worker, fmt.Sprintf("is not reached by worker %s at %s; see --advertise and the network between the two", id, blamed.Address), false)
+}
+
+// differing takes out the members whose weights are not those of most of them,
+// before what they computed has come into any weights.
+func (m *Machine) differing() (effects []Effect, differ bool) {
+	count, total := map[uint64]int{}, 0
+	for _, w := range m.members() {
+		if w.position != nil && w.position.Differs {
+			count[w.position.Weights]++
+			total++
+		}
+	}
+	if len(count) < 2 {
+		return nil, false
+	}
+	var odd []string
+	step := uint64(0)
+	for _, w := range m.members() {
+		if p := w.position; p != nil && p.Differs {
+			step = p.Step
+			if 2*count[p.Weights] <= total {
+				odd = append(odd, w.id)
+			}
+		}
+	}
+	if len(odd) == total {
+		return m.fail(fmt.Sprintf("workers %s hold different weights after step %d, and no majority says which are right: "+
+			"look for a machine with bad memory, and start again from the newest checkpoint", strings.Join(odd, ", "), step)), true
+	}
+	for _, id := range odd {
+		effects = append(effects, m.expel(id, fmt.Sprintf("computes wrong: after step %d its weights are not those of %s; look at its memory", step, plural(total-len(odd), "other worker", "other workers")), false)...)
+	}
+	return append(effects, m.regroup()...), true
+}

@@ -1,0 +1,59 @@
+package coordinator
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/ddpm-cluster/ddpm-cluster/coordinator/config"
+	"github.com/ddpm-cluster/ddpm-cluster/coordinator/initial"
+	"github.com/ddpm-cluster/ddpm-cluster/ddpm"
+)
+
+// openInit reads what --init names, if anything, and makes the plan one of a run that
+// begins with it.
+func openInit(ctx context.Context, c *config.Config, p *config.Plan) (*initial.Source, error) {
+	if !c.Given("init") {
+		return nil, nil
+	}
+	source, err := initial.Open(ctx, c.Init, p.Spec.Model.Dropout)
+	if err != nil {
+		return nil, fmt.Errorf("--init: %w", err)
+	}
+	source.Apply(&p.Spec)
+	if err := p.Spec.Validate(); err != nil {
+		return nil, UsageError{fmt.Errorf("--init: %w", err)}
+	}
+	return source, nil
+}
+
+// continueInit holds --init against a run that exists.
+func (s *start) continueInit(existing ddpm.Spec) error {
+	if s.source == nil {
+		return nil
+	}
+	// What the folder leaves open is the run's own.
+	s.source.Model.Dropout = existing.Model.Dropout
+	wanted := existing
+	s.source.Apply(&wanted)
+	if err := config.Conflict(s.plan.Run, wanted, existing); err != nil {
+		return UsageError{err}
+	}
+	return nil
+}
+
+// begin makes the checkpoint of step 0 of a run that begins with --init, where it has
+// none yet.
+func (s *start) begin(ctx context.Context) (err error) {
+	switch {
+	case s.plan.Spec.Init == "" || s.resumes:
+		return nil
+	case s.source == nil:
+		return fmt.Errorf("run %s begins with imported weights, and has no checkpoint that can be used; give the same --init again", s.plan.Run)
+	}
+	if s.newest, err = s.source.Publish(ctx, s.store, s.plan.Run); err != nil {
+		return err
+	}
+	s.resumes = true
+	s.log.Info("begins with imported weights", "from", s.config.Init, "parameters", len(s.source.Weights), "digest", s.source.Digest[:19])
+	return nil
+}

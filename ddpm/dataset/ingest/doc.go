@@ -1,0 +1,16 @@
+// Package ingest imports a dataset from the form that it is in into the packed form.
+//
+// Images are loaded, decoded and resized by several goroutines, and written in the
+// source's order, so that the result depends on the source and the settings alone. In
+// memory are one object of the result and a few images for each goroutine, however
+// large the source is.
+//
+// # Interruption
+//
+// Beside the objects lies import.json: the objects so far, where in the source they
+// end, and what it looked like up to there (a SHA-256 over the names and sizes of its
+// images). The same import, started again, goes over the source without decoding
+// anything until it is there, and goes on; where the source has changed meanwhile,
+// or the settings are others, it says so. dataset.json comes last and removes
+// import.json.
+package ingest

@@ -1,0 +1,83 @@
+package ingest
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+
+	"github.com/ddpm-cluster/ddpm-cluster/ddpm/dataset/packed"
+	"github.com/ddpm-cluster/ddpm-cluster/ddpm/dataset/raw"
+)
+
+// progressKey is the object, below the dataset's place, that says how far an import is.
+const progressKey = "import.json"
+
+// maxProgress bounds it, in bytes.
+const maxProgress = 64 << 20
+
+// progress is how far an import is: the content of import.json.
+type progress struct {
+	Format   int      `json:"format"`
+	From     string   `json:"from"`
+	Settings Settings `json:"settings"`
+	// Images counts those of the source that have been gone through, Broken those
+	// of them that were left out.
+	Images int `json:"images"`
+	Broken int `json:"broken"`
+	// Names is a SHA-256 over the images so far, each with the hash before it.
+	Names   packed.Hash     `json:"names"`
+	Classes []string        `json:"classes,omitempty"`
+	Objects []packed.Object `json:"objects"`
+}
+
+// note counts an image.
+func (p *progress) note(i raw.Item) {
+	p.Images++
+	p.Names = sha256.Sum256(fmt.Appendf(p.Names[:], "%q %d", i.Name, i.Size))
+}
+
+// same compares what the source has now with what it had.
+func (p progress) same(now progress, i *Import) error {
+	if now.Images == p.Images && now.Names == p.Names {
+		return nil
+	}
+	return fmt.Errorf("dataset %s: it has changed since its import into %s was interrupted; remove %s there to begin anew", i.From, i.Store, i.key(progressKey))
+}
+
+func (i *Import) key(name string) string { return path.Join(i.Prefix, name) }
+
+// readProgress reads how far an earlier import came; nowhere, if there is none.
+func (i *Import) readProgress(ctx context.Context) (progress, error) {
+	p := progress{Format: packed.Format, From: i.From, Settings: i.Settings}
+	text, err := i.Store.Read(ctx, i.key(progressKey), maxProgress)
+	if errors.Is(err, fs.ErrNotExist) {
+		return p, nil
+	}
+	if err != nil {
+		return progress{}, err
+	}
+	var before progress
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&before); err != nil {
+		return progress{}, fmt.Errorf("%s in %s is damaged: %w; remove it to begin anew", i.key(progressKey), i.Store, err)
+	}
+	if before.Format != p.Format || before.From != p.From || before.Settings != p.Settings {
+		return progress{}, fmt.Errorf("another import into %s in %s was interrupted (of %s, %+v); finish it first, choose another name, or remove %s there",
+			i.Prefix, i.Store, before.From, before.Settings, i.key(progressKey))
+	}
+	return before, nil
+}
+
+func (i *Import) writeProgress(ctx context.Context, p progress) error {
+	text, err := json.Marshal(p)
+	if err != nil {
+		return fmt.Errorf("encode %s: %w", progressKey, err)
+	}
+	return i.Store.Write(ctx, i.key(progressKey), append(text, '\n'), "application/json")
+}

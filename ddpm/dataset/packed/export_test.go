@@ -1,0 +1,4 @@
+package packed
+
+// Settle waits until nothing is being fetched.
+func (r *Reader) Settle() { r.group.Wait() }

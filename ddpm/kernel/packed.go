@@ -1,0 +1,112 @@
+package kernel
+
+// Packed is the right operand of a product, rearranged for the micro kernel: cut
+// into chunks of at most KBlock rows, each chunk into panels of 16 columns, and each
+// panel row by row. What a block of a product needs of all panels is so one piece of
+// memory, or two. Columns past the last are zero. The zero value is ready for Pack,
+// and a Packed keeps its memory for the next Pack.
+type Packed struct {
+	data       []float32
+	rows, cols int
+	chunk      int // rows of a chunk; those past the last are there, and are not read
+}
+
+// chunkGrain is what the rows of a chunk are a multiple of, for the micro kernels'
+// unrolled loops.
+const chunkGrain = 8
+
+// resize sets the shape; the contents are arbitrary afterwards.
+func (pk *Packed) resize(rows, cols int) {
+	pk.rows, pk.cols = rows, cols
+	chunks := max(1, (rows+KBlock-1)/KBlock)
+	pk.chunk = ((rows+chunks-1)/chunks + chunkGrain - 1) / chunkGrain * chunkGrain
+	pk.data = grow(&pk.data, chunks*pk.panels()*pk.panelLen())
+}
+
+// panels returns the number of panels.
+func (pk *Packed) panels() int { return (pk.cols + panelCols - 1) / panelCols }
+
+// panelLen returns the elements of a panel of a chunk.
+func (pk *Packed) panelLen() int { return pk.chunk * panelCols }
+
+// place returns where a row begins in the first panel.
+func (pk *Packed) place(row int) int {
+	return (row/pk.chunk*pk.panels()*pk.chunk + row%pk.chunk) * panelCols
+}
+
+// Pack fills pk with b.
+func (pk *Packed) Pack(p *Pool, b Mat) {
+	b.check("b")
+	pk.resize(b.Rows, b.Cols)
+	if b.RowStride == 1 && b.ColStride != 1 {
+		pk.packColumns(p, b.Data, b.ColStride, func(off []int) {
+			for k := range off {
+				off[k] = pk.place(k)
+			}
+		})
+		return
+	}
+	if b.Rows == 0 {
+		return
+	}
+	chunks, groups := (b.Rows+pk.chunk-1)/pk.chunk, (pk.panels()+packGroup-1)/packGroup
+	p.run(groups*chunks, 1, func(_ *workspace, lo, hi int) {
+		for u := lo; u < hi; u++ {
+			k, panel := u/groups*pk.chunk, u%groups*packGroup
+			for ; k < min((u/groups+1)*pk.chunk, b.Rows); k++ {
+				pk.packRow(b, k, panel, min(panel+packGroup, pk.panels()))
+			}
+		}
+	})
+}
+
+// packGroup is how many panels are filled row by row together: a few lines of the
+// source at a time, which the processor's prefetching then follows.
+const packGroup = 16
+
+// packRow fills one row of panels [p0, p1).
+func (pk *Packed) packRow(b Mat, k, p0, p1 int) {
+	dst := pk.data[pk.place(k):]
+	for p := p0; p < p1; p++ {
+		row := dst[p*pk.panelLen():][:panelCols]
+		j := p * panelCols
+		cols := min(panelCols, pk.cols-j)
+		at := k*b.RowStride + j*b.ColStride
+		if b.ColStride == 1 && cols == panelCols {
+			*(*[panelCols]float32)(row) = [panelCols]float32(b.Data[at : at+panelCols])
+			continue
+		}
+		for i := range cols {
+			row[i] = b.Data[at+i*b.ColStride]
+		}
+		clear(row[cols:])
+	}
+}
+
+// packColumns fills pk from columns that are contiguous in src, ld elements
+// apart. places fills a table of where each of a column's values goes.
+func (pk *Packed) packColumns(p *Pool, src []float32, ld int, places func(off []int)) {
+	off := grow(&p.shared().rows[0], pk.rows)
+	places(off)
+	blocks := (pk.rows + KBlock - 1) / KBlock
+	p.run(pk.panels()*blocks, 1, func(_ *workspace, lo, hi int) {
+		for u := lo; u < hi; u++ {
+			k := u % blocks * KBlock
+			pk.packPart(u/blocks, src[k:], ld, off[k:min(k+KBlock, pk.rows)])
+		}
+	})
+}
+
+// packPart fills the places off of one panel from the columns that begin at src.
+func (pk *Packed) packPart(panel int, src []float32, ld int, off []int) {
+	dst := pk.data[panel*pk.panelLen():]
+	for j := 0; j < panelCols; j += transposeCols {
+		from := panel*panelCols + j
+		cols := min(transposeCols, pk.cols-from)
+		if cols > 0 {
+			transpose(dst[j:], off, src[from*ld:], ld, cols)
+		} else {
+			transpose(dst[j:], off, nil, ld, 0)
+		}
+	}
+}

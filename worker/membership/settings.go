@@ -1,0 +1,116 @@
+package membership
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strings"
+
+	"github.com/spf13/pflag"
+
+	"github.com/ddpm-cluster/ddpm-cluster/internal/pki"
+	"github.com/ddpm-cluster/ddpm-cluster/internal/token"
+)
+
+// The environment variables that stand for flags which are not given.
+const (
+	TokenVariable  = "DDPM_TOKEN"
+	CAHashVariable = "DDPM_CA_HASH"
+)
+
+// maxTokenFile bounds what is read of a token file.
+const maxTokenFile = 1 << 10
+
+// Settings are how a worker is let in.
+type Settings struct {
+	// Insecure is without TLS, on loopback addresses alone.
+	Insecure bool
+	// Token is ID.SECRET; TokenFile is read for it.
+	Token, TokenFile string
+	// CAHash is the hash of the authority's key; see pki.CA.Hash.
+	CAHash string
+}
+
+// Flags declares the settings' flags.
+func (s *Settings) Flags(fs *pflag.FlagSet) {
+	fs.StringVar(&s.Token, "token", "", "the token that lets this worker in, ID.SECRET (or by "+TokenVariable+", which other users of this machine don't see)")
+	fs.StringVar(&s.TokenFile, "token-file", "", "a file with the token")
+	fs.StringVar(&s.CAHash, "ca-hash", "", "sha256:HEX of the cluster's certificate authority (or by "+CAHashVariable+")")
+	fs.BoolVar(&s.Insecure, "insecure", false, "without TLS and token; for a coordinator on this machine that is --insecure too")
+}
+
+// Resolve fills in what is not given from the file and the environment, and checks
+// everything for joining at the addresses.
+func (s *Settings) Resolve(getenv func(string) string, hosts ...string) error {
+	if s.Insecure {
+		return s.checkInsecure(hosts)
+	}
+	switch {
+	case s.Token != "" && s.TokenFile != "":
+		return errors.New("--token and --token-file: give one of them")
+	case s.TokenFile != "":
+		text, err := readToken(s.TokenFile)
+		if err != nil {
+			return fmt.Errorf("--token-file: %w", err)
+		}
+		s.Token = text
+	case s.Token == "":
+		s.Token = strings.TrimSpace(getenv(TokenVariable))
+	}
+	if s.CAHash == "" {
+		s.CAHash = strings.TrimSpace(getenv(CAHashVariable))
+	}
+	if s.Token == "" {
+		return errors.New("--token is missing; take the join command from the coordinator, or ask for a token (ddpmctl token create)")
+	}
+	if _, err := token.Parse(s.Token); err != nil {
+		return fmt.Errorf("--token: %w", err)
+	}
+	if s.CAHash == "" {
+		return errors.New("--ca-hash is missing; the coordinator prints it in the join command, and this worker knows the coordinator by it")
+	}
+	if !pki.ValidHash(s.CAHash) {
+		return fmt.Errorf("--ca-hash %q is not sha256: and 64 hex digits", s.CAHash)
+	}
+	return nil
+}
+
+func (s *Settings) checkInsecure(hosts []string) error {
+	if s.Token != "" || s.TokenFile != "" || s.CAHash != "" {
+		return errors.New("--insecure is without --token, --token-file and --ca-hash")
+	}
+	for _, h := range hosts {
+		if !Loopback(h) {
+			return fmt.Errorf("--insecure is for addresses of this machine alone (127.0.0.1, ::1, localhost), and %s is none; join by --token and --ca-hash", h)
+		}
+	}
+	return nil
+}
+
+// Loopback says that a host, or HOST:PORT, can only be this machine.
+func Loopback(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		host = address
+	}
+	return host == "localhost" || net.ParseIP(host).IsLoopback()
+}
+
+func readToken(path string) (string, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return "", err
+	}
+	if info.Size() > maxTokenFile {
+		return "", fmt.Errorf("%s has %d bytes, which is no token", path, info.Size())
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return "", err
+	}
+	if len(strings.TrimSpace(string(text))) == 0 {
+		return "", fmt.Errorf("%s is empty", path)
+	}
+	return strings.TrimSpace(string(text)), nil
+}

@@ -1,0 +1,249 @@
+package worker
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/ddpm-cluster/ddpm-cluster/allreduce"
+	"github.com/ddpm-cluster/ddpm-cluster/ddpm"
+	ddpmv1 "github.com/ddpm-cluster/ddpm-cluster/proto/ddpm/v1"
+)
+
+// The tail's lanes: sums over all shards, or all members, that travel with the
+// gradient.
+const (
+	laneLoss      = iota // fixed point
+	laneOverflows        // shards whose gradient or loss did not fit
+	laneYields           // members that vote to leave the ring after this step
+	laneSaves            // members that vote for a checkpoint after this step
+	laneShards           // shards that were computed; must be all of them
+	laneWeights          // hashes of the members' weights; must all be the same
+	laneCount
+)
+
+type tail [laneCount]int64
+
+func (t *trainer) fixed() allreduce.Fixed {
+	return allreduce.Fixed{FractionBits: t.run.spec.FractionBits}
+}
+
+// compute adds a shard's gradient to sum.
+func (t *trainer) compute(ctx context.Context, shard int) error {
+	if err := ctx.Err(); err != nil {
+		return nil
+	}
+	began := time.Now()
+	if !t.planned {
+		t.plan, t.planned = ddpm.PlanStep(t.run.spec, t.step), true
+		t.run.device.Begin(t.state.Weights)
+		t.readAhead()
+	}
+	if len(t.done) == 0 {
+		clear(t.sum)
+		t.tail = tail{}
+	}
+	loss, err := t.run.device.Gradient(t.plan.Shard(shard), t.grad)
+	if err != nil {
+		return fmt.Errorf("compute shard %d of step %d: %w", shard, t.step, err)
+	}
+	fits := t.accumulate()
+	fixed, ok := t.fixed().FromFloat64(loss, t.run.spec.Shards())
+	t.tail[laneLoss] += fixed
+	t.tail[laneShards]++
+	if !fits || !ok {
+		t.tail[laneOverflows]++
+		t.tellOverflow(shard, loss, ok)
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.todo, t.done = t.todo[1:], append(t.done, shard)
+	t.rate.add(time.Since(began))
+	return nil
+}
+
+// accumulateGrain is how many elements a thread adds at least.
+const accumulateGrain = 1 << 14
+
+// accumulate adds grad to sum in fixed point. It is false when a value did not fit.
+func (t *trainer) accumulate() bool {
+	var overflowed atomic.Bool
+	fixed, shards := t.fixed(), t.run.spec.Shards()
+	t.run.pool.For(len(t.sum), accumulateGrain, func(lo, hi int) {
+		if !fixed.Accumulate(t.sum[lo:hi], t.grad[lo:hi], shards) {
+			overflowed.Store(true)
+		}
+	})
+	return !overflowed.Load()
+}
+
+// tellOverflow names the first value of a shard that did not fit.
+func (t *trainer) tellOverflow(shard int, loss float64, lossFits bool) {
+	o := &ddpmv1.Overflow{Step: t.step + 1, Shard: uint32(shard), Tensor: "the loss", Value: loss}
+	if lossFits {
+		for _, p := range t.run.spec.Model.Params() {
+			for _, x := range t.grad[p.Offset : p.Offset+p.Len()] {
+				if _, ok := t.fixed().FromFloat64(float64(x), t.run.spec.Shards()); !ok && o.Tensor == "the loss" {
+					o.Tensor, o.Value = p.Name, float64(x)
+				}
+			}
+		}
+	}
+	t.log.Warn("a gradient does not fit into fixed point", "step", o.GetStep(), "shard", shard, "tensor", o.GetTensor(), "value", o.GetValue())
+	t.send(&ddpmv1.WorkerMessage{Body: &ddpmv1.WorkerMessage_Overflow{Overflow: o}})
+}
+
+// complete brings the own sums to the ring and completes the step with what comes
+// back.
+func (t *trainer) complete(ctx context.Context, g *generation) error {
+	began := time.Now()
+	totals, hash := t.votes(g)
+	if len(t.done) == 0 {
+		clear(t.sum) // a member without shards
+	}
+	err := g.ring.AllReduce(g.ctx, t.step, allreduce.Vector{
+		Sum: t.sum, Tail: totals[:], Out: t.grad, Finish: t.fixed().Means(t.run.spec.Shards()),
+	})
+	if err != nil {
+		t.idle()
+		t.leave(g, departure{cause: err, broke: err.Error(), unreachable: -1})
+		return nil
+	}
+	if t.compares() && uint64(totals[laneWeights]) != hash*uint64(g.size) {
+		t.idle()
+		// In peace: the others have yet to take the sums, and to see it too.
+		broke := fmt.Sprintf("the members' weights differ after step %d", t.step)
+		t.leave(g, departure{broke: broke, unreachable: -1, differs: true, weights: hash})
+		return nil
+	}
+	if got, want := totals[laneShards], int64(t.run.spec.Shards()); got != want {
+		t.idle()
+		return fmt.Errorf("step %d: the members of generation %d computed %d shards, not %d; use the same version everywhere", t.step, g.number, got, want)
+	}
+	ends := totals[laneYields] > 0 || t.step+1 >= g.lastStep()
+	// Who has all it needs may close its end of the ring now: that breaks nothing.
+	parted := ends && t.part(g, departure{unreachable: -1})
+	t.moveOn(g, ends)
+	seconds := g.clock.reduced(began)
+	info := t.update(totals)
+	g.clock.updated(seconds)
+	t.report(g, totals, info)
+	if parted {
+		t.tell(g) // and then wait for a slow Store, if need be
+	}
+	if last := totals[laneSaves] > 0 || t.state.Step >= g.lastStep(); last || g.savesAt(t.state.Step) {
+		t.saver.begin(ctx, g, t.state, t.loss(totals), last)
+	}
+	return nil
+}
+
+// votes is what the member brings to the ring beside its sums, and the hash of its
+// weights.
+func (t *trainer) votes(g *generation) (votes tail, hash uint64) {
+	votes = t.tail
+	if len(t.done) == 0 {
+		votes = tail{}
+	}
+	if t.compares() {
+		hash = hashWeights(t.run.pool, t.state.Weights)
+		votes[laneWeights] = int64(hash)
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	g.clock.computed()
+	if g.yields {
+		votes[laneYields] = 1
+	}
+	if g.saves {
+		votes[laneSaves] = 1
+	}
+	return votes, hash
+}
+
+// compares says that the members compare their weights in this step.
+func (t *trainer) compares() bool {
+	return t.compareEvery > 0 && t.step%t.compareEvery == 0
+}
+
+// moveOn sets the position to the step that is complete now, before the state
+// follows: from here on it is what the worker stands by.
+func (t *trainer) moveOn(g *generation, ends bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.step++
+	t.hasGradient = true
+	t.done, t.todo = nil, nil
+	if !ends {
+		for s := range g.self.GetShards() {
+			t.todo = append(t.todo, int(g.self.GetFirstShard()+s))
+		}
+	}
+	t.planned, t.busy = false, false
+	t.changed.Broadcast()
+}
+
+// update applies a step's result, which is in grad: the same on every member, or
+// the same skip. A checkpoint that still reads the state goes first.
+func (t *trainer) update(totals tail) (info ddpm.UpdateInfo) {
+	t.saver.settle()
+	t.stateMu.Lock()
+	defer t.stateMu.Unlock()
+	t.grad, t.reduced = t.reduced, t.grad
+	t.totals, t.totalsOf, t.gradientOf = totals, t.state.Step+1, t.state.Step+1
+	if n := totals[laneOverflows]; n > 0 {
+		t.log.Warn("skipped an update: the gradient overflowed", "step", t.state.Step+1, "shards", n)
+		t.state.Skip()
+	} else {
+		info = t.state.Update(t.run.spec, t.run.pool, t.reduced)
+	}
+	close(t.moved)
+	t.moved = make(chan struct{})
+	return info
+}
+
+func (t *trainer) loss(totals tail) float64 {
+	return t.fixed().ToFloat64(totals[laneLoss]) / float64(t.run.spec.Shards())
+}
+
+// report tells how the step went: the coordinator by rank 0, the log by all. Every
+// member keeps it, for a coordinator that has not heard of it.
+func (t *trainer) report(g *generation, totals tail, info ddpm.UpdateInfo) {
+	c := g.clock
+	p := &ddpmv1.Progress{
+		Generation: g.number, Step: t.state.Step,
+		Loss: t.loss(totals), GradientNorm: info.GradientNorm, LearningRate: info.LearningRate, Skipped: totals[laneOverflows] > 0,
+		Images:  uint32(t.run.spec.Batch),
+		Seconds: c.compute + c.reduce + c.update, ComputeSeconds: c.compute, ReduceSeconds: c.reduce, UpdateSeconds: c.update,
+	}
+	t.log.Debug("step", "step", p.GetStep(), "loss", p.GetLoss(), "seconds", p.GetSeconds(),
+		"compute", p.GetComputeSeconds(), "input_wait_total", t.run.inputWait().Seconds(), "reduce", p.GetReduceSeconds(), "update", p.GetUpdateSeconds())
+	t.backlog.add(p)
+	if g.rank == 0 {
+		t.send(&ddpmv1.WorkerMessage{Body: &ddpmv1.WorkerMessage_Progress{Progress: p}})
+	}
+}
+
+// stepClock times the parts of a step, in seconds.
+type stepClock struct {
+	at                      time.Time
+	compute, reduce, update float64
+}
+
+// computed ends a step's gradients, which began where the step before ended.
+func (c *stepClock) computed() {
+	c.compute = 0
+	if !c.at.IsZero() {
+		c.compute = time.Since(c.at).Seconds()
+	}
+}
+
+func (c *stepClock) reduced(began time.Time) time.Time {
+	c.reduce = time.Since(began).Seconds()
+	return time.Now()
+}
+
+func (c *stepClock) updated(began time.Time) {
+	c.at = time.Now()
+	c.update = c.at.Sub(began).Seconds()
+}

@@ -1,0 +1,278 @@
+package worker
+
+import (
+	"context"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/ddpm-cluster/ddpm-cluster/allreduce"
+	"github.com/ddpm-cluster/ddpm-cluster/ddpm"
+	ddpmv1 "github.com/ddpm-cluster/ddpm-cluster/proto/ddpm/v1"
+)
+
+// trainer is the training loop: one goroutine for the worker's whole life, which
+// generations come to and leave again. It computes whatever shards it has been
+// dealt, ring or no ring; only to complete a step it needs one.
+//
+// What it shares with the serving goroutine is under mu. The state itself belongs
+// to the loop; peers read it under stateMu.
+type trainer struct {
+	run     *run
+	log     *slog.Logger
+	send    func(*ddpmv1.WorkerMessage)
+	saver   *saver
+	backlog *backlog
+	// compareEvery is how many steps lie between two comparisons of the members'
+	// weights; 0: never.
+	compareEvery uint64
+
+	mu      sync.Mutex
+	changed *sync.Cond
+	// generation is the newest that the worker was assigned, nil before the first.
+	generation *generation
+	// busy says that the loop is at what moves its position: catching up or
+	// reducing.
+	busy bool
+	// hasState, step and hasGradient are as in a Position.
+	hasState, hasGradient bool
+	step                  uint64
+	// todo are the shards of the step that are still to be computed, done those
+	// whose gradients are in sum.
+	todo, done []int
+	rate       rate
+
+	// sum holds the done shards in fixed point, tail their lanes, grad one shard's
+	// gradient and, while the ring runs, its result.
+	sum  []int64
+	tail tail
+	grad []float32
+	// planned says that plan and the device are at step.
+	planned bool
+	plan    ddpm.Plan
+
+	stateMu sync.RWMutex
+	// state has seen as many steps as Step says; reduced is the gradient of the last
+	// of them, if gradientOf is that step, and totals are its totals, if totalsOf is.
+	state      *ddpm.State
+	reduced    []float32
+	totals     tail
+	gradientOf uint64
+	totalsOf   uint64
+	// moved is closed and replaced when the state moves on.
+	moved chan struct{}
+}
+
+func newTrainer(r *run, log *slog.Logger, send func(*ddpmv1.WorkerMessage), compareEvery uint64) *trainer {
+	n := r.spec.Model.ParamCount()
+	t := &trainer{
+		run: r, log: log, send: send, backlog: &backlog{}, compareEvery: compareEvery,
+		sum: make([]int64, n), grad: make([]float32, n), reduced: make([]float32, n),
+		moved: make(chan struct{}),
+	}
+	t.saver = &saver{run: r, log: log, send: send}
+	t.changed = sync.NewCond(&t.mu)
+	return t
+}
+
+// live works until ctx ends, which is no error, or until it can't go on.
+func (t *trainer) live(ctx context.Context) error {
+	stop := context.AfterFunc(ctx, func() {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		t.changed.Broadcast()
+	})
+	defer stop()
+	defer t.saver.wait()
+	defer t.reportInput(time.Now())
+	for {
+		do := t.next(ctx)
+		if do == nil {
+			return nil
+		}
+		if err := do(); err != nil {
+			return err
+		}
+	}
+}
+
+// next waits for something to do; nil when ctx has ended.
+func (t *trainer) next(ctx context.Context) func() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for {
+		g := t.generation
+		current := g != nil && !g.left
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case current && !g.entered:
+			t.busy = true
+			return func() error { return t.enter(ctx, g) }
+		case len(t.todo) > 0:
+			shard := t.todo[0]
+			return func() error { return t.compute(ctx, shard) }
+		case current && g.ring != nil:
+			t.busy = true
+			return func() error { return t.complete(ctx, g) }
+		}
+		t.changed.Wait()
+	}
+}
+
+// assign hands a generation to the loop.
+func (t *trainer) assign(g *generation) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.generation = g
+	t.changed.Broadcast()
+}
+
+// idle ends what moves the position.
+func (t *trainer) idle() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.busy = false
+	t.changed.Broadcast()
+}
+
+// linked gives a generation its ring. It is false when the generation is over.
+func (t *trainer) linked(g *generation, ring *allreduce.Ring) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if g.left {
+		return false
+	}
+	g.ring = ring
+	t.changed.Broadcast()
+	t.ready(g)
+	return true
+}
+
+// ready tells the coordinator when a generation has its state and its ring. It is
+// called under mu.
+func (t *trainer) ready(g *generation) {
+	if g.entered && g.ring != nil && !g.left {
+		t.send(&ddpmv1.WorkerMessage{Body: &ddpmv1.WorkerMessage_Ready{Ready: &ddpmv1.Ready{Generation: g.number}}})
+	}
+}
+
+// departure is how a generation is left.
+type departure struct {
+	// cause is what the neighbours hear; nil when they have all that they need.
+	cause error
+	// broke and unreachable are as in a Position.
+	broke       string
+	unreachable int
+	// differs says that weights is not the hash that all members have.
+	differs bool
+	weights uint64
+}
+
+// leave ends a generation and tells the coordinator where the worker stands then,
+// once.
+func (t *trainer) leave(g *generation, d departure) {
+	if t.part(g, d) {
+		t.tell(g)
+	}
+}
+
+// part ends a generation. It is false when the worker has left it before.
+func (t *trainer) part(g *generation, d departure) bool {
+	t.mu.Lock()
+	if g.left {
+		t.mu.Unlock()
+		return false
+	}
+	g.left, g.parted = true, d
+	ring := g.ring
+	t.changed.Broadcast()
+	t.mu.Unlock()
+	g.close(ring, d.cause)
+	return true
+}
+
+// tell tells where the worker stands after a generation, when that is final.
+func (t *trainer) tell(g *generation) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for t.busy && t.generation == g {
+		t.changed.Wait()
+	}
+	if t.generation == g { // nobody asks for what was before a newer one
+		g.told = true
+		t.tellPosition()
+	}
+}
+
+// tellPosition tells the coordinator where the worker stands. It is called under mu.
+func (t *trainer) tellPosition() {
+	t.send(&ddpmv1.WorkerMessage{Body: &ddpmv1.WorkerMessage_Position{Position: t.standing()}})
+}
+
+// speakTo calls use, from which on what is sent goes to another coordinator. Where
+// the worker has left its ring since it told that one that it trains, it says so.
+func (t *trainer) speakTo(use func(), training bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	use()
+	if g := t.generation; training && g != nil && g.told {
+		t.tellPosition()
+	}
+}
+
+// position is where the worker stands.
+func (t *trainer) position() *ddpmv1.Position {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.standing()
+}
+
+// standing is position under mu.
+func (t *trainer) standing() *ddpmv1.Position {
+	p := &ddpmv1.Position{
+		HasState: t.hasState, Step: t.step, HasGradient: t.hasGradient, Unreachable: -1,
+	}
+	if g := t.generation; g != nil {
+		// Until it is told, the position may yet move.
+		p.Generation, p.Training = g.number, !g.told
+		p.Broke, p.Unreachable = g.parted.broke, int32(g.parted.unreachable)
+		p.Differs, p.Weights = g.parted.differs, g.parted.weights
+	}
+	for _, shards := range [][]int{t.done, t.todo} {
+		for _, s := range shards {
+			p.Shards = append(p.Shards, uint32(s))
+		}
+	}
+	slices.Sort(p.Shards)
+	return p
+}
+
+func (t *trainer) heartbeat() *ddpmv1.Heartbeat {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	h := &ddpmv1.Heartbeat{Step: t.step, ShardRate: t.rate.perSecond()}
+	if t.generation != nil {
+		h.Generation = t.generation.number
+	}
+	return h
+}
+
+// rate is how fast the worker computes shards, of late.
+type rate struct{ seconds float64 }
+
+// add counts a shard.
+func (r *rate) add(d time.Duration) {
+	if r.seconds == 0 {
+		r.seconds = d.Seconds()
+	}
+	r.seconds += (d.Seconds() - r.seconds) / 8
+}
+
+func (r *rate) perSecond() float64 {
+	if r.seconds == 0 {
+		return 0
+	}
+	return 1 / r.seconds
+}
