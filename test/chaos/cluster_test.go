@@ -210,19 +210,6 @@ type status struct {
 	} `json:"history"`
 }
 
-// until waits for a status that a test wants.
-func (c *cluster) until(what string, limit time.Duration, want func(status) bool) status {
-	c.t.Helper()
-	for end := time.Now().Add(limit); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
-		if s, ok := c.status(); ok && want(s) {
-			return s
-		}
-	}
-	s, ok := c.status()
-	c.t.Fatalf("not %s within %s: %+v %v", what, limit, s, ok)
-	return s
-}
-
 // closing is the last line of a finished run.
 var closing = regexp.MustCompile(`(?m)^run \S+: step (\d+) loss \S+ digest (sha256:[0-9a-f]{64})$`)
 

@@ -39,3 +39,16 @@ func (c *cluster) stepGaps(worker string) []time.Duration {
 	}
 	return gaps
 }
+
+// until waits for a status that a test wants.
+func (c *cluster) until(what string, limit time.Duration, want func(status) bool) status {
+	c.t.Helper()
+	for end := time.Now().Add(limit); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+		if s, ok := c.status(); ok && want(s) {
+			return s
+		}
+	}
+	s, ok := c.status()
+	c.t.Fatalf("not %s within %s: %+v %v", what, limit, s, ok)
+	return s
+}
