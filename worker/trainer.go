@@ -267,7 +267,7 @@ func (r *rate) add(d time.Duration) {
 	if r.seconds == 0 {
 		r.seconds = d.Seconds()
 	}
-	r.seconds += (d.Seconds() - r.seconds) / 8
+	r.seconds += float64((d.Seconds() - r.seconds) / 8)
 }
 
 func (r *rate) perSecond() float64 {
