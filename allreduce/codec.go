@@ -49,8 +49,8 @@ const (
 	streamWindow     = 4 << 20
 	connectionWindow = 8 << 20
 	socketBuffer     = 256 << 10
-	keepaliveTime    = 10 * time.Second // grpc's least
-	keepaliveTimeout = 5 * time.Second
+	keepaliveTime    = 10 * time.Second        // grpc's least
+	keepaliveTimeout = 2500 * time.Millisecond // also for data that nobody acknowledges
 )
 
 // maxMessageBytes is the largest message that a ring can need: a segment of whole

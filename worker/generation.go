@@ -39,7 +39,7 @@ type generation struct {
 }
 
 // linkPatience bounds how long neighbours try to link up.
-const linkPatience = 10 * time.Second
+const linkPatience = 5 * time.Second
 
 // errLeft is what ends what a generation has under way.
 var errLeft = errors.New("the worker has left the generation")

@@ -236,10 +236,11 @@ func (m *Machine) assign(generation uint64) []Effect {
 	}
 	m.persisted = true
 	var effects []Effect
+	m.forgetSavings()
 	m.savings = append(m.savings, savingsOf(m.generation))
 	for rank, member := range m.generation.Members {
 		w := m.find(member.Worker)
-		w.position, w.halted = nil, m.zero()
+		w.position, w.halted, w.ready = nil, m.zero(), false
 		effects = append(effects, Assign{member.Worker, rank, m.generation})
 	}
 	return effects

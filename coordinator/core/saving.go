@@ -115,6 +115,16 @@ func (m *Machine) orphaned(reason string) []Effect {
 	return effects
 }
 
+// lateParts is how many generations a first part of a checkpoint may come late.
+const lateParts = 8
+
+// forgetSavings forgets generations that are long over and of which no part is there.
+func (m *Machine) forgetSavings() {
+	m.savings = slices.DeleteFunc(m.savings, func(s *savings) bool {
+		return len(s.steps) == 0 && s.generation+lateParts < m.generation.Number
+	})
+}
+
 // open lists the steps that are not being published, in order.
 func (s *savings) open() []uint64 {
 	var steps []uint64

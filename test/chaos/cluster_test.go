@@ -58,7 +58,13 @@ type process struct {
 
 func (c *cluster) launch(name, program string, args ...string) *process {
 	c.t.Helper()
-	p := &process{name: name, cmd: exec.Command(filepath.Join(bin, program), args...), done: make(chan struct{})}
+	return c.start(name, exec.Command(filepath.Join(bin, program), args...))
+}
+
+// start starts a command with its log in a file of its name.
+func (c *cluster) start(name string, cmd *exec.Cmd) *process {
+	c.t.Helper()
+	p := &process{name: name, cmd: cmd, done: make(chan struct{})}
 	var err error
 	if p.log, err = os.OpenFile(filepath.Join(c.dir, name+".log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644); err != nil {
 		c.t.Fatal(err)
@@ -113,10 +119,16 @@ func freePort(t *testing.T) string {
 
 func newCluster(t *testing.T, workers int, args ...string) *cluster {
 	t.Helper()
+	return newClusterAt(t, "127.0.0.1", workers, args...)
+}
+
+// newClusterAt is one whose coordinator is reached at an address of this machine.
+func newClusterAt(t *testing.T, host string, workers int, args ...string) *cluster {
+	t.Helper()
 	c := &cluster{t: t, dir: t.TempDir(), web: "127.0.0.1:" + freePort(t)}
 	c.args = append([]string{
 		"--preset", "tiny", "--workers", strconv.Itoa(workers), "--data-dir", filepath.Join(c.dir, "data"),
-		"--listen", "127.0.0.1:" + freePort(t), "--http", c.web, "-v",
+		"--listen", net.JoinHostPort(host, freePort(t)), "--http", c.web, "-v",
 	}, args...)
 	t.Cleanup(c.cleanup)
 	c.lead()

@@ -1,0 +1,118 @@
+//go:build chaos
+
+package chaos
+
+import (
+	"flag"
+	"net/url"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"testing"
+	"time"
+
+	"go.etcd.io/etcd/server/v3/embed"
+)
+
+var outage = flag.Duration("outage", 30*time.Second, "how long etcd is away")
+
+// etcdAt serves an etcd on a port, with its data in a folder.
+func etcdAt(t *testing.T, dir, port string) *embed.Etcd {
+	t.Helper()
+	c := embed.NewConfig()
+	c.Dir = dir
+	c.LogLevel, c.LogOutputs = "error", []string{filepath.Join(filepath.Dir(dir), "etcd.log")}
+	client, peer := url.URL{Scheme: "http", Host: "127.0.0.1:" + port}, url.URL{Scheme: "http", Host: "127.0.0.1:0"}
+	c.ListenClientUrls, c.AdvertiseClientUrls = []url.URL{client}, []url.URL{client}
+	c.ListenPeerUrls, c.AdvertisePeerUrls = []url.URL{peer}, []url.URL{peer}
+	c.InitialCluster = c.InitialClusterFromName(c.Name)
+	e, err := embed.StartEtcd(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-e.Server.ReadyNotify():
+	case <-time.After(limit):
+		t.Fatal("etcd is not ready")
+	}
+	return e
+}
+
+// TestEtcdAway takes etcd away for a while: no step fails, and the digest is the
+// quiet one.
+func TestEtcdAway(t *testing.T) {
+	dir, port := filepath.Join(t.TempDir(), "etcd"), freePort(t)
+	etcd := etcdAt(t, dir, port)
+	steps := 500 + int(outage.Seconds())*60
+	c := newCluster(t, 3, "--steps", strconv.Itoa(steps), "--checkpoint-every", "1000", "--etcd", "127.0.0.1:"+port)
+	s := c.until("training", limit, training(3))
+	c.until("on", limit, func(now status) bool { return now.Step > s.Step+20 })
+	etcd.Close()
+	before, _ := c.status()
+	time.Sleep(*outage)
+	after, _ := c.status()
+	etcd = etcdAt(t, dir, port)
+	t.Logf("%d steps in the %s without etcd, generation %d and %d", after.Step-before.Step, *outage, before.Generation, after.Generation)
+	if after.Step <= before.Step || after.Generation != before.Generation {
+		t.Error("training did not go on undisturbed")
+	}
+	// Membership can change again.
+	w := c.alive()[0]
+	w.signal(9)
+	<-w.done
+	got := c.finish(20 * time.Minute)
+	etcd.Close()
+	gaps := c.stepGaps(c.alive0().name)
+	t.Logf("the longest time between two steps is %s, the median %s", percentile(gaps, 100), percentile(gaps, 50))
+	if want := quiet(t, steps); got != want {
+		t.Errorf("digest %s, one quiet worker has %s", got, want)
+	}
+}
+
+// alive0 is a worker that lived to the end.
+func (c *cluster) alive0() *process { return c.workers[len(c.workers)-1] }
+
+// TestStandby kills the leader for good: the standby takes over in its generation.
+func TestStandby(t *testing.T) {
+	dir, port := filepath.Join(t.TempDir(), "etcd"), freePort(t)
+	etcd := etcdAt(t, dir, port)
+	defer etcd.Close()
+	const steps = 2000
+	want := quiet(t, steps)
+	c := newClusterAt(t, "127.0.0.1", 0, "--steps", strconv.Itoa(steps), "--checkpoint-every", "500", "--workers", "3", "--etcd", "127.0.0.1:"+port)
+	second := "127.0.0.1:" + freePort(t)
+	web := "127.0.0.1:" + freePort(t)
+	authority := filepath.Join(c.dir, "data", "pki")
+	args := slices.Clone(c.args)
+	for i, a := range args {
+		switch a {
+		case "--listen":
+			args[i+1] = second
+		case "--http":
+			args[i+1] = web
+		case "--data-dir":
+			args[i+1] = filepath.Join(c.dir, "standby")
+		}
+	}
+	standby := c.launch("standby", "ddpm-coordinator", append(args, "--standby", "--storage", filepath.Join(c.dir, "data"),
+		"--ca-cert", filepath.Join(authority, "ca.crt"), "--ca-key", filepath.Join(authority, "ca.key"))...)
+	defer func() { standby.signal(9); <-standby.done }()
+	c.entry[1] += "," + second
+	for range 3 {
+		c.join()
+	}
+	s := c.until("training", limit, training(3))
+	c.until("on", limit, func(now status) bool { return now.Step > s.Step+50 })
+	at := time.Now()
+	c.coordinator.signal(9)
+	<-c.coordinator.done
+	c.web = web
+	s = c.until("led by the standby", limit, func(s status) bool { return s.Phase == "training" && len(s.Workers) == 3 })
+	t.Logf("the standby leads %s after the leader's death, in generation %d", time.Since(at), s.Generation)
+	c.coordinator = standby
+	if got := c.finish(limit); got != want || s.Generation != 1 {
+		t.Errorf("digest %s in generation %d, one quiet worker has %s", got, s.Generation, want)
+	}
+	gaps := c.stepGaps("worker-001")
+	t.Logf("the longest time between two steps is %s, the median %s", percentile(gaps, 100), percentile(gaps, 50))
+}
