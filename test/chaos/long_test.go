@@ -143,18 +143,21 @@ func TestJoin(t *testing.T) {
 }
 
 // TestSteadyFaults measures what is left of the throughput with a fault every 29 s.
+// The first worker lives, so that its log tells of all of it.
 func TestSteadyFaults(t *testing.T) {
 	c := newCluster(t, 8, "--steps", "10000000", "--checkpoint-every", "1000000")
 	c.until("training", limit, training(8))
 	r := rand.New(rand.NewPCG(*seed, 4))
 	for end := time.Now().Add(time.Duration(*minutes * float64(time.Minute))); time.Now().Before(end); {
 		time.Sleep(29 * time.Second)
-		alive := c.alive()
-		victim := alive[r.IntN(len(alive))]
+		mortal := c.alive()[1:]
+		victim := mortal[r.IntN(len(mortal))]
 		victim.signal(syscall.SIGKILL)
 		<-victim.done
 		c.join()
 	}
+	c.coordinator.signal(syscall.SIGINT)
+	got := c.finish(limit)
 	gaps := c.stepGaps("worker-001")
 	total, lost := time.Duration(0), time.Duration(0)
 	typical := percentile(gaps, 50)
@@ -165,4 +168,12 @@ func TestSteadyFaults(t *testing.T) {
 		}
 	}
 	t.Logf("%d steps in %s, %s of it lost around faults: %.2f%% of the throughput is left", len(gaps), total, lost, 100*(1-float64(lost)/float64(total)))
+	steps := closing.FindStringSubmatch(c.coordinator.stdout.String())[1]
+	n, err := strconv.Atoi(steps)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := quiet(t, n); got != want {
+		t.Errorf("step %s: digest %s, one quiet worker has %s", steps, got, want)
+	}
 }
