@@ -52,6 +52,10 @@ func (s *start) openSecurity(ctx context.Context, etcd *registry.Etcd, listener 
 	if c.Insecure {
 		return nil
 	}
+	// With an authority and an etcd of their own elsewhere, nothing has made it yet.
+	if err := os.MkdirAll(s.config.DataDir, 0o700); err != nil {
+		return fmt.Errorf("--data-dir: %w", err)
+	}
 	ca, err := openCA(s.config)
 	if err != nil {
 		return err

@@ -107,7 +107,7 @@ func TestStandby(t *testing.T) {
 	c.coordinator.signal(9)
 	<-c.coordinator.done
 	c.web = web
-	s = c.until("led by the standby", limit, func(s status) bool { return s.Phase == "training" && len(s.Workers) == 3 })
+	s = c.until("led by the standby", 40*time.Second, func(s status) bool { return s.Phase == "training" && len(s.Workers) == 3 })
 	t.Logf("the standby leads %s after the leader's death, in generation %d", time.Since(at), s.Generation)
 	c.coordinator = standby
 	if got := c.finish(limit); got != want || s.Generation != 1 {
