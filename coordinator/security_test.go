@@ -100,7 +100,7 @@ func TestHTTPOverTLS(t *testing.T) {
 	if scheme != "https" {
 		t.Fatalf("the scheme is %s", scheme)
 	}
-	defer serveHTTP(secure, newView("tiny", 0, 1, nil), s.security)()
+	defer serveHTTP(secure, looks{view: newView("tiny", 0, 1, nil), security: s.security, run: "tiny"})()
 	_, port, _ := net.SplitHostPort(l.Addr().String())
 	admin, err := s.security.ca.Issue(pki.Leaf{Role: pki.Admin, Name: "a", Life: time.Hour}, time.Now())
 	if err != nil {

@@ -17,6 +17,7 @@ import (
 	"github.com/ddpm-cluster/ddpm-cluster/coordinator/config"
 	"github.com/ddpm-cluster/ddpm-cluster/coordinator/core"
 	"github.com/ddpm-cluster/ddpm-cluster/coordinator/registry"
+	"github.com/ddpm-cluster/ddpm-cluster/coordinator/report"
 	ddpmv1 "github.com/ddpm-cluster/ddpm-cluster/proto/ddpm/v1"
 	"github.com/ddpm-cluster/ddpm-cluster/storage"
 	"github.com/ddpm-cluster/ddpm-cluster/storage/checkpoint"
@@ -63,9 +64,13 @@ func (s *start) lead(ctx context.Context, leader *registry.Leader) (end core.End
 }
 
 func (s *start) newLoop(leader *registry.Leader, last core.Generation, runID string, spec []byte, k *keeper) *loop {
-	var newest *CheckpointState
+	var newest *report.Checkpoint
 	if s.resumes {
-		newest = &CheckpointState{s.newest.Step, s.newest.Digest}
+		newest = &report.Checkpoint{Step: s.newest.Step, Digest: s.newest.Digest}
+		for _, o := range s.newest.Objects {
+			newest.Bytes += o.Size
+			newest.Picture = newest.Picture || o.Key == checkpoint.SamplesKey
+		}
 	}
 	return &loop{
 		machine: core.New(core.Config{
@@ -129,14 +134,17 @@ func (s *start) serve(ctx context.Context, l *loop) (core.End, error) {
 		defer workers.end()
 		l.local, l.children, srv.why = workers.lost, s.config.Workers, workers.why
 	}
+	look := looks{l.view, s.security, s.store, s.plan.Run}
+	defer s.recall(ctx, l.view)()
 	g := newServer(srv, s.security.options()...)
 	s.security.register(g)
+	ddpmv1.RegisterStatusServer(g, statusServer{looks: look})
 	var serving errgroup.Group
 	serving.Go(func() error { return g.Serve(s.security.guard(listener)) })
 	if web != nil {
 		secured, scheme := s.security.web(web)
-		defer serveHTTP(secured, l.view, s.security)()
-		s.log.Info("status", "at", fmt.Sprintf("%s://%s/api/status", scheme, web.Addr()))
+		defer serveHTTP(secured, look)()
+		s.log.Info("dashboard", "at", fmt.Sprintf("%s://%s/", scheme, web.Addr()))
 	}
 	s.begun()
 	end, err := l.run(ctx, events, s.options.Interrupts)
