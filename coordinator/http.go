@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
 	"slices"
 	"strings"
 	"sync"
@@ -22,24 +21,13 @@ import (
 
 // looks is what people see of a run, by HTTP or as administrators by gRPC.
 type looks struct {
-	view     *view
-	security *security
-	store    storage.Store // nil: there are no checkpoints to list
-	run      string
-}
-
-// serveHTTP serves the dashboard, the status and the metrics until the returned
-// function is called. Over TLS all but health is for those with a certificate.
-func serveHTTP(l net.Listener, w looks) (stop func()) {
-	return web.Serve(l, w, nil)
+	view  *view
+	store storage.Store // nil: there are no checkpoints to list
+	run   string
 }
 
 // Status implements web.Source.
-func (w looks) Status() report.Status {
-	s := w.view.snapshot()
-	s.Access = w.security.counts()
-	return s
-}
+func (w looks) Status() report.Status { return w.view.snapshot() }
 
 // Curve implements web.Source.
 func (w looks) Curve(from uint64, points int) *report.Curve {

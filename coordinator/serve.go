@@ -18,6 +18,7 @@ import (
 	"github.com/ddpm-cluster/ddpm-cluster/coordinator/core"
 	"github.com/ddpm-cluster/ddpm-cluster/coordinator/registry"
 	"github.com/ddpm-cluster/ddpm-cluster/coordinator/report"
+	"github.com/ddpm-cluster/ddpm-cluster/coordinator/web"
 	ddpmv1 "github.com/ddpm-cluster/ddpm-cluster/proto/ddpm/v1"
 	"github.com/ddpm-cluster/ddpm-cluster/storage"
 	"github.com/ddpm-cluster/ddpm-cluster/storage/checkpoint"
@@ -98,7 +99,7 @@ func (s *start) newLoop(leader *registry.Leader, last core.Generation, runID str
 		named:     highest(last),
 		publisher: newPublisher(k, leader.Check),
 		newest:    newest,
-		view:      newView(s.plan.Run, s.newest.Step, s.plan.Steps, newest),
+		view:      newView(s.plan.Run, s.newest.Step, s.plan.Steps, newest, s.security.counts),
 	}
 }
 
@@ -134,7 +135,7 @@ func (s *start) serve(ctx context.Context, l *loop) (core.End, error) {
 		defer workers.end()
 		l.local, l.children, srv.why = workers.lost, s.config.Workers, workers.why
 	}
-	look := looks{l.view, s.security, s.store, s.plan.Run}
+	look := looks{l.view, s.store, s.plan.Run}
 	defer s.recall(ctx, l.view)()
 	g := newServer(srv, s.security.options()...)
 	s.security.register(g)
@@ -143,7 +144,7 @@ func (s *start) serve(ctx context.Context, l *loop) (core.End, error) {
 	serving.Go(func() error { return g.Serve(s.security.guard(listener)) })
 	if web != nil {
 		secured, scheme := s.security.web(web)
-		defer serveHTTP(secured, look)()
+		defer web.Serve(secured, look, l.view.metrics.Handler())()
 		s.log.Info("dashboard", "at", fmt.Sprintf("%s://%s/", scheme, web.Addr()))
 	}
 	s.begun()

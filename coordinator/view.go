@@ -8,6 +8,7 @@ import (
 
 	ddpmcluster "github.com/ddpm-cluster/ddpm-cluster"
 	"github.com/ddpm-cluster/ddpm-cluster/coordinator/core"
+	"github.com/ddpm-cluster/ddpm-cluster/coordinator/metrics"
 	"github.com/ddpm-cluster/ddpm-cluster/coordinator/report"
 	ddpmv1 "github.com/ddpm-cluster/ddpm-cluster/proto/ddpm/v1"
 )
@@ -19,6 +20,8 @@ type view struct {
 	at      map[string]*seen
 	history *report.History
 	means   means
+	metrics *metrics.Metrics
+	access  func() *report.Access
 }
 
 // seen is a worker, and when it gave a sign of life.
@@ -30,9 +33,9 @@ type seen struct {
 // means are of the last steps.
 type means struct{ loss, norm, rate, images, seconds, compute, reduce, update mean }
 
-func newView(run string, start, steps uint64, newest *report.Checkpoint) *view {
+func newView(run string, start, steps uint64, newest *report.Checkpoint, access func() *report.Access) *view {
 	unknown := report.Unknown()
-	return &view{
+	v := &view{
 		status: report.Status{
 			Run: run, Version: ddpmcluster.Version(), Started: time.Now().UTC(),
 			Phase: "waiting", Reason: "waiting for workers", Step: start, Steps: steps, Checkpoint: newest,
@@ -40,8 +43,10 @@ func newView(run string, start, steps uint64, newest *report.Checkpoint) *view {
 			Stages: report.Stages{Compute: unknown, Reduce: unknown, Update: unknown},
 			Gone:   []report.Worker{}, History: []report.Generation{},
 		},
-		at: map[string]*seen{}, history: report.NewHistory(),
+		at: map[string]*seen{}, history: report.NewHistory(), access: access,
 	}
+	v.metrics = metrics.New(v.snapshot)
+	return v
 }
 
 func (v *view) change(edit func()) {
@@ -81,6 +86,7 @@ func (v *view) heard(id string, h *ddpmv1.Heartbeat) {
 
 // progressed notes a completed step.
 func (v *view) progressed(line report.Line) {
+	v.metrics.Step(line)
 	v.change(func() {
 		s, m := &v.status, &v.means
 		s.Step, s.Loss, s.GradientNorm, s.LearningRate, s.Images = line.Step, line.Loss, line.GradientNorm, report.Number(line.LearningRate), line.Images
@@ -134,10 +140,12 @@ func (v *view) phase(generation uint64, name, reason string) {
 }
 
 func (v *view) checkpoint(c report.Checkpoint) {
+	v.metrics.Checkpoint(c)
 	v.change(func() { v.status.Checkpoint = &c })
 }
 
 func (v *view) gaveUp(reason string) {
+	v.metrics.GaveUp()
 	v.change(func() {
 		v.status.GivenUp++
 		v.status.LastGivenUp = reason
@@ -153,7 +161,7 @@ func (v *view) snapshot() report.Status {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	s := v.status
-	s.At = time.Now().UTC()
+	s.At, s.Access = time.Now().UTC(), v.access()
 	if n := v.means.seconds.n; n > 0 {
 		s.SecondsLeft = s.SecondsPerStep * report.Number(s.Steps-min(s.Step, s.Steps))
 	}
