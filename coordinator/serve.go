@@ -117,7 +117,7 @@ func highest(g core.Generation) int {
 // serve takes workers' sessions and runs the loop, until the run ends and nothing
 // that belongs to it is left.
 func (s *start) serve(ctx context.Context, l *loop) (core.End, error) {
-	listener, web := s.listener, s.web
+	listener, port := s.listener, s.web
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	events, done := make(chan sessionEvent), make(chan struct{})
@@ -142,10 +142,10 @@ func (s *start) serve(ctx context.Context, l *loop) (core.End, error) {
 	ddpmv1.RegisterStatusServer(g, statusServer{looks: look})
 	var serving errgroup.Group
 	serving.Go(func() error { return g.Serve(s.security.guard(listener)) })
-	if web != nil {
-		secured, scheme := s.security.web(web)
+	if port != nil {
+		secured, scheme := s.security.web(port)
 		defer web.Serve(secured, look, l.view.metrics.Handler())()
-		s.log.Info("dashboard", "at", fmt.Sprintf("%s://%s/", scheme, web.Addr()))
+		s.log.Info("dashboard", "at", fmt.Sprintf("%s://%s/", scheme, port.Addr()))
 	}
 	s.begun()
 	end, err := l.run(ctx, events, s.options.Interrupts)

@@ -8,7 +8,7 @@ import (
 
 // phases are all that a run can be in.
 func phases() []string {
-	return []string{"waiting", "adopting", "forming", "training", "changing", "ended"}
+	return []string{"waiting", "adopting", "forming", "training", "changing", "saving", "paused", "ended"}
 }
 
 // state is a prometheus.Collector of what the status says.

@@ -15,8 +15,8 @@ type Status struct {
 	// At is the coordinator's time now, Started when it began to lead.
 	At      time.Time `json:"at"`
 	Started time.Time `json:"started"`
-	// Phase is waiting, adopting, forming, training, changing or ended; Reason is the
-	// coordinator's for it.
+	// Phase is waiting, adopting, forming, training, changing, saving, paused or ended;
+	// Reason is the coordinator's for it.
 	Phase  string `json:"phase"`
 	Reason string `json:"reason"`
 	// Step is how many steps are complete, of Steps.
