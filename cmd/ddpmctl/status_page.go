@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/dustin/go-humanize"
+	"github.com/dustin/go-humanize/english"
 
 	"github.com/ddpm-cluster/ddpm-cluster/coordinator/report"
 )
@@ -39,7 +40,7 @@ func (p *page) status(s report.Status) {
 		p.line("a step takes %s: compute %s, all-reduce %s, update %s", short(s.SecondsPerStep), short(s.Stages.Compute), short(s.Stages.Reduce), short(s.Stages.Update))
 	}
 	if s.Skipped > 0 {
-		p.line("%s steps were skipped: their gradients overflowed", humanize.Comma(int64(s.Skipped)))
+		p.line("%s skipped: the gradient overflowed", english.Plural(int(s.Skipped), "step", ""))
 	}
 	p.checkpoint(s)
 	p.workers(s)
@@ -59,7 +60,11 @@ func (p *page) checkpoint(s report.Status) {
 		p.line(", %s, %.19s", humanize.IBytes(uint64(c.Bytes)), c.Digest)
 	}
 	if s.GivenUp > 0 {
-		p.line("%d checkpoints were given up, the last one of %s", s.GivenUp, s.LastGivenUp)
+		were := "were"
+		if s.GivenUp == 1 {
+			were = "was"
+		}
+		p.line("%s %s given up, the last one of %s", english.Plural(int(s.GivenUp), "checkpoint", ""), were, s.LastGivenUp)
 	}
 }
 
@@ -104,7 +109,7 @@ func (p *page) generations(s report.Status) {
 	}
 	p.line("\ngenerations:")
 	for _, g := range s.History[max(0, len(s.History)-shownGenerations):] {
-		p.line("  %d, from step %s, %d members, %s: %s", g.Number, humanize.Comma(int64(g.StartStep)), g.Members, p.ago(g.At), g.Reason)
+		p.line("  %d, from step %s, %s, %s: %s", g.Number, humanize.Comma(int64(g.StartStep)), english.Plural(g.Members, "member", ""), p.ago(g.At), g.Reason)
 	}
 }
 
