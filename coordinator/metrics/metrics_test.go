@@ -2,6 +2,9 @@ package metrics
 
 import (
 	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -75,5 +78,45 @@ func TestLossThatIsNone(t *testing.T) {
 	text := page(t, New(func() report.Status { return s }))
 	if strings.Contains(text, "\nddpm_loss ") || !strings.Contains(text, "\nddpm_loss_not_finite 1") {
 		t.Error(text)
+	}
+}
+
+var (
+	metricName = regexp.MustCompile(`\b(?:ddpm|process|go)_[a-z_]+`)
+	// made are the names that Prometheus makes of a histogram's.
+	made = regexp.MustCompile(`_(bucket|sum|count)$`)
+)
+
+// The alerts and the Grafana dashboard ask for metrics that there are, and the page on
+// operating names all of ours.
+func TestOthersKnowTheNames(t *testing.T) {
+	t.Parallel()
+	m := New(full)
+	m.Step(report.Line{Step: 1, Seconds: 1})
+	there := map[string]bool{}
+	for _, line := range strings.Split(page(t, m), "\n") {
+		if name, ok := strings.CutPrefix(line, "# TYPE "); ok {
+			name, _, _ = strings.Cut(name, " ")
+			there[name] = true
+		}
+	}
+	root := filepath.Join("..", "..")
+	for _, name := range []string{"deploy/prometheus/alerts.yaml", "deploy/prometheus/alerts_test.yaml", "deploy/grafana/ddpm.json", "docs/operations.md"} {
+		text, err := os.ReadFile(filepath.Join(root, filepath.FromSlash(name)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		asked := map[string]bool{}
+		for _, metric := range metricName.FindAllString(string(text), -1) {
+			asked[metric] = true
+			if !there[metric] && !there[made.ReplaceAllString(metric, "")] {
+				t.Errorf("%s asks for %s", name, metric)
+			}
+		}
+		for metric := range there {
+			if name == "docs/operations.md" && strings.HasPrefix(metric, namespace) && !asked[metric] {
+				t.Errorf("%s does not say what %s is", name, metric)
+			}
+		}
 	}
 }
