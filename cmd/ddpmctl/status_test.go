@@ -44,7 +44,7 @@ func statusAt(t *testing.T, all ...report.Status) string {
 	return s.Listener.Addr().String()
 }
 
-func shown(t *testing.T, want int, args ...string) (stdout, stderr string) {
+func told(t *testing.T, want int, args ...string) (stdout, stderr string) {
 	t.Helper()
 	var out, errs bytes.Buffer
 	if code := run(t.Context(), append([]string{"status"}, args...), &out, &errs); code != want {
@@ -55,7 +55,7 @@ func shown(t *testing.T, want int, args ...string) (stdout, stderr string) {
 
 func TestStatusForPeople(t *testing.T) {
 	t.Parallel()
-	got, _ := shown(t, 0, "--http", statusAt(t, aStatus()))
+	got, _ := told(t, 0, "--http", statusAt(t, aStatus()))
 	for _, want := range []string{
 		"run digits · training · generation 3\nworker w2 is gone\n",
 		"step 1,234 of 20,000 (6.2%) · loss 0.0312 · 181.5 images/s · 1h49m28s left\n",
@@ -75,7 +75,7 @@ func TestStatusForPeople(t *testing.T) {
 func TestStatusOfTheBeginning(t *testing.T) {
 	t.Parallel()
 	n := report.Unknown()
-	got, _ := shown(t, 0, "--http", statusAt(t, report.Status{Run: "r", Phase: "waiting", LossMean: n, ImagesPerSecond: n, SecondsLeft: n, SecondsPerStep: n}))
+	got, _ := told(t, 0, "--http", statusAt(t, report.Status{Run: "r", Phase: "waiting", LossMean: n, ImagesPerSecond: n, SecondsLeft: n, SecondsPerStep: n}))
 	if !strings.Contains(got, "loss – · – images/s · – left\nno checkpoint yet\nno workers\n") || strings.Contains(got, "NaN") {
 		t.Error(got)
 	}
@@ -86,11 +86,11 @@ func TestStatusJSON(t *testing.T) {
 	t.Parallel()
 	at := statusAt(t, aStatus())
 	var s report.Status
-	text, _ := shown(t, 0, "--json", "--http", at)
+	text, _ := told(t, 0, "--json", "--http", at)
 	if err := json.Unmarshal([]byte(text), &s); err != nil || s.Curve == nil || s.Step != 1234 || len(s.Workers) != 1 || s.Workers[0].Hostname != "node-a" {
 		t.Errorf("%v: %s", err, text)
 	}
-	if text, _ := shown(t, 0, "--json", "--points", "0", "--http", at); strings.Contains(text, "curve") {
+	if text, _ := told(t, 0, "--json", "--points", "0", "--http", at); strings.Contains(text, "curve") {
 		t.Error(text)
 	}
 }
@@ -100,7 +100,7 @@ func TestStatusWatch(t *testing.T) {
 	t.Parallel()
 	ended := aStatus()
 	ended.Phase, ended.Reason = "ended", "the run is complete"
-	text, _ := shown(t, 0, "--watch", "--json", "--http", statusAt(t, aStatus(), ended))
+	text, _ := told(t, 0, "--watch", "--json", "--http", statusAt(t, aStatus(), ended))
 	if lines := strings.Split(strings.TrimSpace(text), "\n"); len(lines) != 2 || !strings.Contains(lines[1], `"phase":"ended"`) {
 		t.Error(text)
 	}
@@ -120,7 +120,7 @@ func TestStatusRefusals(t *testing.T) {
 		{exitFailure, "is there a coordinator with --http 127.0.0.1:1?", []string{"--http", "127.0.0.1:1"}},
 		{exitFailure, "admin.conf", []string{"--config", "/no/such/admin.conf"}},
 	} {
-		if _, err := shown(t, v.code, v.args...); !strings.Contains(err, v.want) {
+		if _, err := told(t, v.code, v.args...); !strings.Contains(err, v.want) {
 			t.Errorf("%v: %s, want %q", v.args, err, v.want)
 		}
 	}

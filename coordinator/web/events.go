@@ -36,6 +36,11 @@ func (a api) events(w http.ResponseWriter, r *http.Request) {
 	}
 	s := stream{w: w, control: http.NewResponseController(w), source: a.source, points: points}
 	w.Header().Set("Content-Type", "text/event-stream")
+	// The server would take a request that lasts for one that does not come.
+	if err := s.control.SetReadDeadline(time.Time{}); err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
 	ticker := time.NewTicker(every)
 	defer ticker.Stop()
 	for s.tell() == nil {

@@ -84,6 +84,16 @@ func (b *browser) note(what string) {
 	b.bad = append(b.bad, what)
 }
 
+// clean fails the test for everything that was noted.
+func (b *browser) clean() {
+	b.t.Helper()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, what := range b.bad {
+		b.t.Error(what)
+	}
+}
+
 func (b *browser) do(actions ...chromedp.Action) {
 	b.t.Helper()
 	if err := chromedp.Run(b.ctx, actions...); err != nil {
@@ -159,9 +169,5 @@ func TestDashboard(t *testing.T) {
 	b.picture("dashboard-phone.png", 390, 844, "light")
 	b.do(chromedp.EmulateViewport(390, 844))
 	b.await(`document.documentElement.scrollWidth <= window.innerWidth`)
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for _, what := range b.bad {
-		t.Error(what)
-	}
+	b.clean()
 }
