@@ -97,8 +97,8 @@ func (v *view) progressed(line report.Line) {
 			s.LossMean = report.Number(m.loss.value)
 		}
 		v.history.Add(line.Point())
-		if line.Seconds <= 0 {
-			return // the first step of a generation has no beginning
+		if !line.Timed() {
+			return
 		}
 		m.images.add(float64(line.Images))
 		m.seconds.add(line.Seconds)

@@ -69,8 +69,8 @@ func (m *Metrics) Step(l report.Line) {
 	if l.Skipped {
 		m.skipped.Inc()
 	}
-	if l.Seconds <= 0 {
-		return // a generation's first step may have no time
+	if !l.Timed() {
+		return
 	}
 	m.step.Observe(l.Seconds)
 	m.stage.WithLabelValues("compute").Observe(l.ComputeSeconds)

@@ -7,9 +7,10 @@ type Point struct {
 	Step                     uint64
 	Loss, GradientNorm, Rate float64 // Rate is the learning rate
 	Skipped                  bool
-	Images                   float64
-	Seconds                  float64
-	Stages                   [3]float64 // compute, reduce, update, in seconds
+	// Seconds are 0 where the step's time is not known, and so are Images and Stages
+	// (compute, reduce, update) then.
+	Images, Seconds float64
+	Stages          [3]float64
 }
 
 // bins is how many a history has at most. It is even, so that pairs can be merged.
@@ -20,12 +21,13 @@ const MaxPoints = bins
 
 // bin is some steps in a row. Means are sums until somebody asks.
 type bin struct {
-	last                   uint64 // the newest step
-	steps, skipped, finite int
-	loss, least, most      float64 // of the finite losses
-	norm, rate             float64
-	images, seconds        float64
-	stages                 [3]float64
+	last              uint64 // the newest step
+	steps, skipped    int
+	finite, timed     int
+	loss, least, most float64 // of the finite losses
+	norm, rate        float64
+	images, seconds   float64
+	stages            [3]float64
 }
 
 // History is a run's steps in bounded memory, however long the run: bins of equal
@@ -60,6 +62,9 @@ func (h *History) Add(p Point) {
 	}
 	h.newest = max(h.newest, p.Step)
 	one := bin{last: p.Step, steps: 1, norm: p.GradientNorm, rate: p.Rate, images: p.Images, seconds: p.Seconds, stages: p.Stages}
+	if p.Seconds > 0 {
+		one.timed = 1
+	}
 	if p.Skipped {
 		one.skipped, one.norm = 1, 0
 	}
@@ -85,6 +90,7 @@ func (b bin) with(c bin) bin {
 	b.steps += c.steps
 	b.skipped += c.skipped
 	b.finite += c.finite
+	b.timed += c.timed
 	b.loss += c.loss
 	b.norm += c.norm
 	b.rate += c.rate
@@ -159,14 +165,14 @@ func (c *Curve) add(b bin) {
 	if b.finite == 0 {
 		loss, low, high = math.NaN(), math.NaN(), math.NaN()
 	}
-	n := float64(b.steps)
+	timed := float64(b.timed) // of none, what is not known
 	c.Step = append(c.Step, b.last)
 	c.Loss, c.LossLow, c.LossHigh = append(c.Loss, loss), append(c.LossLow, low), append(c.LossHigh, high)
 	c.GradientNorm = append(c.GradientNorm, b.norm/float64(b.steps-b.skipped))
-	c.LearningRate = append(c.LearningRate, b.rate/n)
+	c.LearningRate = append(c.LearningRate, b.rate/float64(b.steps))
 	c.ImagesPerSecond = append(c.ImagesPerSecond, b.images/b.seconds)
-	c.Compute = append(c.Compute, b.stages[0]/n)
-	c.Reduce = append(c.Reduce, b.stages[1]/n)
-	c.Update = append(c.Update, b.stages[2]/n)
+	c.Compute = append(c.Compute, b.stages[0]/timed)
+	c.Reduce = append(c.Reduce, b.stages[1]/timed)
+	c.Update = append(c.Update, b.stages[2]/timed)
 	c.Skipped = append(c.Skipped, b.skipped)
 }

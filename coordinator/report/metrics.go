@@ -21,12 +21,19 @@ type Line struct {
 	UpdateSeconds  float64 `json:"update_seconds"`
 }
 
+// Timed says that the step's time is known: a generation's first step has no
+// beginning, and so no time of computing.
+func (l Line) Timed() bool {
+	return l.ComputeSeconds > 0 || l.Seconds > 0 && l.ReduceSeconds+l.UpdateSeconds == 0
+}
+
 // Point is the line as a history takes it.
 func (l Line) Point() Point {
-	return Point{
-		Step: l.Step, Loss: float64(l.Loss), GradientNorm: float64(l.GradientNorm), Rate: l.LearningRate, Skipped: l.Skipped,
-		Images: float64(l.Images), Seconds: l.Seconds, Stages: [3]float64{l.ComputeSeconds, l.ReduceSeconds, l.UpdateSeconds},
+	p := Point{Step: l.Step, Loss: float64(l.Loss), GradientNorm: float64(l.GradientNorm), Rate: l.LearningRate, Skipped: l.Skipped}
+	if l.Timed() {
+		p.Images, p.Seconds, p.Stages = float64(l.Images), l.Seconds, [3]float64{l.ComputeSeconds, l.ReduceSeconds, l.UpdateSeconds}
 	}
+	return p
 }
 
 // maxLine bounds a line of metrics.jsonl, in bytes.
