@@ -59,6 +59,10 @@ clean: ## Remove bin/.
 arm64: ## Test the mathematics on an emulated arm64 (needs qemu-user).
 	GOARCH=arm64 go test -exec qemu-aarch64-static -short ./ddpm/... ./allreduce
 
+.PHONY: browser
+browser: ## Test the dashboard in a headless Chromium (skips where there is none).
+	cd test/browser && go test -count=1 .
+
 ##@ What CI runs
 
 .PHONY: verify

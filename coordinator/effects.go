@@ -2,12 +2,14 @@ package coordinator
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
 	"github.com/ddpm-cluster/ddpm-cluster/coordinator/core"
+	"github.com/ddpm-cluster/ddpm-cluster/coordinator/report"
 	ddpmv1 "github.com/ddpm-cluster/ddpm-cluster/proto/ddpm/v1"
 )
 
@@ -31,6 +33,7 @@ func (l *loop) do(ctx context.Context, effect core.Effect) {
 		l.publish(ctx, e)
 	case core.GiveUp:
 		l.log.Warn("a checkpoint is given up", "step", e.Step, "generation", e.Generation, "reason", e.Reason)
+		l.view.gaveUp(fmt.Sprintf("step %d: %s", e.Step, e.Reason))
 	case core.Note:
 		l.log.Warn(e.Text)
 	case core.Dismiss:
@@ -44,9 +47,9 @@ func (l *loop) do(ctx context.Context, effect core.Effect) {
 func (l *loop) admit(ctx context.Context, e core.Admit) {
 	s := l.sessions[e.Worker]
 	h := s.hello
-	member := workerRecord{h.GetRingAddress(), h.GetHostname(), h.GetPid(), h.GetThreads(), h.GetCpuLevel()}
-	l.leases.begin(ctx, e.Worker, member, l.limits.silence.Max)
-	l.view.joined(e.Worker, member)
+	place := report.Place{RingAddress: h.GetRingAddress(), Hostname: h.GetHostname(), PID: h.GetPid(), Threads: h.GetThreads(), CPULevel: h.GetCpuLevel()}
+	l.leases.begin(ctx, e.Worker, place, l.limits.silence.Max)
+	l.view.joined(e.Worker, place)
 	l.log.Info("a worker joined", "worker", e.Worker, "host", h.GetHostname(), "pid", h.GetPid(), "cpu", h.GetCpuLevel(), "ring", h.GetRingAddress(), "back", h.GetResume() != nil)
 	l.send(ctx, e.Worker, &ddpmv1.CoordinatorMessage{Body: &ddpmv1.CoordinatorMessage_Welcome{Welcome: &ddpmv1.Welcome{
 		WorkerId: e.Worker, Run: l.plan.run, RunId: l.plan.runID, Spec: l.plan.spec, Storage: l.plan.storage,
@@ -67,15 +70,6 @@ func (l *loop) dismiss(ctx context.Context, e core.Dismiss) {
 	l.view.gone(e.Worker, e.Reason)
 	l.send(ctx, e.Worker, &ddpmv1.CoordinatorMessage{Body: &ddpmv1.CoordinatorMessage_Dismiss{Dismiss: &ddpmv1.Dismiss{Ok: e.OK, Reason: e.Reason, Again: e.Again}}})
 	l.drop(e.Worker, nil)
-}
-
-// workerRecord is a worker as etcd and the status hold it.
-type workerRecord struct {
-	RingAddress string `json:"ring_address"`
-	Hostname    string `json:"hostname"`
-	PID         uint32 `json:"pid"`
-	Threads     uint32 `json:"threads"`
-	CPULevel    string `json:"cpu_level"`
 }
 
 // persist stores a generation beside the loop, which goes on hearing workers. It

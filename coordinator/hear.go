@@ -9,6 +9,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/ddpm-cluster/ddpm-cluster/coordinator/core"
+	"github.com/ddpm-cluster/ddpm-cluster/coordinator/report"
 	ddpmv1 "github.com/ddpm-cluster/ddpm-cluster/proto/ddpm/v1"
 )
 
@@ -111,10 +112,20 @@ func (l *loop) progressed(ctx context.Context, id string, p *ddpmv1.Progress) {
 		return
 	}
 	l.progress.step(time.Now(), p)
-	l.view.progressed(p)
-	if err := l.keeper.metric(p); err != nil {
+	line := completed(p)
+	l.view.progressed(line)
+	if err := l.keeper.metric(line); err != nil {
 		l.step(ctx, core.Broken{Reason: err.Error()})
 		return
 	}
 	l.step(ctx, core.Progressed{Step: p.GetStep(), Skipped: p.GetSkipped()})
+}
+
+// completed is a step as metrics.jsonl and the status have it.
+func completed(p *ddpmv1.Progress) report.Line {
+	return report.Line{
+		Step: p.GetStep(), Loss: report.Number(p.GetLoss()), GradientNorm: report.Number(p.GetGradientNorm()), LearningRate: p.GetLearningRate(),
+		Skipped: p.GetSkipped(), Images: p.GetImages(), Seconds: p.GetSeconds(),
+		ComputeSeconds: p.GetComputeSeconds(), ReduceSeconds: p.GetReduceSeconds(), UpdateSeconds: p.GetUpdateSeconds(),
+	}
 }

@@ -4,40 +4,142 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"net"
-	"net/http"
-	"time"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/ddpm-cluster/ddpm-cluster/coordinator/report"
+	"github.com/ddpm-cluster/ddpm-cluster/coordinator/web"
+	ddpmv1 "github.com/ddpm-cluster/ddpm-cluster/proto/ddpm/v1"
+	"github.com/ddpm-cluster/ddpm-cluster/storage"
+	"github.com/ddpm-cluster/ddpm-cluster/storage/checkpoint"
 )
 
-// serveHTTP answers /healthz and /api/status until the returned function is
-// called. Over TLS the status is for those with a certificate.
-func serveHTTP(l net.Listener, v *view, e *security) (stop func()) {
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
-		_, _ = w.Write([]byte("ok\n")) // a client that is gone
-	})
-	mux.HandleFunc("GET /api/status", func(w http.ResponseWriter, r *http.Request) {
-		if r.TLS != nil && len(r.TLS.VerifiedChains) == 0 {
-			http.Error(w, "this needs an administrator's certificate: the one in admin.conf", http.StatusUnauthorized)
-			return
+// looks is what people see of a run, by HTTP or as administrators by gRPC.
+type looks struct {
+	view  *view
+	store storage.Store // nil: there are no checkpoints to list
+	run   string
+}
+
+// Status implements web.Source.
+func (w looks) Status() report.Status { return w.view.snapshot() }
+
+// Curve implements web.Source.
+func (w looks) Curve(from uint64, points int) *report.Curve {
+	return w.view.curve(from, points)
+}
+
+// Checkpoints implements web.Source: those with a manifest, by the Store's list of
+// objects alone, which is one request however many there are.
+func (w looks) Checkpoints(ctx context.Context) ([]report.Checkpoint, error) {
+	if w.store == nil {
+		return nil, nil
+	}
+	prefix := checkpoint.CheckpointsPrefix(w.run)
+	objects, err := w.store.List(ctx, prefix)
+	if err != nil {
+		return nil, err
+	}
+	var all []report.Checkpoint
+	var c report.Checkpoint
+	for _, o := range objects { // sorted, so that a folder's objects are together
+		folder, key, _ := strings.Cut(strings.TrimPrefix(o.Key, prefix), "/")
+		var step uint64
+		if _, err := fmt.Sscanf(folder, "step-%d", &step); err != nil || !strings.HasPrefix(o.Key, checkpoint.StepPrefix(w.run, step)) {
+			continue // not ours
 		}
-		w.Header().Set("Content-Type", "application/json")
-		_ = json.NewEncoder(w).Encode(e.status(v.snapshot())) // a client that is gone
-	})
-	s := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 10 * time.Second, MaxHeaderBytes: 1 << 16}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-			return // the listener broke: the status is a convenience, training goes on
+		if step != c.Step {
+			all, c = appendComplete(all, c), report.Checkpoint{Step: step}
 		}
-	}()
+		c.Bytes += o.Size
+		switch key {
+		case checkpoint.SamplesKey:
+			c.Picture = true
+		case checkpoint.ManifestKey:
+			at := o.ModTime.UTC()
+			c.At = &at
+		}
+	}
+	all = appendComplete(all, c)
+	slices.SortFunc(all, func(a, b report.Checkpoint) int { return int(a.Step) - int(b.Step) })
+	return all, nil
+}
+
+// appendComplete appends a checkpoint that has its manifest.
+func appendComplete(all []report.Checkpoint, c report.Checkpoint) []report.Checkpoint {
+	if c.At == nil {
+		return all
+	}
+	return append(all, c)
+}
+
+// Picture implements web.Source.
+func (w looks) Picture(ctx context.Context, step uint64) ([]byte, error) {
+	if w.store == nil {
+		return nil, web.ErrNone
+	}
+	m, err := checkpoint.At(ctx, w.store, w.run, step)
+	if errors.Is(err, storage.ErrNotFound) || errors.Is(err, checkpoint.ErrNone) || errors.Is(err, checkpoint.ErrCorrupt) {
+		return nil, fmt.Errorf("%w: %w", web.ErrNone, err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if _, ok := m.Object(checkpoint.SamplesKey); !ok {
+		return nil, web.ErrNone
+	}
+	return checkpoint.ReadObject(ctx, w.store, m, checkpoint.SamplesKey)
+}
+
+// statusServer is the status by gRPC, where only administrators ask.
+type statusServer struct {
+	ddpmv1.UnimplementedStatusServer
+	looks looks
+}
+
+// GetStatus implements ddpmv1.StatusServer.
+func (s statusServer) GetStatus(_ context.Context, r *ddpmv1.GetStatusRequest) (*ddpmv1.GetStatusResponse, error) {
+	if r.GetPoints() > report.MaxPoints {
+		return nil, status.Errorf(codes.InvalidArgument, "%d points: at most %d", r.GetPoints(), report.MaxPoints)
+	}
+	st := s.looks.Status()
+	if r.GetPoints() > 0 {
+		st.Curve = s.looks.Curve(0, int(r.GetPoints()))
+	}
+	document, err := json.Marshal(st)
+	if err != nil {
+		return nil, status.Errorf(codes.Internal, "the status as JSON: %v", err)
+	}
+	return &ddpmv1.GetStatusResponse{Document: document}, nil
+}
+
+// recall shows the steps of earlier coordinators too, as soon as they are read. That
+// they can't be read is no reason not to train.
+func (s *start) recall(ctx context.Context, v *view) (wait func()) {
+	if !s.resumes {
+		return func() {}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	var reading sync.WaitGroup
+	reading.Go(func() {
+		body, _, err := s.store.Get(ctx, checkpoint.MetricsKey(s.plan.Run))
+		if err == nil {
+			err = errors.Join(report.ReadLines(body, s.newest.Step, func(l report.Line) bool {
+				v.before(l)
+				return ctx.Err() == nil
+			}), body.Close())
+		}
+		if err != nil && ctx.Err() == nil {
+			s.log.Warn("the curves begin at this start: the metrics so far can't be read", "err", err)
+		}
+	})
 	return func() {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-		defer cancel()
-		if s.Shutdown(ctx) != nil {
-			_ = s.Close()
-		}
-		<-done
+		cancel()
+		reading.Wait()
 	}
 }

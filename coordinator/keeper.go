@@ -5,11 +5,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
-	"math"
 	"slices"
 	"time"
 
 	"github.com/ddpm-cluster/ddpm-cluster/coordinator/core"
+	"github.com/ddpm-cluster/ddpm-cluster/coordinator/report"
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm"
 	"github.com/ddpm-cluster/ddpm-cluster/internal/picture"
 	ddpmv1 "github.com/ddpm-cluster/ddpm-cluster/proto/ddpm/v1"
@@ -33,41 +33,13 @@ type keeper struct {
 	log       *slog.Logger
 }
 
-// metricLine is a line of metrics.jsonl: one completed step.
-type metricLine struct {
-	Step           uint64  `json:"step"`
-	Loss           number  `json:"loss"`
-	GradientNorm   number  `json:"gradient_norm"`
-	LearningRate   float64 `json:"learning_rate"`
-	Skipped        bool    `json:"skipped,omitempty"`
-	Images         uint32  `json:"images"`
-	Seconds        float64 `json:"seconds"`
-	ComputeSeconds float64 `json:"compute_seconds"`
-	ReduceSeconds  float64 `json:"reduce_seconds"`
-	UpdateSeconds  float64 `json:"update_seconds"`
-}
-
-// number is a float64 that JSON may not have: what is not finite is null.
-type number float64
-
-// MarshalJSON implements json.Marshaler.
-func (n number) MarshalJSON() ([]byte, error) {
-	if f := float64(n); !math.IsNaN(f) && !math.IsInf(f, 0) {
-		return json.Marshal(f)
-	}
-	return []byte("null"), nil
-}
-
 // metric keeps a completed step for the next flush.
-func (k *keeper) metric(p *ddpmv1.Progress) error {
-	line, err := json.Marshal(metricLine{
-		p.GetStep(), number(p.GetLoss()), number(p.GetGradientNorm()), p.GetLearningRate(), p.GetSkipped(), p.GetImages(),
-		p.GetSeconds(), p.GetComputeSeconds(), p.GetReduceSeconds(), p.GetUpdateSeconds(),
-	})
+func (k *keeper) metric(step report.Line) error {
+	line, err := json.Marshal(step)
 	if err != nil {
-		return fmt.Errorf("metrics of step %d: %w", p.GetStep(), err)
+		return fmt.Errorf("metrics of step %d: %w", step.Step, err)
 	}
-	return k.metrics.Append(p.GetStep(), line)
+	return k.metrics.Append(step.Step, line)
 }
 
 // publish completes a checkpoint of which every part is stored: the picture, the
@@ -118,17 +90,17 @@ func (k *keeper) retain(ctx context.Context) {
 // summary stores how the run stands, for people who browse the bucket.
 func (k *keeper) summary(ctx context.Context, e core.Publish) (checkpoint.Object, error) {
 	text, err := json.MarshalIndent(struct {
-		Run     string `json:"run"`
-		Step    uint64 `json:"step"`
-		Images  uint64 `json:"images"` // seen so far
-		Loss    number `json:"loss"`   // of the step
-		Digest  string `json:"digest"`
-		Params  int    `json:"params"`
-		Preset  string `json:"preset"`
-		Dataset string `json:"dataset"`
-		Seed    uint64 `json:"seed"`
+		Run     string        `json:"run"`
+		Step    uint64        `json:"step"`
+		Images  uint64        `json:"images"` // seen so far
+		Loss    report.Number `json:"loss"`   // of the step
+		Digest  string        `json:"digest"`
+		Params  int           `json:"params"`
+		Preset  string        `json:"preset"`
+		Dataset string        `json:"dataset"`
+		Seed    uint64        `json:"seed"`
 	}{
-		k.run, e.Step, e.Step * uint64(k.spec.Batch), number(e.Loss), e.Digest,
+		k.run, e.Step, e.Step * uint64(k.spec.Batch), report.Number(e.Loss), e.Digest,
 		k.spec.Model.ParamCount(), k.spec.Preset, k.spec.Dataset, k.spec.Seed,
 	}, "", "  ")
 	if err != nil {

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ddpm-cluster/ddpm-cluster/coordinator/report"
 	ddpmv1 "github.com/ddpm-cluster/ddpm-cluster/proto/ddpm/v1"
 	"github.com/ddpm-cluster/ddpm-cluster/storage/checkpoint"
 )
@@ -111,7 +112,7 @@ func (c *cluster) checkMetrics(steps int) {
 		c.t.Fatalf("%d lines of metrics, want %d", len(lines), steps)
 	}
 	for i, line := range lines {
-		var m metricLine
+		var m report.Line
 		if err := json.Unmarshal([]byte(line), &m); err != nil || m.Step != uint64(i+1) || float64(m.Loss) != 1/float64(i+1) || m.Images == 0 {
 			c.t.Errorf("line %d is %s: %v", i, line, err)
 		}
@@ -309,18 +310,18 @@ func TestStatus(t *testing.T) {
 	p.stand(4)
 	form(p)
 	p.say(&ddpmv1.WorkerMessage{Body: &ddpmv1.WorkerMessage_Heartbeat{Heartbeat: &ddpmv1.Heartbeat{Generation: 2, Step: 4, ShardRate: 2.5}}})
-	var s Status
+	var s report.Status
 	c.await(func() bool {
 		m := statusLine.FindStringSubmatch(c.log.String())
 		if m == nil {
 			return false
 		}
-		r, err := http.Get(m[1])
+		r, err := http.Get(m[1] + "api/status")
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer r.Body.Close()
-		s = Status{}
+		s = report.Status{}
 		if err := json.NewDecoder(r.Body).Decode(&s); err != nil {
 			t.Fatal(err)
 		}

@@ -13,6 +13,8 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/ddpm-cluster/ddpm-cluster/coordinator/core"
+	"github.com/ddpm-cluster/ddpm-cluster/coordinator/report"
+	ddpmv1 "github.com/ddpm-cluster/ddpm-cluster/proto/ddpm/v1"
 	"github.com/ddpm-cluster/ddpm-cluster/storage/checkpoint"
 )
 
@@ -60,7 +62,7 @@ type loop struct {
 	pending   []core.Event
 	publisher *publisher
 	// newest is the newest checkpoint, nil before the first.
-	newest *CheckpointState
+	newest *report.Checkpoint
 	// local hears of child processes that ended; children are those that have not.
 	local    <-chan childEnd
 	children int
@@ -182,13 +184,28 @@ func (l *loop) published(ctx context.Context, o outcome) {
 			l.step(ctx, core.Broken{Reason: o.err.Error()})
 			return
 		}
+		l.view.gaveUp(fmt.Sprintf("step %d: %s", e.Step, o.err))
 		l.step(ctx, core.PublishFailed{Step: e.Step, Reason: o.err.Error()})
 		return
 	}
-	l.newest = &CheckpointState{e.Step, e.Digest}
+	l.newest = complete(o)
 	l.step(ctx, core.Published{Step: e.Step})
 	l.view.checkpoint(*l.newest)
 	l.log.Info("checkpoint", "step", e.Step, "loss", fmt.Sprintf("%.4f", e.Loss), "digest", e.Digest[:min(len(e.Digest), 19)], "at", l.keeper.place(e.Step))
+}
+
+// complete is a checkpoint that was published just now.
+func complete(o outcome) *report.Checkpoint {
+	now := time.Now().UTC()
+	c := &report.Checkpoint{Step: o.checkpoint.Step, Digest: o.checkpoint.Digest, At: &now, PublishSeconds: o.took.Seconds()}
+	for _, p := range o.checkpoint.Parts {
+		part := p.(*ddpmv1.PartSaved)
+		c.Picture = c.Picture || len(part.GetPreviews()) > 0
+		for _, object := range part.GetObjects() {
+			c.Bytes += object.GetSize()
+		}
+	}
+	return c
 }
 
 // childEnded finds the session behind a local worker's process, if it had one.

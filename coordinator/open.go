@@ -13,6 +13,7 @@ import (
 
 	"github.com/ddpm-cluster/ddpm-cluster/coordinator/config"
 	"github.com/ddpm-cluster/ddpm-cluster/coordinator/registry"
+	"github.com/ddpm-cluster/ddpm-cluster/coordinator/report"
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm"
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm/dataset"
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm/dataset/packed"
@@ -136,7 +137,7 @@ func lossAt(ctx context.Context, st storage.Store, run string, step uint64) (flo
 	}
 	defer r.Close()
 	for d := json.NewDecoder(r); ; {
-		var line metricLine
+		var line report.Line
 		if err := d.Decode(&line); damaged(err) {
 			return 0, nil
 		} else if err != nil {

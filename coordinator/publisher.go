@@ -3,6 +3,7 @@ package coordinator
 import (
 	"context"
 	"sync"
+	"time"
 
 	"github.com/ddpm-cluster/ddpm-cluster/coordinator/core"
 	ddpmv1 "github.com/ddpm-cluster/ddpm-cluster/proto/ddpm/v1"
@@ -31,6 +32,7 @@ type publication struct {
 // outcome is how publishing a checkpoint went.
 type outcome struct {
 	checkpoint core.Publish
+	took       time.Duration
 	err        error
 }
 
@@ -50,11 +52,12 @@ func (p *publisher) add(ctx context.Context, e core.Publish, parts []*ddpmv1.Par
 func (p *publisher) start(ctx context.Context) {
 	next := p.queue[0]
 	p.work.Go(func() {
+		began := time.Now()
 		err := p.check(ctx)
 		if err == nil {
 			err = p.keeper.publish(ctx, next.checkpoint, next.parts)
 		}
-		p.outcomes <- outcome{next.checkpoint, err}
+		p.outcomes <- outcome{next.checkpoint, time.Since(began), err}
 	})
 }
 

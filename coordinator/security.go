@@ -16,6 +16,7 @@ import (
 	"github.com/ddpm-cluster/ddpm-cluster/coordinator/access"
 	"github.com/ddpm-cluster/ddpm-cluster/coordinator/config"
 	"github.com/ddpm-cluster/ddpm-cluster/coordinator/registry"
+	"github.com/ddpm-cluster/ddpm-cluster/coordinator/report"
 	"github.com/ddpm-cluster/ddpm-cluster/internal/pki"
 )
 
@@ -137,15 +138,13 @@ func (e *security) web(l net.Listener) (secured net.Listener, scheme string) {
 	return tls.NewListener(l, c), "https"
 }
 
-// status is the run's, with what has happened at the door.
-func (e *security) status(s Status) any {
+// counts are what has happened at the door; nil where there is none.
+func (e *security) counts() *report.Access {
 	if e == nil {
-		return s
+		return nil
 	}
-	return struct {
-		Status
-		Access access.Counts `json:"access"`
-	}{s, e.door.Counts()}
+	c := report.Access(e.door.Counts())
+	return &c
 }
 
 // joinFlags are those of the join command. The secret itself is for a terminal

@@ -18,6 +18,7 @@ import (
 	"github.com/ddpm-cluster/ddpm-cluster/coordinator/access"
 	"github.com/ddpm-cluster/ddpm-cluster/coordinator/config"
 	"github.com/ddpm-cluster/ddpm-cluster/coordinator/registry"
+	"github.com/ddpm-cluster/ddpm-cluster/coordinator/web"
 	"github.com/ddpm-cluster/ddpm-cluster/internal/pki"
 )
 
@@ -100,7 +101,7 @@ func TestHTTPOverTLS(t *testing.T) {
 	if scheme != "https" {
 		t.Fatalf("the scheme is %s", scheme)
 	}
-	defer serveHTTP(secure, newView("tiny", 0, 1, nil), s.security)()
+	defer web.Serve(secure, looks{view: newView("tiny", 0, 1, nil, s.security.counts), run: "tiny"}, nil)()
 	_, port, _ := net.SplitHostPort(l.Addr().String())
 	admin, err := s.security.ca.Issue(pki.Leaf{Role: pki.Admin, Name: "a", Life: time.Hour}, time.Now())
 	if err != nil {

@@ -17,6 +17,8 @@ import (
 	"github.com/ddpm-cluster/ddpm-cluster/coordinator/config"
 	"github.com/ddpm-cluster/ddpm-cluster/coordinator/core"
 	"github.com/ddpm-cluster/ddpm-cluster/coordinator/registry"
+	"github.com/ddpm-cluster/ddpm-cluster/coordinator/report"
+	"github.com/ddpm-cluster/ddpm-cluster/coordinator/web"
 	ddpmv1 "github.com/ddpm-cluster/ddpm-cluster/proto/ddpm/v1"
 	"github.com/ddpm-cluster/ddpm-cluster/storage"
 	"github.com/ddpm-cluster/ddpm-cluster/storage/checkpoint"
@@ -63,9 +65,13 @@ func (s *start) lead(ctx context.Context, leader *registry.Leader) (end core.End
 }
 
 func (s *start) newLoop(leader *registry.Leader, last core.Generation, runID string, spec []byte, k *keeper) *loop {
-	var newest *CheckpointState
+	var newest *report.Checkpoint
 	if s.resumes {
-		newest = &CheckpointState{s.newest.Step, s.newest.Digest}
+		newest = &report.Checkpoint{Step: s.newest.Step, Digest: s.newest.Digest}
+		for _, o := range s.newest.Objects {
+			newest.Bytes += o.Size
+			newest.Picture = newest.Picture || o.Key == checkpoint.SamplesKey
+		}
 	}
 	return &loop{
 		machine: core.New(core.Config{
@@ -93,7 +99,7 @@ func (s *start) newLoop(leader *registry.Leader, last core.Generation, runID str
 		named:     highest(last),
 		publisher: newPublisher(k, leader.Check),
 		newest:    newest,
-		view:      newView(s.plan.Run, s.newest.Step, s.plan.Steps, newest),
+		view:      newView(s.plan.Run, s.newest.Step, s.plan.Steps, newest, s.security.counts),
 	}
 }
 
@@ -111,7 +117,7 @@ func highest(g core.Generation) int {
 // serve takes workers' sessions and runs the loop, until the run ends and nothing
 // that belongs to it is left.
 func (s *start) serve(ctx context.Context, l *loop) (core.End, error) {
-	listener, web := s.listener, s.web
+	listener, port := s.listener, s.web
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	events, done := make(chan sessionEvent), make(chan struct{})
@@ -129,14 +135,17 @@ func (s *start) serve(ctx context.Context, l *loop) (core.End, error) {
 		defer workers.end()
 		l.local, l.children, srv.why = workers.lost, s.config.Workers, workers.why
 	}
+	look := looks{l.view, s.store, s.plan.Run}
+	defer s.recall(ctx, l.view)()
 	g := newServer(srv, s.security.options()...)
 	s.security.register(g)
+	ddpmv1.RegisterStatusServer(g, statusServer{looks: look})
 	var serving errgroup.Group
 	serving.Go(func() error { return g.Serve(s.security.guard(listener)) })
-	if web != nil {
-		secured, scheme := s.security.web(web)
-		defer serveHTTP(secured, l.view, s.security)()
-		s.log.Info("status", "at", fmt.Sprintf("%s://%s/api/status", scheme, web.Addr()))
+	if port != nil {
+		secured, scheme := s.security.web(port)
+		defer web.Serve(secured, look, l.view.metrics.Handler())()
+		s.log.Info("dashboard", "at", fmt.Sprintf("%s://%s/", scheme, port.Addr()))
 	}
 	s.begun()
 	end, err := l.run(ctx, events, s.options.Interrupts)

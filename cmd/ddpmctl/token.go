@@ -6,26 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials"
-	"google.golang.org/grpc/status"
 
 	"github.com/ddpm-cluster/ddpm-cluster/coordinator/access"
-	"github.com/ddpm-cluster/ddpm-cluster/internal/pki"
 	ddpmv1 "github.com/ddpm-cluster/ddpm-cluster/proto/ddpm/v1"
-)
-
-const (
-	// adminVariable names the admin.conf where --config does not.
-	adminVariable = "DDPM_ADMIN"
-	defaultAdmin  = "ddpm-data/admin.conf"
-	// answerLimit bounds how long a coordinator may take to answer.
-	answerLimit = 15 * time.Second
 )
 
 // tokenFlags are those of all commands about tokens.
@@ -45,7 +33,7 @@ func tokenCommand(stdout io.Writer) *cobra.Command {
 		Args: noArguments,
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	c.PersistentFlags().StringVar(&f.config, "config", "", "the administrator's file (default: $"+adminVariable+", else "+defaultAdmin+")")
+	c.PersistentFlags().StringVar(&f.config, "config", "", adminUsage)
 	c.PersistentFlags().BoolVar(&f.json, "json", false, "print JSON")
 	c.AddCommand(f.createCommand(), f.listCommand(), f.revokeCommand())
 	return c
@@ -141,30 +129,9 @@ func (f *tokenFlags) revokeCommand() *cobra.Command {
 
 // ask calls the coordinator as the administrator of the file.
 func (f *tokenFlags) ask(ctx context.Context, do func(context.Context, *access.Admin, ddpmv1.TokensClient) error) error {
-	path := f.config
-	if path == "" {
-		path = os.Getenv(adminVariable)
-	}
-	if path == "" {
-		path = defaultAdmin
-	}
-	admin, err := access.ReadAdmin(path)
-	if err != nil {
-		return fmt.Errorf("--config: %w", err)
-	}
-	conn, err := grpc.NewClient("passthrough:///"+admin.Server, grpc.WithNoProxy(),
-		grpc.WithTransportCredentials(credentials.NewTLS(admin.Credential.Client(pki.Coordinator, ""))))
-	if err != nil {
-		return fmt.Errorf("dial %s: %w", admin.Server, err)
-	}
-	defer conn.Close()
-	ctx, cancel := context.WithTimeout(ctx, answerLimit)
-	defer cancel()
-	err = do(ctx, admin, ddpmv1.NewTokensClient(conn))
-	if s, ok := status.FromError(err); ok && err != nil {
-		return fmt.Errorf("the coordinator at %s: %s", admin.Server, s.Message())
-	}
-	return err
+	return asAdmin(f.config, func(a *access.Admin, conn *grpc.ClientConn) error {
+		return answered(ctx, a.Server, func(ctx context.Context) error { return do(ctx, a, ddpmv1.NewTokensClient(conn)) })
+	})
 }
 
 // print prints JSON.

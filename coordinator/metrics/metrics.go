@@ -1,0 +1,88 @@
+package metrics
+
+import (
+	"net/http"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/ddpm-cluster/ddpm-cluster/coordinator/report"
+)
+
+// buckets of a step's and its stages' times: from a tiny model's to minutes, in
+// seconds, each twice the one before.
+func buckets() []float64 { return prometheus.ExponentialBuckets(0.002, 2, 18) }
+
+// Metrics counts what happens in a run. Its methods may be called concurrently.
+type Metrics struct {
+	registry *prometheus.Registry
+
+	steps, skipped, images prometheus.Counter
+	step                   prometheus.Histogram
+	stage                  *prometheus.HistogramVec
+	published, givenUp     prometheus.Counter
+	publishing             prometheus.Histogram
+}
+
+// New makes the metrics of a run whose status now says.
+func New(now func() report.Status) *Metrics {
+	m := &Metrics{
+		registry:  prometheus.NewRegistry(),
+		steps:     counter("steps_total", "Steps completed since the coordinator began to lead."),
+		skipped:   counter("skipped_steps_total", "Steps whose update was skipped, for their gradient overflowed."),
+		images:    counter("images_total", "Images trained on since the coordinator began to lead."),
+		published: counter("checkpoints_total", "Checkpoints completed since the coordinator began to lead."),
+		givenUp:   counter("checkpoints_given_up_total", "Checkpoints that did not come to be."),
+		step:      histogram("step_duration_seconds", "Time of a step, by a worker's clock.", buckets()),
+		publishing: histogram("checkpoint_publish_duration_seconds", "Time from the last part's being stored to the checkpoint's being complete.",
+			prometheus.ExponentialBuckets(0.01, 2, 16)),
+		stage: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Namespace: namespace, Name: "step_stage_duration_seconds", Buckets: buckets(),
+			Help: "Time of a step's stages: compute (with waiting for the dataset), reduce (with waiting for slower members), update.",
+		}, []string{"stage"}),
+	}
+	m.registry.MustRegister(m.steps, m.skipped, m.images, m.published, m.givenUp, m.step, m.publishing, m.stage,
+		state{now}, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return m
+}
+
+const namespace = "ddpm"
+
+func counter(name, help string) prometheus.Counter {
+	return prometheus.NewCounter(prometheus.CounterOpts{Namespace: namespace, Name: name, Help: help})
+}
+
+func histogram(name, help string, buckets []float64) prometheus.Histogram {
+	return prometheus.NewHistogram(prometheus.HistogramOpts{Namespace: namespace, Name: name, Help: help, Buckets: buckets})
+}
+
+// Handler answers Prometheus.
+func (m *Metrics) Handler() http.Handler {
+	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{MaxRequestsInFlight: 4, EnableOpenMetrics: true})
+}
+
+// Step counts a completed step.
+func (m *Metrics) Step(l report.Line) {
+	m.steps.Inc()
+	m.images.Add(float64(l.Images))
+	if l.Skipped {
+		m.skipped.Inc()
+	}
+	if !l.Timed() {
+		return
+	}
+	m.step.Observe(l.Seconds)
+	m.stage.WithLabelValues("compute").Observe(l.ComputeSeconds)
+	m.stage.WithLabelValues("reduce").Observe(l.ReduceSeconds)
+	m.stage.WithLabelValues("update").Observe(l.UpdateSeconds)
+}
+
+// Checkpoint counts one that is complete.
+func (m *Metrics) Checkpoint(c report.Checkpoint) {
+	m.published.Inc()
+	m.publishing.Observe(c.PublishSeconds)
+}
+
+// GaveUp counts a checkpoint that did not come to be.
+func (m *Metrics) GaveUp() { m.givenUp.Inc() }

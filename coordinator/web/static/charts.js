@@ -1,0 +1,150 @@
+// The run's curves, drawn by uPlot.
+/* global uPlot */
+import { brief, count, digits, loss as lossText } from "./format.js";
+
+const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+
+// smooth is the exponential mean that forgets its beginning's bias.
+function smooth(values, weight) {
+  let sum = 0, mass = 0;
+  return values.map((v) => {
+    if (v === null) return null;
+    sum = sum * weight + v * (1 - weight);
+    mass = mass * weight + (1 - weight);
+    return sum / mass;
+  });
+}
+
+const sum = (...columns) => columns[0].map((_, i) => columns.reduce((total, c) => total + (c[i] ?? 0), 0));
+
+function axis(extra) {
+  return { stroke: colour("muted"), grid: { stroke: colour("line"), width: 1 }, ticks: { stroke: colour("line"), width: 1 }, font: "12px system-ui, sans-serif", ...extra };
+}
+
+const shown = (format) => (_, v) => (v === null || v === undefined ? "–" : format(v));
+
+const steps = { label: "Step", value: shown(count) };
+
+// Charts draws a curve, the object of the event of that name.
+export class Charts {
+  constructor() {
+    this.curve = null;
+    this.settings = { weight: 0.6, log: false };
+    this.plots = {};
+    this.watch = new ResizeObserver((entries) => {
+      for (const { target } of entries) {
+        this.plots[target.id]?.setSize({ width: target.clientWidth, height: this.height() });
+      }
+    });
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.rebuild());
+  }
+
+  height() { return matchMedia("(max-width: 40rem)").matches ? 200 : 260; }
+
+  set(curve) {
+    this.curve = curve;
+    this.draw();
+  }
+
+  change(settings) {
+    const rebuild = settings.log !== undefined && settings.log !== this.settings.log;
+    Object.assign(this.settings, settings);
+    if (rebuild) this.rebuild();
+    else this.draw();
+  }
+
+  rebuild() {
+    for (const id of Object.keys(this.plots)) {
+      this.plots[id].destroy();
+      this.watch.unobserve(document.getElementById(id));
+    }
+    this.plots = {};
+    this.draw();
+  }
+
+  draw() {
+    const c = this.curve;
+    if (!c || c.step.length === 0) return;
+    this.plot("loss-chart", () => this.lossOptions(), [c.step, c.loss_min, c.loss_max, smooth(c.loss, this.settings.weight)]);
+    this.plot("rate-chart", () => this.rateOptions(), [c.step, c.images_per_second]);
+    const two = sum(c.compute_seconds, c.reduce_seconds);
+    this.plot("stage-chart", () => this.stageOptions(), [c.step, sum(two, c.update_seconds), two, c.compute_seconds]);
+    this.describe();
+  }
+
+  // plot keeps a zoom that somebody has made, and follows the run otherwise.
+  plot(id, options, data) {
+    const old = this.plots[id];
+    if (!old) {
+      const at = document.getElementById(id);
+      this.plots[id] = new uPlot({ width: at.clientWidth, height: this.height(), ...options() }, data, at);
+      this.watch.observe(at);
+      return;
+    }
+    const x = old.scales.x, before = old.data[0];
+    const zoomed = x.min > before[0] || x.max < before[before.length - 1];
+    if (!zoomed) { old.setData(data); return; }
+    const { min, max } = x;
+    old.batch(() => {
+      old.setData(data, false);
+      old.setScale("x", { min, max });
+    });
+  }
+
+  lossOptions() {
+    const accent = colour("accent");
+    const edge = { show: true, stroke: "transparent", width: 0, points: { show: false } };
+    return {
+      scales: { x: { time: false }, y: { distr: this.settings.log ? 3 : 1 } },
+      axes: [axis({ values: (_, all) => all.map(count) }), axis({ size: 64, values: (_, all) => all.map((v) => (v === null ? "" : digits(v))) })],
+      series: [steps, { ...edge, label: "Least", value: shown(lossText) }, { ...edge, label: "Greatest", value: shown(lossText) },
+        { label: "Loss", stroke: accent, width: 2, value: shown(lossText) }],
+      bands: [{ series: [2, 1], fill: colour("band") }],
+    };
+  }
+
+  rateOptions() {
+    return {
+      scales: { x: { time: false }, y: { range: (_, _min, max) => [0, (max || 1) * 1.1] } },
+      axes: [axis({ values: (_, all) => all.map(count) }), axis({ size: 64, values: (_, all) => all.map((v) => digits(v)) })],
+      series: [steps, { label: "Images a second", stroke: colour("accent"), width: 2, value: shown(digits) }],
+    };
+  }
+
+  // The stages are stacked by drawing the sums, the largest first.
+  stageOptions() {
+    const stage = (label, name, column) => ({
+      label, stroke: colour(name), fill: colour(name), width: 1, points: { show: false },
+      value: (_, _v, _s, i) => (i === null || i === undefined ? "–" : brief(this.curve[column][i])),
+    });
+    return {
+      scales: { x: { time: false }, y: { range: (_, _min, max) => [0, (max || 1) * 1.1] } },
+      axes: [axis({ values: (_, all) => all.map(count) }), axis({ size: 64, values: (_, all) => all.map(brief) })],
+      series: [steps, stage("Update", "update", "update_seconds"), stage("All-reduce", "reduce", "reduce_seconds"), stage("Compute", "compute", "compute_seconds")],
+    };
+  }
+
+  // describe says the pictures' newest values to those who don't see them.
+  describe() {
+    const c = this.curve, i = c.step.length - 1;
+    const name = (id, text) => document.getElementById(id).setAttribute("aria-label", text);
+    name("loss-chart", `Loss over ${count(c.step[i])} steps, now ${lossText(c.loss[i])}`);
+    name("rate-chart", `Images a second over steps, now ${digits(c.images_per_second[i])}`);
+    name("stage-chart", `A step's time, now: compute ${brief(c.compute_seconds[i])}, all-reduce ${brief(c.reduce_seconds[i])}, update ${brief(c.update_seconds[i])}`);
+  }
+}
+
+// join takes the bins of an event into a curve.
+export function join(curve, more) {
+  if (!curve || curve.width !== more.width) return more;
+  if (more.step.length === 0) return curve;
+  const bin = (step) => Math.floor((step - 1) / more.width);
+  const first = bin(more.step[0]);
+  let keep = curve.step.length;
+  while (keep > 0 && bin(curve.step[keep - 1]) >= first) keep--;
+  const out = { width: more.width };
+  for (const name of Object.keys(more)) {
+    if (Array.isArray(more[name])) out[name] = curve[name].slice(0, keep).concat(more[name]);
+  }
+  return out;
+}
