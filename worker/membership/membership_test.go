@@ -2,6 +2,7 @@ package membership
 
 import (
 	"context"
+	"encoding/pem"
 	"errors"
 	"log/slog"
 	"net"
@@ -258,7 +259,12 @@ func TestGenerations(t *testing.T) {
 
 func TestSettings(t *testing.T) {
 	t.Parallel()
-	good, hash := token.New().Reveal(), newOffice(t).ca.Hash()
+	o := newOffice(t)
+	good, hash := token.New().Reveal(), o.ca.Hash()
+	authority := filepath.Join(t.TempDir(), "ca.crt")
+	if err := os.WriteFile(authority, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: o.ca.Certificate().Raw}), 0o644); err != nil {
+		t.Fatal(err)
+	}
 	file := filepath.Join(t.TempDir(), "token")
 	if err := os.WriteFile(file, []byte(good+"\n"), 0o600); err != nil {
 		t.Fatal(err)
