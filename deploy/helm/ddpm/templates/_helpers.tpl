@@ -86,7 +86,7 @@ s3://{{ .Values.minio.bucket }}?endpoint={{ include "ddpm.fullname" . }}-minio:9
 {{/* The coordinator's --config: the user's settings, and those that are the chart's. */}}
 {{- define "ddpm.run" -}}
 {{- $c := deepCopy .Values.config -}}
-{{- if not (hasKey $c "workers") }}{{- $_ := set $c "workers" .Values.workers.replicas }}{{- end -}}
+{{- if not (hasKey $c "workers") }}{{- $_ := set $c "workers" (max 1 .Values.workers.replicas) }}{{- end -}}
 {{- $name := printf "%s-coordinator" (include "ddpm.fullname" .) -}}
 {{- $_ := set $c "listen" "0.0.0.0:7600" -}}
 {{- $_ := set $c "http" "0.0.0.0:7601" -}}

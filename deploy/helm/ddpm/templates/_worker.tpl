@@ -36,7 +36,7 @@ spec:
         - --token-file=/etc/ddpm/token/token
         - --ca-cert=/etc/ddpm/pki/ca.crt
         - --advertise=$(POD_IP)
-        - --grace={{ $v.graceSeconds }}s
+        - --grace={{ int $v.graceSeconds }}s
         {{- range index . 3 }}
         - {{ . }}
         {{- end }}
