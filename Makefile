@@ -82,7 +82,7 @@ image: ## The container image, by docker (IMAGE=name:tag).
 ##@ What CI runs
 
 .PHONY: verify
-verify: fmt generated vet lint fused purego race ## All of the following, cheapest first.
+verify: fmt generated vet lint fused purego race chart ## All of the following, cheapest first.
 
 .PHONY: fmt
 fmt: ## gofmt has nothing to change.
@@ -117,6 +117,15 @@ purego: ## Tests of the mathematics without assembly.
 .PHONY: race
 race: ## Tests of concurrent packages under the race detector.
 	go test -race -short $(concurrent)
+
+.PHONY: chart
+chart: ## helm's lint and templates, decoded strictly (its tests are a module of their own).
+	go -C deploy/helm/test vet ./...
+	go -C deploy/helm/test test ./...
+
+.PHONY: chart-readme
+chart-readme: ## Write the table of values in the chart's README.
+	go -C deploy/helm/test test -run TestREADME ./... -update
 
 # GOOS and the like are for the product, not for tools that run here.
 $(tools): tools/go.mod tools/go.sum
