@@ -60,7 +60,7 @@ networkPolicy:
   extraEgress: [{ports: [{port: 443}]}]
 monitoring: {serviceMonitor: {enabled: true, labels: {release: prometheus}}}
 `,
-		"external etcd": inS3 + "etcd: {endpoints: ['https://etcd:2379'], tlsSecret: etcd-client, clientCertificate: true}\ncoordinator: {standbys: 1}\n" +
+		"external etcd": "etcd: {endpoints: ['https://etcd:2379'], tlsSecret: etcd-client, clientCertificate: true}\ncoordinator: {standbys: 1}\n" +
 			"security: {tokenSecret: t, caSecret: c}\nstore: {uri: 's3://b', existingSecret: aws}\nsamplers: {replicas: 2}\npodDisruptionBudget: {enabled: false}\nnetworkPolicy: {enabled: false}\n",
 	}
 }

@@ -114,16 +114,7 @@ func TestRestricted(t *testing.T) {
 
 // The coordinator itself reads what the chart writes for it.
 func TestConfigIsTheCoordinators(t *testing.T) {
-	root, err := filepath.Abs("../../..")
-	if err != nil {
-		t.Fatal(err)
-	}
-	command := filepath.Join(t.TempDir(), "ddpm-coordinator")
-	build := exec.Command("go", "build", "-o", command, "./cmd/ddpm-coordinator")
-	build.Dir = root
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
+	command := filepath.Join(commands(t), "ddpm-coordinator")
 	for name, values := range sets() {
 		all := render(t, values)
 		full := "r-ddpm"
