@@ -26,7 +26,7 @@ concurrent := ./allreduce/... ./storage/... ./coordinator/... ./worker/...
 .PHONY: help
 help: ## Say what there is (the default).
 	@awk -F ':.*## ' '/^##@/ { printf "\n%s\n", substr($$0, 5) } \
-		/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+		/^[a-z0-9-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: ## Build the three commands into bin/.
@@ -52,8 +52,8 @@ kernel: ## Generate the kernels' assembly.
 	go generate $(kernels)
 
 .PHONY: clean
-clean: ## Remove bin/.
-	rm -rf bin
+clean: ## Remove bin/ and dist/.
+	rm -rf bin dist
 
 .PHONY: arm64
 arm64: ## Test the mathematics on an emulated arm64 (needs qemu-user).
@@ -63,10 +63,30 @@ arm64: ## Test the mathematics on an emulated arm64 (needs qemu-user).
 browser: ## Test the dashboard in a headless Chromium (skips where there is none).
 	cd test/browser && go test -count=1 .
 
+##@ Releases
+
+# What --version says. Without git, or with another idea: make release VERSION=v1.2.3.
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+COMMIT ?= $(shell git rev-parse HEAD 2>/dev/null)
+TARGETS ?= linux/amd64 linux/arm64 darwin/amd64 darwin/arm64
+IMAGE ?= ddpm-cluster:$(VERSION)
+
+.PHONY: release
+release: ## Archives for all systems and SHA256SUMS into dist/.
+	go run ./internal/release -version '$(VERSION)' -commit '$(COMMIT)' -targets '$(TARGETS)'
+
+.PHONY: release-check
+release-check: ## Build a release twice, in another place and with an empty cache, and compare.
+	VERSION='$(VERSION)' COMMIT='$(COMMIT)' TARGETS='$(TARGETS)' deploy/release-check.sh
+
+.PHONY: image
+image: ## The container image, by docker (IMAGE=name:tag).
+	docker build -f deploy/Dockerfile --build-arg VERSION='$(VERSION)' --build-arg COMMIT='$(COMMIT)' -t '$(IMAGE)' .
+
 ##@ What CI runs
 
 .PHONY: verify
-verify: fmt generated vet lint fused purego race ## All of the following, cheapest first.
+verify: fmt generated vet lint fused purego race chart ## All of the following, cheapest first.
 
 .PHONY: fmt
 fmt: ## gofmt has nothing to change.
@@ -101,6 +121,15 @@ purego: ## Tests of the mathematics without assembly.
 .PHONY: race
 race: ## Tests of concurrent packages under the race detector.
 	go test -race -short $(concurrent)
+
+.PHONY: chart
+chart: ## helm's lint and templates, decoded strictly (its tests are a module of their own).
+	go -C deploy/helm/test vet ./...
+	go -C deploy/helm/test test ./...
+
+.PHONY: chart-readme
+chart-readme: ## Write the table of values in the chart's README.
+	go -C deploy/helm/test test -run TestREADME ./... -update
 
 # GOOS and the like are for the product, not for tools that run here.
 $(tools): tools/go.mod tools/go.sum

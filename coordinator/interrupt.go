@@ -14,6 +14,8 @@ var ErrInterrupted = errors.New("interrupted")
 var (
 	// errInterruptedEarly ends a start.
 	errInterruptedEarly = fmt.Errorf("%w before the run began; nothing was trained", ErrInterrupted)
+	// errHandedOver ends a coordinator, and lets its workers train on.
+	errHandedOver = fmt.Errorf("%w: the workers train on, and join the coordinator that comes next", ErrInterrupted)
 	// errInterrupted ends a run at the second Ctrl-C.
 	errInterrupted = fmt.Errorf("%w twice: ended at once, without a checkpoint", ErrInterrupted)
 )

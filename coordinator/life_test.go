@@ -282,6 +282,20 @@ func TestInterruptedTwice(t *testing.T) {
 	}
 }
 
+// A coordinator that hands over ends at the first interrupt; nobody is told to stop.
+func TestHandOver(t *testing.T) {
+	t.Parallel()
+	c := launch(t, t.TempDir(), nil, "--workers", "2", "--steps", "1000", "--hand-over")
+	peers := c.team(2)
+	c.interrupts <- syscall.SIGTERM
+	c.failed("the workers train on")
+	for _, p := range peers {
+		if reason := p.refused(); !strings.Contains(reason, "the coordinator ends") {
+			t.Errorf("%s is told %q", p.id, reason)
+		}
+	}
+}
+
 // Fewer workers than asked for begin when nobody else comes.
 func TestMinWorkers(t *testing.T) {
 	t.Parallel()

@@ -43,6 +43,8 @@ type loop struct {
 	registry records
 	plan     welcome
 	limits   limits
+	// handOver ends the coordinator at the first interrupt, and not the run.
+	handOver bool
 	keeper   *keeper
 	progress *progress
 	log      *slog.Logger
@@ -108,6 +110,9 @@ func (l *loop) run(ctx context.Context, events <-chan sessionEvent, interrupts <
 			l.step(ctx, core.Tick{})
 			l.progress.tick(time.Now())
 		case <-interrupts:
+			if l.handOver {
+				return core.End{}, errHandedOver
+			}
 			if interrupted {
 				return core.End{}, errInterrupted
 			}

@@ -69,9 +69,15 @@ func (s *start) openSecurity(ctx context.Context, etcd *registry.Etcd, listener 
 	if err != nil {
 		return err
 	}
-	e := &security{ca: ca, self: pki.NewSource(credential), tokenPath: filepath.Join(s.config.DataDir, tokenFile)}
+	e := &security{ca: ca, self: pki.NewSource(credential), tokenPath: c.TokenFile}
 	e.door = access.New(access.Config{CA: ca, Self: e.self, Tokens: etcd.Tokens(ca.Cluster()), Log: s.log})
-	if e.token, err = e.door.DefaultToken(ctx, e.tokenPath); err != nil {
+	if c.TokenFile != "" {
+		e.token, err = e.door.GivenToken(ctx, c.TokenFile)
+	} else {
+		e.tokenPath = filepath.Join(s.config.DataDir, tokenFile)
+		e.token, err = e.door.DefaultToken(ctx, e.tokenPath)
+	}
+	if err != nil {
 		return err
 	}
 	admin, err := ca.Issue(pki.Leaf{Role: pki.Admin, Name: "admin", Life: adminLife}, time.Now())

@@ -89,6 +89,7 @@ func (s *start) newLoop(leader *registry.Leader, last core.Generation, runID str
 			compareEvery: s.config.CompareEvery, threads: s.config.Threads,
 		},
 		limits:    s.options.limits,
+		handOver:  s.config.HandOver,
 		keeper:    k,
 		progress:  newProgress(s.console, s.log, s.newest.Step, s.plan.Steps),
 		log:       s.log,

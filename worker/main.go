@@ -70,7 +70,7 @@ func command(stderr io.Writer) *cobra.Command {
 			"The coordinator sends the run's config; it prints the line that starts a worker.",
 		Example: "  ddpm-worker --join 192.0.2.10:7600 --token-file token --ca-hash sha256:…\n" +
 			"  DDPM_TOKEN=… DDPM_CA_HASH=… ddpm-worker --join trainer:7600 --threads 8 --advertise 192.0.2.11",
-		Version:       ddpmcluster.Version(),
+		Version:       ddpmcluster.Describe(),
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		Args: func(_ *cobra.Command, args []string) error {

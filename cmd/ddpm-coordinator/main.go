@@ -84,7 +84,7 @@ func command(stdout, stderr io.Writer, interrupts <-chan os.Signal) *cobra.Comma
 		Example: "  ddpm-coordinator --workers 2 --local\n" +
 			"  ddpm-coordinator --workers 8 --preset cifar10 --dataset /data/cifar-10-batches-bin --listen 192.0.2.10:7600\n" +
 			"  ddpm-coordinator --config run.yaml --dry-run",
-		Version:       ddpmcluster.Version(),
+		Version:       ddpmcluster.Describe(),
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		Args: func(_ *cobra.Command, args []string) error {

@@ -56,7 +56,7 @@ func command(stdout, stderr io.Writer) *cobra.Command {
 	root := &cobra.Command{
 		Use:           "ddpmctl",
 		Short:         "Look at the runs of a Store, draw from them, and measure this machine",
-		Version:       ddpmcluster.Version(),
+		Version:       ddpmcluster.Describe(),
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		Args: func(_ *cobra.Command, args []string) error {
@@ -70,7 +70,7 @@ func command(stdout, stderr io.Writer) *cobra.Command {
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(statusCommand(stdout), sampleCommand(stdout, stderr), evalCommand(stdout, stderr), digestCommand(stdout), checkpointsCommand(stdout), benchCommand(os.Stdin, stdout), dataCommand(stdout, stderr), tokenCommand(stdout))
+	root.AddCommand(statusCommand(stdout), sampleCommand(stdout, stderr), evalCommand(stdout, stderr), digestCommand(stdout), checkpointsCommand(stdout), benchCommand(os.Stdin, stdout), dataCommand(stdout, stderr), tokenCommand(stdout), bucketCommand(stdout))
 	return root
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -302,6 +303,49 @@ func TestDefaultToken(t *testing.T) {
 	}
 	if again, err := d.DefaultToken(t.Context(), path); err != nil || again == first {
 		t.Errorf("a revoked token is kept, %v", err)
+	}
+}
+
+// A token that somebody else keeps lets machines in over all starts, until it is
+// revoked.
+func TestGivenToken(t *testing.T) {
+	t.Parallel()
+	said := new(log)
+	d, tokens := newDoor(t, newCA(t), said)
+	path := filepath.Join(t.TempDir(), "token")
+	write := func(text string) {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const given = "abc123.abcdefghijklmnopqrstuvwxyz"
+	write(given + "\n")
+	for range 2 {
+		if got, err := d.GivenToken(t.Context(), path); err != nil || got != given {
+			t.Errorf("%q, %v", got, err)
+		}
+	}
+	if k, err := tokens.Find(t.Context(), "abc123"); err != nil || strings.Contains(fmt.Sprint(k), given[7:]) || time.Until(k.Expires) < 24*time.Hour {
+		t.Errorf("it is kept as %v, %v", k, err)
+	}
+	if err := tokens.Revoke(t.Context(), "abc123"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.GivenToken(t.Context(), path); err != nil || !strings.Contains(said.String(), "lets nobody in any more") {
+		t.Errorf("a revoked one: %v, and the log says %q", err, said)
+	}
+	for text, want := range map[string]string{
+		"abc123.abcdefghijklmnopqrstuvwxy0": "another token has the id abc123",
+		"no token":                          "not a token",
+		strings.Repeat("x", 2000):           "2000 bytes",
+	} {
+		write(text)
+		if _, err := d.GivenToken(t.Context(), path); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), text) {
+			t.Errorf("%.20q: %v", text, err)
+		}
+	}
+	if _, err := d.GivenToken(t.Context(), path+"2"); err == nil {
+		t.Error("a file that is not there is taken")
 	}
 }
 

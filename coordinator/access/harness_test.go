@@ -38,6 +38,9 @@ type kept struct {
 func (k *kept) Create(_ context.Context, t registry.Token) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	if _, taken := k.tokens[t.ID]; taken {
+		return errors.New("the id is taken")
+	}
 	k.tokens[t.ID] = t
 	return k.lost
 }
@@ -65,7 +68,9 @@ func (k *kept) Revoke(ctx context.Context, id string) error {
 	t, err := k.Find(ctx, id)
 	if err == nil {
 		t.Revoked = true
-		err = k.Create(ctx, t)
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		k.tokens[id] = t
 	}
 	return err
 }

@@ -45,6 +45,8 @@ type Config struct {
 	CompareEvery uint64
 	MaxSkipped   int
 	Standby      bool
+	// HandOver lets the workers train on when the coordinator is told to end.
+	HandOver bool
 
 	Listen string
 	HTTP   string
@@ -95,6 +97,7 @@ func (c *Config) Flags(fs *pflag.FlagSet) {
 	fs.Uint64Var(&c.CompareEvery, "compare-every", 1, "steps between two comparisons of the workers' weights; 0 is never")
 	fs.IntVar(&c.MaxSkipped, "max-skipped", 10, "end the run when this many steps in a row overflow; 0 is never")
 	fs.BoolVar(&c.Standby, "standby", false, "wait until the leading coordinator is gone, and carry on in its place (needs --etcd)")
+	fs.BoolVar(&c.HandOver, "hand-over", false, "when told to end, end at once and leave the workers training, for the coordinator that comes next (default: make a checkpoint and end the run)")
 	c.Security.flags(fs)
 	fs.BoolVar(&c.DryRun, "dry-run", false, "print the resolved configuration and do nothing")
 	fs.BoolVarP(&c.Verbose, "verbose", "v", false, "log more, the workers' lines included")
@@ -124,6 +127,7 @@ func (c *Config) Validate() error {
 	check(c.Workers < 1 || c.MinWorkers >= 1 && c.MinWorkers <= c.Workers, "--min-workers %d: must be in 1 … --workers %d", c.MinWorkers, c.Workers)
 	check(c.MaxSkipped >= 0, "--max-skipped %d: must be at least 1, or 0 for never", c.MaxSkipped)
 	check(!c.Standby || len(c.Etcd) > 0 && !c.Local, "--standby: needs an --etcd that both coordinators reach, and workers of their own")
+	check(!c.HandOver || !c.Local, "--hand-over: local workers end with their coordinator; give one of --hand-over and --local")
 	check(c.Threads >= 0 && c.Threads <= 4096, "--threads %d: must be in 1 … 4096, or left out", c.Threads)
 	check(!c.Given("threads") || c.Threads > 0, "--threads 0: must be at least 1, or left out")
 	check(!c.Given("steps") || c.Steps > 0, "--steps 0: must be at least 1")

@@ -54,9 +54,11 @@ func (c *Config) Print(w io.Writer, p Plan) error {
 		Listen          string   `yaml:"listen"`
 		HTTP            string   `yaml:"http,omitempty"`
 		Etcd            []string `yaml:"etcd,omitempty"`
+		HandOver        bool     `yaml:"hand-over,omitempty"`
 		Insecure        bool     `yaml:"insecure,omitempty"`
 		CACert          string   `yaml:"ca-cert,omitempty"`
 		CAKey           string   `yaml:"ca-key,omitempty"`
+		TokenFile       string   `yaml:"join-token-file,omitempty"`
 		Names           []string `yaml:"tls-name,omitempty"`
 		EtcdCACert      string   `yaml:"etcd-cacert,omitempty"`
 		EtcdCert        string   `yaml:"etcd-cert,omitempty"`
@@ -65,7 +67,7 @@ func (c *Config) Print(w io.Writer, p Plan) error {
 		c.Workers, c.MinWorkers, c.Local, c.Threads, p.Spec.Preset, p.Spec.Dataset, c.Storage, c.DataDir, p.Run, p.Steps,
 		p.Spec.Batch, p.Spec.ShardSize, p.Spec.Seed, p.Spec.Optimizer.LearningRate, p.Spec.Classes(), dropout, c.Init, p.CheckpointEvery, c.KeepLast, c.KeepEvery,
 		c.Listen, c.HTTP, c.Etcd,
-		c.Security.Insecure, c.Security.CACert, c.Security.CAKey, c.Security.Names, c.Security.EtcdCACert, c.Security.EtcdCert, c.Security.EtcdKey,
+		c.HandOver, c.Security.Insecure, c.Security.CACert, c.Security.CAKey, c.Security.TokenFile, c.Security.Names, c.Security.EtcdCACert, c.Security.EtcdCert, c.Security.EtcdKey,
 	})
 	if err != nil {
 		return fmt.Errorf("print the configuration: %w", err)

@@ -15,6 +15,8 @@ type Security struct {
 	// CACert and CAKey are the files of a certificate authority; "" makes one in the
 	// data dir.
 	CACert, CAKey string
+	// TokenFile holds the token of the join command; "" makes one in the data dir.
+	TokenFile string
 	// Names are further hosts in the coordinator's certificate.
 	Names []string
 	// EtcdCACert, EtcdCert and EtcdKey are files for TLS to an external etcd.
@@ -25,6 +27,7 @@ func (s *Security) flags(fs *pflag.FlagSet) {
 	fs.BoolVar(&s.Insecure, "insecure", false, "without TLS and tokens; on loopback addresses alone")
 	fs.StringVar(&s.CACert, "ca-cert", "", "PEM file with the cluster's certificate authority (default: one that is made in the data dir)")
 	fs.StringVar(&s.CAKey, "ca-key", "", "PEM file with the authority's key")
+	fs.StringVar(&s.TokenFile, "join-token-file", "", "a file with a token that lets workers in until it is revoked, such as a mounted secret (default: one that is made in the data dir, for a day)")
 	fs.StringSliceVar(&s.Names, "tls-name", nil, "further hosts that the coordinator's certificate names, for browsers and proxies")
 	fs.StringVar(&s.EtcdCACert, "etcd-cacert", "", "PEM file with the authority of --etcd")
 	fs.StringVar(&s.EtcdCert, "etcd-cert", "", "PEM file with the coordinator's certificate for --etcd")
@@ -49,8 +52,8 @@ func (c *Config) validateSecurity() error {
 				errs = append(errs, fmt.Errorf("--insecure is for addresses of this machine alone (127.0.0.1, ::1, localhost), and --%s %s is none; leave it out", flag, a))
 			}
 		}
-		if s.CACert != "" || len(s.Names) > 0 {
-			errs = append(errs, errors.New("--insecure is without --ca-cert, --ca-key and --tls-name"))
+		if s.CACert != "" || s.TokenFile != "" || len(s.Names) > 0 {
+			errs = append(errs, errors.New("--insecure is without --ca-cert, --ca-key, --join-token-file and --tls-name"))
 		}
 	}
 	return errors.Join(errs...)

@@ -67,6 +67,33 @@ func makeCA(dir string, now time.Time) error {
 	return nil // who was first, if it was somebody else, has made the authority
 }
 
+// maxCertificate bounds what is read of a certificate's file.
+const maxCertificate = 64 << 10
+
+// HashOfFile is CA.Hash of the authority whose certificate is the first in a PEM
+// file. It needs no key.
+func HashOfFile(certFile string) (string, error) {
+	info, err := os.Stat(certFile)
+	if err != nil {
+		return "", err
+	}
+	if info.Size() > maxCertificate {
+		return "", fmt.Errorf("%s has %d bytes, which is no certificate", certFile, info.Size())
+	}
+	text, err := os.ReadFile(certFile)
+	if err != nil {
+		return "", err
+	}
+	cert, err := decodeCertificate(text)
+	if err == nil && !cert.IsCA {
+		err = errors.New("the certificate is not an authority's (CA:TRUE is missing)")
+	}
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", certFile, err)
+	}
+	return hashOf(cert), nil
+}
+
 // LoadCA reads an authority from two PEM files.
 func LoadCA(certFile, keyFile string) (*CA, error) {
 	ca, err := loadCA(certFile, keyFile)

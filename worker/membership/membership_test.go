@@ -2,6 +2,7 @@ package membership
 
 import (
 	"context"
+	"encoding/pem"
 	"errors"
 	"log/slog"
 	"net"
@@ -258,7 +259,12 @@ func TestGenerations(t *testing.T) {
 
 func TestSettings(t *testing.T) {
 	t.Parallel()
-	good, hash := token.New().Reveal(), newOffice(t).ca.Hash()
+	o := newOffice(t)
+	good, hash := token.New().Reveal(), o.ca.Hash()
+	authority := filepath.Join(t.TempDir(), "ca.crt")
+	if err := os.WriteFile(authority, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: o.ca.Certificate().Raw}), 0o644); err != nil {
+		t.Fatal(err)
+	}
 	file := filepath.Join(t.TempDir(), "token")
 	if err := os.WriteFile(file, []byte(good+"\n"), 0o600); err != nil {
 		t.Fatal(err)
@@ -273,6 +279,9 @@ func TestSettings(t *testing.T) {
 		{"by flags", Settings{Token: good, CAHash: hash}, nil, ""},
 		{"by a file", Settings{TokenFile: file, CAHash: hash}, nil, ""},
 		{"by the environment", Settings{}, environment, ""},
+		{"by the authority", Settings{Token: good, CACert: authority}, nil, ""},
+		{"the hash twice", Settings{Token: good, CACert: authority, CAHash: hash}, nil, "one of them"},
+		{"an authority of something else", Settings{Token: good, CACert: file}, nil, "--ca-cert"},
 		{"a flag wins", Settings{Token: good, CAHash: hash}, map[string]string{TokenVariable: "x", CAHashVariable: "x"}, ""},
 		{"both", Settings{Token: good, TokenFile: file, CAHash: hash}, nil, "one of them"},
 		{"a file of something else", Settings{TokenFile: os.Args[0], CAHash: hash}, nil, "no token"},

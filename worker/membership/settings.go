@@ -28,8 +28,9 @@ type Settings struct {
 	Insecure bool
 	// Token is ID.SECRET; TokenFile is read for it.
 	Token, TokenFile string
-	// CAHash is the hash of the authority's key; see pki.CA.Hash.
-	CAHash string
+	// CAHash is the hash of the authority's key; see pki.CA.Hash. CACert is a file
+	// with the authority's certificate, which the hash can be read from.
+	CAHash, CACert string
 }
 
 // Flags declares the settings' flags.
@@ -37,6 +38,7 @@ func (s *Settings) Flags(fs *pflag.FlagSet) {
 	fs.StringVar(&s.Token, "token", "", "the token that lets this worker in, ID.SECRET (or by "+TokenVariable+", which other users of this machine don't see)")
 	fs.StringVar(&s.TokenFile, "token-file", "", "a file with the token")
 	fs.StringVar(&s.CAHash, "ca-hash", "", "sha256:HEX of the cluster's certificate authority (or by "+CAHashVariable+")")
+	fs.StringVar(&s.CACert, "ca-cert", "", "PEM file with the cluster's certificate authority, in the place of --ca-hash")
 	fs.BoolVar(&s.Insecure, "insecure", false, "without TLS and token; for a coordinator on this machine that is --insecure too")
 }
 
@@ -58,8 +60,8 @@ func (s *Settings) Resolve(getenv func(string) string, hosts ...string) error {
 	case s.Token == "":
 		s.Token = strings.TrimSpace(getenv(TokenVariable))
 	}
-	if s.CAHash == "" {
-		s.CAHash = strings.TrimSpace(getenv(CAHashVariable))
+	if err := s.resolveAuthority(getenv); err != nil {
+		return err
 	}
 	if s.Token == "" {
 		return errors.New("--token is missing; take the join command from the coordinator, or ask for a token (ddpmctl token create)")
@@ -76,9 +78,24 @@ func (s *Settings) Resolve(getenv func(string) string, hosts ...string) error {
 	return nil
 }
 
+// resolveAuthority finds the authority's hash by whichever way it is given.
+func (s *Settings) resolveAuthority(getenv func(string) string) (err error) {
+	switch {
+	case s.CACert != "" && s.CAHash != "":
+		return errors.New("--ca-hash and --ca-cert: give one of them")
+	case s.CACert != "":
+		if s.CAHash, err = pki.HashOfFile(s.CACert); err != nil {
+			return fmt.Errorf("--ca-cert: %w", err)
+		}
+	case s.CAHash == "":
+		s.CAHash = strings.TrimSpace(getenv(CAHashVariable))
+	}
+	return nil
+}
+
 func (s *Settings) checkInsecure(hosts []string) error {
-	if s.Token != "" || s.TokenFile != "" || s.CAHash != "" {
-		return errors.New("--insecure is without --token, --token-file and --ca-hash")
+	if s.Token != "" || s.TokenFile != "" || s.CAHash != "" || s.CACert != "" {
+		return errors.New("--insecure is without --token, --token-file, --ca-hash and --ca-cert")
 	}
 	for _, h := range hosts {
 		if !Loopback(h) {

@@ -1,0 +1,225 @@
+package chart
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"helm.sh/helm/v4/pkg/chart/v2/lint"
+	"helm.sh/helm/v4/pkg/chart/v2/loader"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	"sigs.k8s.io/yaml"
+)
+
+// helm lint has nothing to say.
+func TestLint(t *testing.T) {
+	for name, values := range sets() {
+		given, err := loader.LoadValues(strings.NewReader(values))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range lint.RunAll(chartDir, given, "ns").Messages {
+			if !strings.Contains(m.Err.Error(), "icon is recommended") {
+				t.Errorf("%s: %v", name, m)
+			}
+		}
+	}
+}
+
+// A field that Kubernetes does not know is a mistake, and so is a kind that no test
+// knows.
+func TestStrict(t *testing.T) {
+	for name, values := range sets() {
+		seen := map[string]bool{}
+		for _, m := range render(t, values) {
+			shape, known := shapes()[m.APIVersion+" "+m.Kind]
+			switch {
+			case !known:
+				t.Errorf("%s: %v is of the unknown kind %s %s", name, m, m.APIVersion, m.Kind)
+			case shape != nil:
+				if err := yaml.UnmarshalStrict(m.text, shape()); err != nil {
+					t.Errorf("%s: %v: %v\n%s", name, m, err, m.text)
+				}
+			}
+			if m.Metadata.Namespace != "ns" || m.Metadata.Labels["app.kubernetes.io/instance"] != "r" {
+				t.Errorf("%s: %v: namespace %q, labels %v", name, m, m.Metadata.Namespace, m.Metadata.Labels)
+			}
+			if seen[m.String()] {
+				t.Errorf("%s: %v is there twice", name, m)
+			}
+			seen[m.String()] = true
+		}
+	}
+}
+
+func TestRefusals(t *testing.T) {
+	for _, v := range []struct{ values, want string }{
+		{"", "store.uri is missing"},
+		{inS3 + "worker: {replicas: 2}\n", "worker"},
+		{inS3 + "workers: {replica: 2}\n", "replica"},
+		{inS3 + "workers: {replicas: -1}\n", "replicas"},
+		{inS3 + "config: {sede: 3}\n", "sede"},
+		{inS3 + "config: {listen: '0.0.0.0:1'}\n", "listen"},
+		{inS3 + "config: {steps: many}\n", "steps"},
+		{inS3 + "image: {pullPolicy: Sometimes}\n", "pullPolicy"},
+		{"store: {uri: /tmp}\n", "uri"},
+		{inS3 + "coordinator: {standbys: 1}\n", "needs an etcd"},
+		{inS3 + "etcd: {enabled: true, endpoints: ['a:1']}\n", "give one of them"},
+		{"store: {uri: 's3://b', existingClaim: c}\n", "give one of them"},
+		{inS3 + "security: {caSecret: c, certManager: {enabled: true}}\n", "give one of them"},
+		{inS3 + "samplers: {autoscaling: {enabled: true}}\n", "metrics is empty"},
+	} {
+		if _, err := try(t, v.values, nil); err == nil || !strings.Contains(err.Error(), v.want) {
+			t.Errorf("%q: %v, want %q", v.values, err, v.want)
+		}
+	}
+}
+
+// Pod Security "restricted", and what else every pod keeps to.
+func TestRestricted(t *testing.T) {
+	for name, values := range sets() {
+		for pod, spec := range pods(t, render(t, values)) {
+			s := spec.SecurityContext
+			if s == nil || s.RunAsNonRoot == nil || !*s.RunAsNonRoot || s.RunAsUser == nil || *s.RunAsUser == 0 ||
+				s.SeccompProfile == nil || s.SeccompProfile.Type != corev1.SeccompProfileTypeRuntimeDefault {
+				t.Errorf("%s: %s: %+v", name, pod, s)
+			}
+			if spec.AutomountServiceAccountToken == nil || *spec.AutomountServiceAccountToken || spec.HostNetwork {
+				t.Errorf("%s: %s has the API server's token, or the host's network", name, pod)
+			}
+			for _, c := range slices.Concat(spec.InitContainers, spec.Containers) {
+				s := c.SecurityContext
+				if s == nil || s.AllowPrivilegeEscalation == nil || *s.AllowPrivilegeEscalation ||
+					s.ReadOnlyRootFilesystem == nil || !*s.ReadOnlyRootFilesystem ||
+					s.Capabilities == nil || !slices.Equal(s.Capabilities.Drop, []corev1.Capability{"ALL"}) || len(s.Capabilities.Add) > 0 {
+					t.Errorf("%s: %s %s: %+v", name, pod, c.Name, s)
+				}
+				if c.Resources.Requests.Cpu().IsZero() || c.Resources.Limits.Memory().IsZero() {
+					t.Errorf("%s: %s %s has no resources", name, pod, c.Name)
+				}
+			}
+			for _, v := range spec.Volumes {
+				if v.HostPath != nil {
+					t.Errorf("%s: %s mounts a folder of the host", name, pod)
+				}
+			}
+		}
+	}
+}
+
+// The coordinator itself reads what the chart writes for it.
+func TestConfigIsTheCoordinators(t *testing.T) {
+	command := filepath.Join(commands(t), "ddpm-coordinator")
+	for name, values := range sets() {
+		all := render(t, values)
+		full := "r-ddpm"
+		if name == "everything" {
+			full = "train"
+		}
+		text, settings := runYAML(t, all, full+"-run")
+		if name == "everything" && (!strings.Contains(text, "steps: 800000\n") || !strings.Contains(text, "seed: 12345678901\n") || settings["workers"] != float64(5)) {
+			t.Errorf("numbers are not what was given:\n%s", text)
+		}
+		file := filepath.Join(t.TempDir(), "run.yaml")
+		// A dry run looks into the Store; here it is a folder that is not there.
+		store := filepath.Join(t.TempDir(), "none")
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if out, err := exec.Command(command, "--config", file, "--storage", store, "--dry-run").CombinedOutput(); err != nil {
+			t.Errorf("%s: %v\n%s\n%s", name, err, out, text)
+		}
+	}
+	// What users may set are the coordinator's flags, but for those that are the chart's.
+	help, err := exec.Command(command, "--help").CombinedOutput()
+	if err != nil {
+		t.Fatal(err)
+	}
+	flags := flagsIn(string(help))
+	known := schemaKeys(t, "config")
+	charts := strings.Fields("local storage data-dir listen http etcd standby hand-over insecure ca-cert ca-key join-token-file tls-name etcd-cacert etcd-cert etcd-key config help version dry-run")
+	for _, f := range flags {
+		if !slices.Contains(known, f) && !slices.Contains(charts, f) {
+			t.Errorf("--%s of the coordinator can't be set: add it to config in values.schema.json", f)
+		}
+	}
+	for _, k := range known {
+		if !slices.Contains(flags, k) {
+			t.Errorf("config.%s is in the schema, and no flag of the coordinator", k)
+		}
+	}
+}
+
+func TestWorkers(t *testing.T) {
+	all := render(t, inS3+"workers: {replicas: 7, graceSeconds: 300}\n")
+	d := find[appsv1.Deployment](t, all, "Deployment", "r-ddpm-worker")
+	pod := d.Spec.Template.Spec
+	if *d.Spec.Replicas != 7 || *pod.TerminationGracePeriodSeconds <= 300 {
+		t.Errorf("%d replicas, %d s", *d.Spec.Replicas, *pod.TerminationGracePeriodSeconds)
+	}
+	args := strings.Join(pod.Containers[0].Args, " ")
+	for _, want := range []string{"--join=r-ddpm-coordinator.ns.svc:7600 ", "--grace=300s", "--away=1800s", "--advertise=$(POD_IP)", "--ca-cert=/etc/ddpm/pki/ca.crt"} {
+		if !strings.Contains(args, want) {
+			t.Errorf("no %q in %s", want, args)
+		}
+	}
+	for _, v := range pod.Volumes {
+		if v.Name == "pki" && (len(v.Secret.Items) != 1 || v.Secret.Items[0].Key != "tls.crt") {
+			t.Errorf("workers get more of the authority than its certificate: %v", v.Secret.Items)
+		}
+	}
+	if n := len(render(t, inS3)); n == len(render(t, inS3+"samplers: {replicas: 1}\n")) {
+		t.Error("samplers render nothing")
+	}
+	all = render(t, inS3+"etcd: {endpoints: ['e:2379']}\ncoordinator: {standbys: 1}\n")
+	args = strings.Join(find[appsv1.Deployment](t, all, "Deployment", "r-ddpm-worker").Spec.Template.Spec.Containers[0].Args, " ")
+	if want := "--join=r-ddpm-coordinator-0.r-ddpm-coordinator-pods.ns.svc:7600,r-ddpm-coordinator-1.r-ddpm-coordinator-pods.ns.svc:7600 "; !strings.Contains(args, want) {
+		t.Errorf("with a standby: %s", args)
+	}
+	if _, s := runYAML(t, all, "r-ddpm-run"); s["standby"] != true || s["hand-over"] != true {
+		t.Errorf("%v", s)
+	}
+}
+
+// Who may talk to whom.
+func TestNetworkPolicies(t *testing.T) {
+	all := render(t, trial)
+	component := "app.kubernetes.io/component"
+	from := func(name string) (peers []string) {
+		p := find[networkingv1.NetworkPolicy](t, all, "NetworkPolicy", "r-ddpm-"+name)
+		if !slices.Equal(p.Spec.PolicyTypes, []networkingv1.PolicyType{"Ingress", "Egress"}) || p.Spec.PodSelector.MatchLabels[component] != name {
+			t.Errorf("%s: %+v", name, p.Spec)
+		}
+		for _, rule := range p.Spec.Ingress {
+			if len(rule.From) == 0 {
+				t.Errorf("%s: a rule lets everybody in", name)
+			}
+			for _, peer := range rule.From {
+				for _, port := range rule.Ports {
+					peers = append(peers, peer.PodSelector.MatchLabels[component]+":"+port.Port.String())
+				}
+				if len(rule.Ports) == 0 {
+					peers = append(peers, peer.PodSelector.MatchLabels[component])
+				}
+			}
+		}
+		slices.Sort(peers)
+		return peers
+	}
+	for name, want := range map[string][]string{
+		"coordinator": {"client:grpc", "client:status", "sampler:grpc", "worker:grpc"},
+		"worker":      {"worker"},
+		"sampler":     nil,
+		"minio":       {"client:s3", "coordinator:s3", "sampler:s3", "worker:s3"},
+		"etcd":        {"coordinator:client"},
+	} {
+		if got := from(name); !slices.Equal(got, want) {
+			t.Errorf("%s lets in %v, want %v", name, got, want)
+		}
+	}
+}
