@@ -141,6 +141,7 @@ func (s *start) serve(ctx context.Context, l *loop) (core.End, error) {
 	g := newServer(srv, s.security.options()...)
 	s.security.register(g)
 	ddpmv1.RegisterStatusServer(g, statusServer{looks: look})
+	s.pool.server.Register(g)
 	var serving errgroup.Group
 	serving.Go(func() error { return g.Serve(s.security.guard(listener)) })
 	if port != nil {
@@ -156,6 +157,7 @@ func (s *start) serve(ctx context.Context, l *loop) (core.End, error) {
 	close(done)
 	s.settle(ctx, cancel, l)
 	cancel()
+	s.pool.close()
 	stopServer(g, err == nil)
 	err = errors.Join(err, serving.Wait())
 	srv.readers.Wait()
@@ -169,13 +171,17 @@ func (s *start) serve(ctx context.Context, l *loop) (core.End, error) {
 }
 
 func newServer(srv *server, security ...grpc.ServerOption) *grpc.Server {
-	g := grpc.NewServer(append(security,
+	g := newGRPC(security...)
+	ddpmv1.RegisterCoordinatorServer(g, srv)
+	return g
+}
+
+func newGRPC(options ...grpc.ServerOption) *grpc.Server {
+	return grpc.NewServer(append(options,
 		grpc.MaxRecvMsgSize(maxMessage), grpc.MaxConcurrentStreams(16), grpc.WaitForHandlers(true),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 10 * time.Second, Timeout: 10 * time.Second}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: time.Second, PermitWithoutStream: true}),
 	)...)
-	ddpmv1.RegisterCoordinatorServer(g, srv)
-	return g
 }
 
 // settle lets the loop end what is under way, for a bounded time or until one more

@@ -75,6 +75,12 @@ func Run(ctx context.Context, o Options) error {
 	if err := c.Validate(); err != nil {
 		return UsageError{err}
 	}
+	if o.limits == (limits{}) {
+		o.limits = defaultLimits()
+	}
+	if c.ServeSamples {
+		return serveSamples(ctx, o)
+	}
 	plan, err := c.Resolve()
 	if err != nil {
 		return UsageError{err}
@@ -86,17 +92,19 @@ func Run(ctx context.Context, o Options) error {
 	if c.DryRun {
 		return dryRun(ctx, c, plan, o.Stdout)
 	}
+	s := newStart(o)
+	s.plan, s.source = plan, source
+	defer s.console.end()
+	return s.interruptible(ctx)
+}
+
+func newStart(o Options) *start {
 	console := newConsole(o.Stderr)
 	level := slog.LevelInfo
-	if c.Verbose {
+	if o.Config.Verbose {
 		level = slog.LevelDebug
 	}
-	if o.limits == (limits{}) {
-		o.limits = defaultLimits()
-	}
-	s := &start{options: o, config: c, plan: plan, source: source, console: console, log: console.logger(level)}
-	defer console.end()
-	return s.interruptible(ctx)
+	return &start{options: o, config: o.Config, console: console, log: console.logger(level)}
 }
 
 // start is a run on its way from the settings to the loop.
@@ -110,6 +118,7 @@ type start struct {
 
 	// security is nil with --insecure.
 	security *security
+	pool     *samplePool
 	store    storage.Store
 	existing bool // the run has a run.json
 	newest   checkpoint.Manifest
@@ -235,6 +244,8 @@ func (s *start) own(ctx context.Context) (end core.End, err error) {
 		return end, err
 	}
 	defer s.security.close()
+	s.pool = s.openPool(ctx, etcd)
+	defer s.pool.close()
 	return s.lead(ctx, leader)
 }
 

@@ -29,6 +29,12 @@ const (
 	exitUsage   = 2
 )
 
+// What a worker does.
+const (
+	roleTrain  = "train"
+	roleSample = "sample"
+)
+
 // maxThreads bounds --threads against slips of the finger.
 const maxThreads = 4096
 
@@ -65,10 +71,12 @@ func command(stderr io.Writer) *cobra.Command {
 	var f flags
 	c := &cobra.Command{
 		Use:   "ddpm-worker --join HOST:PORT --token ID.SECRET --ca-hash sha256:HEX",
-		Short: "Train in a cluster as one of its workers",
+		Short: "Train in a cluster as one of its workers, or sample in its pool",
 		Long: "Joins the coordinator's run, computes its share of every step, and ends when the run does.\n" +
-			"The coordinator sends the run's config; it prints the line that starts a worker.",
+			"The coordinator sends the run's config; it prints the line that starts a worker.\n" +
+			"With --role sample it draws images instead, for the jobs of ddpmctl sample, until it is asked to end.",
 		Example: "  ddpm-worker --join 192.0.2.10:7600 --token-file token --ca-hash sha256:…\n" +
+			"  ddpm-worker --join 192.0.2.10:7600 --token-file token --ca-hash sha256:… --role sample\n" +
 			"  DDPM_TOKEN=… DDPM_CA_HASH=… ddpm-worker --join trainer:7600 --threads 8 --advertise 192.0.2.11",
 		Version:       ddpmcluster.Describe(),
 		SilenceUsage:  true,
@@ -83,6 +91,9 @@ func command(stderr io.Writer) *cobra.Command {
 			if err := f.validate(os.Getenv); err != nil {
 				return usageError{err}
 			}
+			if f.role == roleSample {
+				return Sample(c.Context(), f.config(stderr))
+			}
 			return Run(c.Context(), f.config(stderr))
 		},
 	}
@@ -90,10 +101,11 @@ func command(stderr io.Writer) *cobra.Command {
 	c.Flags().SortFlags = false
 	c.Flags().StringSliceVar(&f.join, "join", nil, "the coordinator's HOST:PORT (needed); with standbys all of theirs, separated by commas")
 	f.security.Flags(c.Flags())
+	c.Flags().StringVar(&f.role, "role", roleTrain, "what this worker does: "+roleTrain+", or "+roleSample+" for the sampling pool")
 	c.Flags().IntVar(&f.threads, "threads", 0, "threads to compute with (default: what the coordinator asks for, else all CPUs)")
 	c.Flags().StringVar(&f.advertise, "advertise", "", "this machine's HOST as other workers reach it (default: the address that reaches the coordinator)")
 	c.Flags().DurationVar(&f.grace, "grace", DefaultGrace, "when asked to end: how long to wait for the next step boundary")
-	c.Flags().DurationVar(&f.away, "away", DefaultAway, "how long to train on without a coordinator")
+	c.Flags().DurationVar(&f.away, "away", DefaultAway, "how long to go on without a coordinator")
 	c.Flags().BoolVarP(&f.verbose, "verbose", "v", false, "log every step")
 	return c
 }
@@ -101,6 +113,7 @@ func command(stderr io.Writer) *cobra.Command {
 // flags are the command line's.
 type flags struct {
 	join        []string
+	role        string
 	advertise   string
 	threads     int
 	grace, away time.Duration
@@ -117,6 +130,9 @@ func (f *flags) validate(getenv func(string) string) error {
 		if n, perr := strconv.Atoi(port); err != nil || perr != nil || host == "" || n < 1 || n > 65535 {
 			return fmt.Errorf("--join %q is not HOST:PORT; give the coordinator's address, such as trainer:7600", join)
 		}
+	}
+	if f.role != roleTrain && f.role != roleSample {
+		return fmt.Errorf("--role %q: must be %s or %s", f.role, roleTrain, roleSample)
 	}
 	if f.grace <= 0 || f.away <= 0 {
 		return errors.New("--grace and --away: must be longer than 0, such as 30s or 10m")

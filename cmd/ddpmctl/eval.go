@@ -15,6 +15,7 @@ import (
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm/kernel"
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm/sampler"
 	"github.com/ddpm-cluster/ddpm-cluster/internal/machine"
+	"github.com/ddpm-cluster/ddpm-cluster/worker/sampling"
 )
 
 func evalCommand(stdout, stderr io.Writer) *cobra.Command {
@@ -76,7 +77,7 @@ func (f *evalFlags) run(c *cobra.Command, stdout, stderr io.Writer) error {
 	ctx := c.Context()
 	var weights []float32
 	at, err := f.target.find(ctx, c, func(at found) (err error) {
-		weights, err = loadWeights(ctx, at)
+		weights, err = sampling.LoadWeights(ctx, at.store, at.spec, at.manifest)
 		return err
 	})
 	if err != nil {

@@ -1,5 +1,5 @@
 // Command ddpmctl looks at the runs of a Store, draws from them, and measures, with no
-// cluster at all.
+// cluster at all; and it asks a cluster's coordinator for tokens and sampling jobs.
 package main
 
 import (
@@ -70,7 +70,7 @@ func command(stdout, stderr io.Writer) *cobra.Command {
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(statusCommand(stdout), sampleCommand(stdout, stderr), evalCommand(stdout, stderr), digestCommand(stdout), checkpointsCommand(stdout), benchCommand(os.Stdin, stdout), dataCommand(stdout, stderr), tokenCommand(stdout), bucketCommand(stdout))
+	root.AddCommand(statusCommand(stdout), sampleCommand(stdout, stderr), evalCommand(stdout, stderr), digestCommand(stdout), checkpointsCommand(stdout), benchCommand(os.Stdin, stdout), dataCommand(stdout, stderr), tokenCommand(stdout), bucketCommand(stdout), jobsCommand(stdout, stderr))
 	return root
 }
 

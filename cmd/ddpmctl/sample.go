@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"runtime"
@@ -12,6 +13,7 @@ import (
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm/sampler"
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm/sampler/job"
 	"github.com/ddpm-cluster/ddpm-cluster/internal/machine"
+	"github.com/ddpm-cluster/ddpm-cluster/worker/sampling"
 )
 
 type sampleFlags struct {
@@ -22,6 +24,8 @@ type sampleFlags struct {
 	interpolate uint64
 	config      sampler.Config
 	out         sampleOutput
+	admin       administrator
+	detach      bool
 }
 
 func sampleCommand(stdout, stderr io.Writer) *cobra.Command {
@@ -31,9 +35,12 @@ func sampleCommand(stdout, stderr io.Writer) *cobra.Command {
 		Short: "Draw images from a checkpoint",
 		Long: "Sample draws images from a checkpoint's averaged weights. Image i depends on the weights,\n" +
 			"the sampler's settings, the seed and i alone. --out names a PNG, which gets all images as a\n" +
-			"grid, or a folder, which gets each image, grid.png, samples.npz and job.json.",
+			"grid, or a folder, which gets each image, grid.png, samples.npz and job.json.\n\n" +
+			"With --join or --config a cluster's sampling pool draws them, the same files; without, this\n" +
+			"machine does, from the Store alone.",
 		Example: "  ddpmctl sample --storage ddpm-data --run digits --n 16 --seed 7 --out digits.png\n" +
 			"  ddpmctl sample --storage ddpm-data --run digits --sampler ddim --steps 50 --n 1000 --out drawn\n" +
+			"  ddpmctl sample --config admin.conf --run digits --sampler ddim --n 1000 --out drawn\n" +
 			"  ddpmctl sample --storage ddpm-data --run digits --sampler ddim --seed 1 --interpolate 2 --n 9 --out between",
 		Args: noArguments,
 		RunE: func(c *cobra.Command, _ []string) error { return f.run(c, stdout, stderr) },
@@ -41,6 +48,8 @@ func sampleCommand(stdout, stderr io.Writer) *cobra.Command {
 	f.target.flags(c)
 	f.out.flags(c)
 	flags := c.Flags()
+	f.admin.joinFlags(flags)
+	flags.BoolVar(&f.detach, "detach", false, "in a cluster: print the job's id and wait for nothing; ddpmctl jobs fetch gets the files")
 	flags.IntVar(&f.n, "n", 16, "how many images")
 	flags.Uint64Var(&f.config.Seed, "seed", 0, "seed of the images")
 	flags.StringVar(&f.config.Method, "sampler", sampler.Ancestral, strings.Join(sampler.Methods(), ", ")+"; ancestral is the paper's")
@@ -63,15 +72,21 @@ func (f *sampleFlags) run(c *cobra.Command, stdout, stderr io.Writer) error {
 		return usageError{err}
 	}
 	ctx := c.Context()
+	if f.admin.asked() {
+		return f.inPool(c, stdout, stderr)
+	}
+	if f.detach {
+		return usageError{errors.New("--detach: is for a cluster; give its --config or --join too")}
+	}
 	var weights []float32
 	at, err := f.target.find(ctx, c, func(at found) (err error) {
-		weights, err = loadWeights(ctx, at)
+		weights, err = sampling.LoadWeights(ctx, at.store, at.spec, at.manifest)
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	j := f.job(c, at)
+	j := f.request(c).Job(at.spec, at.manifest.Step, at.manifest.Digest)
 	if err := j.Validate(at.spec); err != nil {
 		return usageError{err}
 	}
@@ -111,28 +126,29 @@ func (f *sampleFlags) validate() error {
 	case f.frames != 0 && f.out.picture():
 		return fmt.Errorf("--trajectory: it is a file of its own; give --out a folder, not %s", f.out.path)
 	}
+	if f.admin.asked() && f.detach {
+		return nil
+	}
 	return f.out.check()
 }
 
-// job is what the flags ask for; what they leave out follows the method and the run.
-func (f *sampleFlags) job(c *cobra.Command, at found) job.Job {
-	s := sampler.Defaults(f.config.Method, at.spec.Diffusion)
-	s.Seed, s.Eta, s.Clip = f.config.Seed, f.config.Eta, f.config.Clip
+// request is what the flags ask for; what they leave out follows the method and the
+// run.
+func (f *sampleFlags) request(c *cobra.Command) job.Request {
+	s := f.config
+	r := job.Request{
+		Run: f.target.run, N: f.n, Sampler: s.Method, Spacing: s.Spacing, Eta: s.Eta, Variance: s.Variance,
+		Clip: &s.Clip, Guidance: &s.Guidance, Classes: s.Classes, Seed: s.Seed, Frames: f.frames,
+		LeaveGrid: !f.out.picture() && !f.out.choice.Grid, LeaveNPZ: f.out.picture() || !f.out.choice.NPZ,
+	}
+	if c.Flags().Changed("step") {
+		r.Step = &f.target.step
+	}
 	if c.Flags().Changed("steps") {
-		s.Steps = f.config.Steps
+		r.Steps = &s.Steps
 	}
-	if f.config.Spacing != "" {
-		s.Spacing = f.config.Spacing
-	}
-	if f.config.Variance != "" {
-		s.Variance = f.config.Variance
-	}
-	s.Classes, s.Guidance = f.config.Classes, f.config.Guidance
 	if c.Flags().Changed("interpolate") {
-		s.Towards = &sampler.Interpolation{Seed: f.interpolate, Images: f.n}
+		r.EndSeed = &f.interpolate
 	}
-	return job.Job{
-		Format: job.Format, Run: f.target.run, Step: at.manifest.Step, Digest: at.manifest.Digest,
-		N: f.n, Settings: s, Frames: f.frames,
-	}
+	return r
 }

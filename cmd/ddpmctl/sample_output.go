@@ -49,15 +49,28 @@ func (o *sampleOutput) check() error {
 func (o *sampleOutput) parent() string { return filepath.Dir(filepath.Clean(o.path)) }
 
 func (o *sampleOutput) write(j job.Job, model unet.Config, images []job.Image) error {
+	return o.place(func(path string) error {
+		if o.picture() {
+			return o.writePicture(path, model, images)
+		}
+		return job.Files(j, model, images, o.choice, writer(path))
+	})
+}
+
+// place has fill make the picture or the folder at a path, and gives it its name
+// unless somebody took that meanwhile.
+func (o *sampleOutput) place(fill func(path string) error) error {
 	tmp, err := os.MkdirTemp(o.parent(), ".ddpmctl-*")
 	if err != nil {
 		return fmt.Errorf("write %s: %w", o.path, err)
 	}
 	defer os.RemoveAll(tmp)
-	if o.picture() {
-		err = o.writePicture(tmp, model, images)
-	} else {
-		err = o.writeFolder(tmp, j, model, images)
+	path := filepath.Join(tmp, "drawn")
+	if err = fill(path); err == nil {
+		err = o.check()
+	}
+	if err == nil {
+		err = os.Rename(path, filepath.Clean(o.path))
 	}
 	if err != nil {
 		return fmt.Errorf("write %s: %w", o.path, err)
@@ -65,9 +78,7 @@ func (o *sampleOutput) write(j job.Job, model unet.Config, images []job.Image) e
 	return nil
 }
 
-// writePicture makes the PNG in tmp and gives it its name, unless somebody took that
-// meanwhile.
-func (o *sampleOutput) writePicture(tmp string, model unet.Config, images []job.Image) error {
+func (o *sampleOutput) writePicture(path string, model unet.Config, images []job.Image) error {
 	pixels := make([][]uint8, len(images))
 	for i, im := range images {
 		pixels[i] = im.Pixels
@@ -76,30 +87,16 @@ func (o *sampleOutput) writePicture(tmp string, model unet.Config, images []job.
 	if err != nil {
 		return err
 	}
-	name := filepath.Join(tmp, job.GridName)
-	if err := os.WriteFile(name, png, 0o644); err != nil {
-		return err
-	}
-	if err := o.check(); err != nil {
-		return err
-	}
-	return os.Rename(name, o.path)
+	return os.WriteFile(path, png, 0o644)
 }
 
-func (o *sampleOutput) writeFolder(tmp string, j job.Job, model unet.Config, images []job.Image) error {
-	folder := filepath.Join(tmp, "job")
-	err := job.Files(j, model, images, o.choice, func(name string, content []byte) error {
+// writer writes files into a folder.
+func writer(folder string) func(name string, content []byte) error {
+	return func(name string, content []byte) error {
 		path := filepath.Join(folder, filepath.FromSlash(name))
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 			return err
 		}
 		return os.WriteFile(path, content, 0o644)
-	})
-	if err != nil {
-		return err
 	}
-	if err := o.check(); err != nil {
-		return err
-	}
-	return os.Rename(folder, filepath.Clean(o.path))
 }

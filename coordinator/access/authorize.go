@@ -39,7 +39,7 @@ func may(role pki.Role, method string) bool {
 	switch service {
 	case healthv1.Health_ServiceDesc.ServiceName, ddpmv1.Renewal_ServiceDesc.ServiceName:
 		return true
-	case ddpmv1.Coordinator_ServiceDesc.ServiceName:
+	case ddpmv1.Coordinator_ServiceDesc.ServiceName, ddpmv1.Pool_ServiceDesc.ServiceName:
 		return role == pki.Worker
 	}
 	return role == pki.Admin

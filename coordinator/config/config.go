@@ -47,6 +47,8 @@ type Config struct {
 	Standby      bool
 	// HandOver lets the workers train on when the coordinator is told to end.
 	HandOver bool
+	// ServeSamples is a coordinator of the sampling pool alone.
+	ServeSamples bool
 
 	Listen string
 	HTTP   string
@@ -92,12 +94,13 @@ func (c *Config) Flags(fs *pflag.FlagSet) {
 	fs.IntVar(&c.KeepLast, "keep-last", 0, "keep this many of the newest checkpoints and delete older ones (default: keep all)")
 	fs.Uint64Var(&c.KeepEvery, "keep-every", 0, "with --keep-last, also keep those of steps that are multiples of this")
 	fs.StringVar(&c.Listen, "listen", "", "HOST:PORT for workers, port 0 is any free one (default: 127.0.0.1:7600, with --local 127.0.0.1:0)")
-	fs.StringVar(&c.HTTP, "http", "", "HOST:PORT that serves the dashboard, /metrics and /healthz (default: off)")
+	fs.StringVar(&c.HTTP, "http", "", "HOST:PORT that serves the dashboard, /metrics and /healthz, with --serve-samples /api/samples (default: off)")
 	fs.StringSliceVar(&c.Etcd, "etcd", nil, "endpoints of an external etcd (default: embedded)")
 	fs.Uint64Var(&c.CompareEvery, "compare-every", 1, "steps between two comparisons of the workers' weights; 0 is never")
 	fs.IntVar(&c.MaxSkipped, "max-skipped", 10, "end the run when this many steps in a row overflow; 0 is never")
 	fs.BoolVar(&c.Standby, "standby", false, "wait until the leading coordinator is gone, and carry on in its place (needs --etcd)")
 	fs.BoolVar(&c.HandOver, "hand-over", false, "when told to end, end at once and leave the workers training, for the coordinator that comes next (default: make a checkpoint and end the run)")
+	fs.BoolVar(&c.ServeSamples, "serve-samples", false, "train nothing: serve the sampling pool alone, until interrupted (a coordinator that trains serves it too)")
 	c.Security.flags(fs)
 	fs.BoolVar(&c.DryRun, "dry-run", false, "print the resolved configuration and do nothing")
 	fs.BoolVarP(&c.Verbose, "verbose", "v", false, "log more, the workers' lines included")
@@ -123,11 +126,12 @@ func (c *Config) Validate() error {
 			errs = append(errs, fmt.Errorf(format, args...))
 		}
 	}
-	check(c.Workers >= 1 && c.Workers <= 1<<16, "--workers %d: give how many workers the run has, at least 1", c.Workers)
+	check(c.ServeSamples || c.Workers >= 1 && c.Workers <= 1<<16, "--workers %d: give how many workers the run has, at least 1", c.Workers)
 	check(c.Workers < 1 || c.MinWorkers >= 1 && c.MinWorkers <= c.Workers, "--min-workers %d: must be in 1 … --workers %d", c.MinWorkers, c.Workers)
 	check(c.MaxSkipped >= 0, "--max-skipped %d: must be at least 1, or 0 for never", c.MaxSkipped)
 	check(!c.Standby || len(c.Etcd) > 0 && !c.Local, "--standby: needs an --etcd that both coordinators reach, and workers of their own")
 	check(!c.HandOver || !c.Local, "--hand-over: local workers end with their coordinator; give one of --hand-over and --local")
+	check(!c.ServeSamples || !c.Local && !c.Standby && !c.DryRun && c.Workers == 0, "--serve-samples: is without --workers, --local, --standby and --dry-run")
 	check(c.Threads >= 0 && c.Threads <= 4096, "--threads %d: must be in 1 … 4096, or left out", c.Threads)
 	check(!c.Given("threads") || c.Threads > 0, "--threads 0: must be at least 1, or left out")
 	check(!c.Given("steps") || c.Steps > 0, "--steps 0: must be at least 1")

@@ -7,6 +7,11 @@
 //	/ddpm/runs/<run>/workers/<id>    an admitted worker, under a lease that its
 //	                                 signs of life keep
 //
+// The sampling pool has a leader of its own, whatever the run; its keys are in
+// package pool:
+//
+//	/ddpm/pool/leader/…
+//
 // Every write is a transaction that holds only while the writer's leader key is
 // there, so that a leader that was replaced can change nothing.
 package registry

@@ -48,25 +48,27 @@ type Leader struct {
 // fails, as soon as it is certain that the other has not just vanished, and names
 // it by what it gave as who.
 func Lead(ctx context.Context, e *Etcd, run, who string) (*Leader, error) {
-	return lead(ctx, e, run, who, (leaderTTL+2)*time.Second)
+	return lead(ctx, e, "run "+run, runPrefix(run), who, (leaderTTL+2)*time.Second)
 }
 
 // Follow waits for the leadership of a run for as long as ctx lasts: whoever has it
 // now may keep it.
 func Follow(ctx context.Context, e *Etcd, run, who string) (*Leader, error) {
-	return lead(ctx, e, run, who, 0)
+	return lead(ctx, e, "run "+run, runPrefix(run), who, 0)
 }
 
-// lead waits for the leadership as long as patience lasts; 0 is for ever.
-func lead(ctx context.Context, e *Etcd, run, who string, patience time.Duration) (*Leader, error) {
-	prefix := "/ddpm/runs/" + run + "/"
+func runPrefix(run string) string { return "/ddpm/runs/" + run + "/" }
+
+// lead waits for the leadership of what, whose keys begin with prefix, as long as
+// patience lasts; 0 is for ever.
+func lead(ctx context.Context, e *Etcd, what, prefix, who string, patience time.Duration) (*Leader, error) {
 	ttl := int64(leaderTTL)
 	if e.lock != nil {
 		ttl = lockedTTL
 	}
 	session, err := newSession(ctx, e.client, ttl)
 	if err != nil {
-		return nil, fmt.Errorf("lead run %s: %w", run, err)
+		return nil, fmt.Errorf("lead %s: %w", what, err)
 	}
 	l := &Leader{
 		client: e.client, prefix: prefix, who: who, session: session,
@@ -80,7 +82,7 @@ func lead(ctx context.Context, e *Etcd, run, who string, patience time.Duration)
 		err = l.campaign(ctx, who, patience)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("lead run %s: %w", run, errors.Join(err, l.leave()))
+		return nil, fmt.Errorf("lead %s: %w", what, errors.Join(err, l.leave()))
 	}
 	return l, nil
 }

@@ -277,7 +277,7 @@ func TestSecondLeader(t *testing.T) {
 		t.Fatal(err)
 	}
 	second := dialled(t, endpoint)
-	_, err = lead(t.Context(), second, "r", "me", 100*time.Millisecond)
+	_, err = lead(t.Context(), second, "run r", runPrefix("r"), "me", 100*time.Millisecond)
 	if !errors.Is(err, ErrDeposed) || !strings.Contains(err.Error(), "the coordinator at host:1") || !strings.Contains(err.Error(), "--run") {
 		t.Errorf("a second leader: %v", err)
 	}

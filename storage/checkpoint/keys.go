@@ -28,6 +28,9 @@ func MetricsKey(run string) string { return "runs/" + run + "/metrics.jsonl" }
 // CheckpointsPrefix begins the keys of all of a run's checkpoints.
 func CheckpointsPrefix(run string) string { return "runs/" + run + "/checkpoints/" }
 
+// SamplesPrefix begins the keys of what a sampling job has drawn.
+func SamplesPrefix(run, job string) string { return "runs/" + run + "/samples/" + job + "/" }
+
 // StepPrefix begins the keys of the checkpoint after step steps.
 func StepPrefix(run string, step uint64) string {
 	return fmt.Sprintf("%sstep-%08d/", CheckpointsPrefix(run), step)

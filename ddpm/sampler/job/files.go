@@ -28,15 +28,27 @@ type Choice struct{ Grid, NPZ bool }
 // Files makes the files of a job and gives each to put, job.json last. images are
 // all of the job, in order.
 func Files(j Job, model unet.Config, images []Image, choice Choice, put func(name string, content []byte) error) error {
+	for _, im := range images {
+		if err := PutImage(im, model, put); err != nil {
+			return err
+		}
+	}
+	return Summary(j, model, images, choice, put)
+}
+
+// PutImage makes the file of one image.
+func PutImage(im Image, model unet.Config, put func(name string, content []byte) error) error {
+	return putPNG(put, ImageName(im.Number), [][]uint8{im.Pixels}, model, picture.Layout{Columns: 1, Zoom: 1})
+}
+
+// Summary makes the files of a job that PutImage does not make.
+func Summary(j Job, model unet.Config, images []Image, choice Choice, put func(name string, content []byte) error) error {
 	if len(images) != j.N {
 		return fmt.Errorf("a job of %d images has %d", j.N, len(images))
 	}
 	for i, im := range images {
 		if im.Number != i {
 			return fmt.Errorf("image %d of the job is missing or out of order: image %d is there", i, im.Number)
-		}
-		if err := putPNG(put, ImageName(i), [][]uint8{im.Pixels}, model, picture.Layout{Columns: 1, Zoom: 1}); err != nil {
-			return err
 		}
 	}
 	if choice.Grid {

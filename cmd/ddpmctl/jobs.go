@@ -1,0 +1,179 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+	"google.golang.org/grpc"
+
+	"github.com/ddpm-cluster/ddpm-cluster/coordinator/pool"
+	ddpmv1 "github.com/ddpm-cluster/ddpm-cluster/proto/ddpm/v1"
+)
+
+// jobsFlags are those of all commands about jobs.
+type jobsFlags struct {
+	admin          administrator
+	json           bool
+	stdout, stderr io.Writer
+}
+
+func jobsCommand(stdout, stderr io.Writer) *cobra.Command {
+	f := &jobsFlags{stdout: stdout, stderr: stderr}
+	c := &cobra.Command{
+		Use:   "jobs",
+		Short: "List, show, watch, cancel and fetch the jobs of a cluster's sampling pool",
+		Long:  "Asks the coordinator for the jobs that ddpmctl sample --join has submitted.",
+		Args:  noArguments,
+		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
+	}
+	f.admin.joinFlags(c.PersistentFlags())
+	c.PersistentFlags().BoolVar(&f.json, "json", false, "print JSON")
+	c.AddCommand(f.listCommand(), f.showCommand(), f.watchCommand(), f.cancelCommand(), f.fetchCommand())
+	return c
+}
+
+func (f *jobsFlags) listCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "list",
+		Short: "List the jobs, the oldest first",
+		Args:  noArguments,
+		RunE: func(c *cobra.Command, _ []string) error {
+			return f.ask(c.Context(), func(ctx context.Context, jobs ddpmv1.JobsClient) error {
+				r, err := jobs.ListJobs(ctx, &ddpmv1.ListJobsRequest{})
+				if err != nil {
+					return err
+				}
+				lines := make([]pool.View, len(r.GetJobs()))
+				for i, s := range r.GetJobs() {
+					lines[i] = pool.NewView(s)
+				}
+				if f.json {
+					return printJSON(f.stdout, lines)
+				}
+				w := tabwriter.NewWriter(f.stdout, 0, 0, 2, ' ', 0)
+				fmt.Fprintln(w, "ID\tSTATE\tIMAGES\tRUN\tSTEP\tSAMPLER\tSUBMITTED")
+				for _, l := range lines {
+					fmt.Fprintf(w, "%s\t%s\t%d/%d\t%s\t%d\t%s, %d steps\t%s\n", l.ID, l.State, l.ImagesDone, l.Images,
+						l.Job.Run, l.Job.Step, l.Job.Settings.Method, l.Job.Settings.Steps, l.Submitted.Local().Format(time.DateTime))
+				}
+				return w.Flush()
+			})
+		},
+	}
+}
+
+func (f *jobsFlags) showCommand() *cobra.Command {
+	return f.oneCommand("show", "Show a job", func(ctx context.Context, jobs ddpmv1.JobsClient, id string) (*ddpmv1.JobStatus, error) {
+		r, err := jobs.GetJob(ctx, &ddpmv1.GetJobRequest{Id: id})
+		return r.GetJob(), err
+	})
+}
+
+func (f *jobsFlags) cancelCommand() *cobra.Command {
+	return f.oneCommand("cancel", "End a job; what it has drawn stays in the Store", func(ctx context.Context, jobs ddpmv1.JobsClient, id string) (*ddpmv1.JobStatus, error) {
+		r, err := jobs.CancelJob(ctx, &ddpmv1.CancelJobRequest{Id: id})
+		return r.GetJob(), err
+	})
+}
+
+// oneCommand makes a command that does something with a job and prints the job.
+func (f *jobsFlags) oneCommand(name, short string, do func(context.Context, ddpmv1.JobsClient, string) (*ddpmv1.JobStatus, error)) *cobra.Command {
+	return &cobra.Command{
+		Use:   name + " ID",
+		Short: short,
+		Args:  oneJob,
+		RunE: func(c *cobra.Command, args []string) error {
+			return f.ask(c.Context(), func(ctx context.Context, jobs ddpmv1.JobsClient) error {
+				s, err := do(ctx, jobs, args[0])
+				if err != nil {
+					return err
+				}
+				return f.show(s)
+			})
+		},
+	}
+}
+
+func (f *jobsFlags) watchCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "watch ID",
+		Short: "Follow a job until it has ended",
+		Args:  oneJob,
+		RunE: func(c *cobra.Command, args []string) error {
+			show := jobBar(f.stderr)
+			if f.json { // a line each time
+				e := json.NewEncoder(f.stdout)
+				show = func(s *ddpmv1.JobStatus) { _ = e.Encode(pool.NewView(s)) } // a reader that is gone
+			}
+			s, err := f.admin.watch(c.Context(), args[0], show)
+			if err != nil || f.json {
+				return err
+			}
+			return f.show(s)
+		},
+	}
+}
+
+func (f *jobsFlags) fetchCommand() *cobra.Command {
+	var out sampleOutput
+	var uri string
+	c := &cobra.Command{
+		Use:   "fetch ID --out PATH",
+		Short: "Wait for a job and fetch its files",
+		Args:  oneJob,
+		RunE: func(c *cobra.Command, args []string) error {
+			if err := out.check(); err != nil {
+				return usageError{err}
+			}
+			s, err := f.admin.watch(c.Context(), args[0], jobBar(f.stderr))
+			if err != nil {
+				return err
+			}
+			return fetched(c.Context(), s, &out, uri, f.stdout)
+		},
+	}
+	c.Flags().StringVar(&out.path, "out", "", "the PNG or the folder to write; it must not exist (needed)")
+	c.Flags().StringVar(&uri, "storage", "", "the Store as this machine reaches it (default: as the coordinator does)")
+	return c
+}
+
+func oneJob(_ *cobra.Command, args []string) error {
+	if len(args) != 1 {
+		return usageError{errors.New("give the id of one job; see ddpmctl jobs list")}
+	}
+	return nil
+}
+
+func (f *jobsFlags) ask(ctx context.Context, do func(context.Context, ddpmv1.JobsClient) error) error {
+	return f.admin.ask(ctx, func(ctx context.Context, _ string, conn *grpc.ClientConn) error {
+		return do(ctx, ddpmv1.NewJobsClient(conn))
+	})
+}
+
+// show prints one job.
+func (f *jobsFlags) show(s *ddpmv1.JobStatus) error {
+	l := pool.NewView(s)
+	if f.json {
+		return printJSON(f.stdout, l)
+	}
+	w := tabwriter.NewWriter(f.stdout, 0, 0, 2, ' ', 0)
+	row := func(name, format string, args ...any) { fmt.Fprintf(w, name+"\t"+format+"\n", args...) }
+	row("job", "%s", l.ID)
+	row("state", "%s", strings.TrimSpace(l.State+" "+l.Reason))
+	row("run", "%s, step %d", l.Job.Run, l.Job.Step)
+	row("sampler", "%s, %d steps, seed %d", l.Job.Settings.Method, l.Job.Settings.Steps, l.Job.Settings.Seed)
+	row("images", "%d of %d", l.ImagesDone, l.Images)
+	if l.ImagesPerSecond > 0 {
+		row("speed", "%.3g images/s, %.3g steps/s, %d workers, %s left", l.ImagesPerSecond, l.StepsPerSecond, l.Workers,
+			(time.Duration(l.SecondsLeft) * time.Second).String())
+	}
+	row("files", "%s in %s", l.Prefix, l.Storage)
+	return w.Flush()
+}

@@ -1,0 +1,208 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/ddpm-cluster/ddpm-cluster/ddpm/sampler/job"
+	ddpmv1 "github.com/ddpm-cluster/ddpm-cluster/proto/ddpm/v1"
+	"github.com/ddpm-cluster/ddpm-cluster/storage"
+)
+
+const (
+	// awayLimit bounds how long a job is watched while no coordinator answers.
+	awayLimit = 10 * time.Minute
+	// transfers is how many files are fetched at once.
+	transfers = 8
+)
+
+// inPool has a cluster draw the images.
+func (f *sampleFlags) inPool(c *cobra.Command, stdout, stderr io.Writer) error {
+	for _, name := range []string{"batch", "threads"} {
+		if c.Flags().Changed(name) {
+			return usageError{fmt.Errorf("--%s: in a cluster each worker chooses for itself; leave it out", name)}
+		}
+	}
+	if f.target.run == "" {
+		return usageError{errors.New("--run is needed: whose checkpoint to draw from")}
+	}
+	request, err := json.Marshal(f.request(c))
+	if err != nil {
+		return fmt.Errorf("encode the request: %w", err)
+	}
+	var id string
+	err = f.admin.ask(c.Context(), func(ctx context.Context, _ string, conn *grpc.ClientConn) error {
+		r, err := ddpmv1.NewJobsClient(conn).SubmitJob(ctx, &ddpmv1.SubmitJobRequest{Request: request})
+		id = r.GetJob().GetId()
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if f.detach {
+		_, err := fmt.Fprintln(stdout, id)
+		return err
+	}
+	fmt.Fprintf(stderr, "job %s\n", id)
+	s, err := f.admin.watch(c.Context(), id, jobBar(stderr))
+	if c.Context().Err() != nil {
+		return fmt.Errorf("interrupted; job %s goes on without this command: ddpmctl jobs watch, cancel or fetch %s", id, id)
+	}
+	if err != nil {
+		return err
+	}
+	return fetched(c.Context(), s, &f.out, f.storage(c), stdout)
+}
+
+// storage is where the files are fetched from if not where the coordinator says.
+func (f *sampleFlags) storage(c *cobra.Command) string {
+	if c.Flags().Changed("storage") {
+		return f.target.storage
+	}
+	return ""
+}
+
+// jobBar shows a job's progress on a terminal.
+func jobBar(stderr io.Writer) func(*ddpmv1.JobStatus) {
+	bar := progressBar(stderr, "sampling")
+	return func(s *ddpmv1.JobStatus) {
+		if bar != nil {
+			bar(int(s.GetFraction()*float64(s.GetImages())), int(s.GetImages()))
+		}
+	}
+}
+
+// watch waits until a job has ended, through restarts of the coordinator, and gives
+// it if it is done.
+func (a *administrator) watch(ctx context.Context, id string, show func(*ddpmv1.JobStatus)) (*ddpmv1.JobStatus, error) {
+	server, conn, err := a.connect()
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close()
+	for heard := time.Now(); ; {
+		s, err := watchOnce(ctx, conn, id, func(s *ddpmv1.JobStatus) {
+			heard = time.Now()
+			show(s)
+		})
+		switch {
+		case err == nil && s.GetState() == ddpmv1.JobState_JOB_STATE_DONE:
+			return s, nil
+		case err == nil && s.GetState() == ddpmv1.JobState_JOB_STATE_CANCELLED:
+			return nil, fmt.Errorf("job %s was cancelled", id)
+		case err == nil && s.GetState() == ddpmv1.JobState_JOB_STATE_FAILED:
+			return nil, fmt.Errorf("job %s failed: %s", id, s.GetReason())
+		case err != nil && status.Code(err) != codes.Unavailable && !errors.Is(err, io.EOF):
+			return nil, said(server, err)
+		case time.Since(heard) > awayLimit:
+			return nil, fmt.Errorf("%w; the job goes on where the coordinator does", said(server, err))
+		}
+		select {
+		case <-time.After(time.Second):
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// watchOnce follows a job until it has ended or the stream breaks.
+func watchOnce(ctx context.Context, conn *grpc.ClientConn, id string, show func(*ddpmv1.JobStatus)) (*ddpmv1.JobStatus, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stream, err := ddpmv1.NewJobsClient(conn).WatchJob(ctx, &ddpmv1.WatchJobRequest{Id: id})
+	if err != nil {
+		return nil, err
+	}
+	for {
+		r, err := stream.Recv()
+		if err != nil {
+			return nil, err
+		}
+		show(r.GetJob())
+		if r.GetJob().GetEnded() != nil {
+			return r.GetJob(), nil
+		}
+	}
+}
+
+// fetched fetches a job's files to where they are wanted and says so.
+func fetched(ctx context.Context, s *ddpmv1.JobStatus, out *sampleOutput, uri string, stdout io.Writer) error {
+	j, err := job.Decode(s.GetJob())
+	if err != nil {
+		return fmt.Errorf("job %s: %w", s.GetId(), err)
+	}
+	if uri == "" {
+		uri = s.GetStorage()
+	}
+	store, err := storage.Open(ctx, uri)
+	if err != nil {
+		return fmt.Errorf("job %s is done; its files are at %s in %s, which this machine does not reach: %w; say by --storage how it does", s.GetId(), s.GetPrefix(), s.GetStorage(), err)
+	}
+	err = out.place(func(path string) error {
+		if out.picture() {
+			content, err := read(ctx, store, s.GetPrefix()+job.GridName)
+			if err != nil {
+				return err
+			}
+			return os.WriteFile(path, content, 0o644)
+		}
+		return fetchFolder(ctx, store, s.GetPrefix(), j, path)
+	})
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(stdout, "%s: %d images of run %s, step %d, seed %d\n", out.path, j.N, j.Run, j.Step, j.Settings.Seed)
+	return nil
+}
+
+// fetchFolder fetches every file of a job.
+func fetchFolder(ctx context.Context, store storage.Store, prefix string, j job.Job, path string) error {
+	names := []string{job.JobName}
+	for i := range j.N {
+		names = append(names, job.ImageName(i))
+	}
+	optional := map[string]bool{job.GridName: true, job.NPZName: true, job.TrajectoryName: true}
+	if err := os.MkdirAll(filepath.Join(path, "images"), 0o755); err != nil {
+		return err
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(transfers)
+	write := writer(path)
+	for name := range optional {
+		names = append(names, name)
+	}
+	for _, name := range names {
+		g.Go(func() error {
+			content, err := read(ctx, store, prefix+name)
+			if optional[name] && errors.Is(err, storage.ErrNotFound) {
+				return nil
+			}
+			if err != nil {
+				return err
+			}
+			return write(name, content)
+		})
+	}
+	return g.Wait()
+}
+
+func read(ctx context.Context, store storage.Store, key string) ([]byte, error) {
+	r, _, err := store.Get(ctx, key)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	return io.ReadAll(r)
+}

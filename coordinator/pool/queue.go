@@ -1,0 +1,233 @@
+package pool
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/ddpm-cluster/ddpm-cluster/ddpm/sampler/job"
+)
+
+const (
+	// maxFailures is how often a task may fail before its job does.
+	maxFailures = 3
+	// imagesPerTask bounds a task: enough for a network's batch, and little to lose
+	// with a worker. A small job is cut smaller, so that several workers have some.
+	imagesPerTask = 8
+	tasksAtLeast  = 8
+)
+
+// Record is what is kept of a job.
+type Record struct {
+	ID string `json:"id"`
+	// Number orders jobs by when they came.
+	Number uint64     `json:"number"`
+	Job    job.Job    `json:"job"`
+	Choice job.Choice `json:"choice"`
+	// TaskSize is how many images a task has, at most.
+	TaskSize int `json:"task_size"`
+	// Build is that of the workers that may draw the job: images of another build
+	// may differ in a bit.
+	Build     string    `json:"build"`
+	State     State     `json:"state"`
+	Reason    string    `json:"reason,omitempty"`
+	Submitted time.Time `json:"submitted"`
+	Ended     time.Time `json:"ended,omitzero"`
+}
+
+// State is how far a job is.
+type State string
+
+// The states of a job: Open, and the three ways to end.
+const (
+	Open      State = "open"
+	Done      State = "done"
+	Cancelled State = "cancelled"
+	Failed    State = "failed"
+)
+
+// TaskSize chooses how many images a task of a job of n has.
+func TaskSize(n int) int { return max(1, min(n/tasksAtLeast, imagesPerTask)) }
+
+// tasks are the job's tasks that draw; the one that makes the files comes after them.
+func (r Record) tasks() int { return (r.Job.N + r.TaskSize - 1) / r.TaskSize }
+
+// drawn is what a task draws; nothing for the one that makes the files.
+func (r Record) drawn(number int) job.Task {
+	first := number * r.TaskSize
+	return job.Task{First: first, Count: max(0, min(r.TaskSize, r.Job.N-first))}
+}
+
+// Task is what is kept of a task that was handed out.
+type Task struct {
+	Done bool `json:"done,omitempty"`
+	// Lease is that of the worker which has the task, "" for none.
+	Lease  string `json:"lease,omitempty"`
+	Worker string `json:"worker,omitempty"`
+	// Failures counts how often the task was given back for a reason.
+	Failures int `json:"failures,omitempty"`
+}
+
+// Ref names a task.
+type Ref struct {
+	Job    string
+	Number int
+}
+
+// entry is a job in the queue.
+type entry struct {
+	Record
+	// tasks are those that draw, and the one that makes the files.
+	tasks []task
+	// done counts tasks that are done, leased those that are out.
+	done, leased int
+	// next: no task before it waits to be handed out.
+	next int
+}
+
+type task struct {
+	Task
+	// until is when the lease is over. It is known to this coordinator alone.
+	until time.Time
+	// progress is how much of it is drawn, 0 to 1.
+	progress float64
+}
+
+// waits says that the task may be handed out.
+func (t task) waits() bool { return !t.Done && t.Lease == "" }
+
+// Queue is all jobs with their tasks. Its methods that end in a past participle apply
+// what has happened, the others only look.
+//
+// Invariant: the task that makes a job's files is handed out when all others are done.
+type Queue struct {
+	// jobs are in the order in which they came.
+	jobs []*entry
+	byID map[string]*entry
+}
+
+// NewQueue makes an empty queue.
+func NewQueue() *Queue { return &Queue{byID: map[string]*entry{}} }
+
+// Next is the task to hand out now: of the oldest job that has one, the first.
+func (q *Queue) Next() (Ref, bool) {
+	for _, e := range q.jobs {
+		if e.State != Open {
+			continue
+		}
+		last := len(e.tasks) - 1
+		for ; e.next < last && !e.tasks[e.next].waits(); e.next++ {
+		}
+		if e.next < last || e.done == last && e.tasks[last].waits() {
+			return Ref{e.ID, e.next}, true
+		}
+	}
+	return Ref{}, false
+}
+
+// Expired are the leases that are over at a time, in order.
+func (q *Queue) Expired(now time.Time) []Ref {
+	var over []Ref
+	for _, e := range q.jobs {
+		if e.State != Open || e.leased == 0 {
+			continue
+		}
+		for i, t := range e.tasks {
+			if t.Lease != "" && !now.Before(t.until) {
+				over = append(over, Ref{e.ID, i})
+			}
+		}
+	}
+	return over
+}
+
+// Held is a task that a lease still has, and otherwise why not.
+func (q *Queue) Held(r Ref, lease string) (Task, error) {
+	e := q.byID[r.Job]
+	switch {
+	case e == nil:
+		return Task{}, fmt.Errorf("there is no job %s", r.Job)
+	case r.Number < 0 || r.Number >= len(e.tasks):
+		return Task{}, fmt.Errorf("job %s has no task %d", r.Job, r.Number)
+	case e.State != Open:
+		return Task{}, fmt.Errorf("job %s is %s", r.Job, e.State)
+	case lease == "" || e.tasks[r.Number].Lease != lease:
+		return Task{}, fmt.Errorf("the lease of task %d of job %s is over", r.Number, r.Job)
+	}
+	return e.tasks[r.Number].Task, nil
+}
+
+// Find gives a job's record.
+func (q *Queue) Find(id string) (Record, bool) {
+	if e := q.byID[id]; e != nil {
+		return e.Record, true
+	}
+	return Record{}, false
+}
+
+// Task gives a task; the zero Task where it was never handed out.
+func (q *Queue) Task(r Ref) Task {
+	if e := q.byID[r.Job]; e != nil && r.Number >= 0 && r.Number < len(e.tasks) {
+		return e.tasks[r.Number].Task
+	}
+	return Task{}
+}
+
+// Submitted adds a job, by its number, or replaces its record.
+func (q *Queue) Submitted(r Record) {
+	if e := q.byID[r.ID]; e != nil {
+		e.Record = r
+		return
+	}
+	e := &entry{Record: r, tasks: make([]task, r.tasks()+1)}
+	q.byID[r.ID] = e
+	at, _ := slices.BinarySearchFunc(q.jobs, e, func(a, b *entry) int {
+		return int(min(max(int64(a.Number)-int64(b.Number), -1), 1))
+	})
+	q.jobs = slices.Insert(q.jobs, at, e)
+}
+
+// Changed gives a task another state. A lease holds until the time.
+func (q *Queue) Changed(r Ref, t Task, until time.Time) {
+	e := q.byID[r.Job]
+	if e == nil || r.Number < 0 || r.Number >= len(e.tasks) {
+		return
+	}
+	old := &e.tasks[r.Number]
+	e.done += count(t.Done) - count(old.Done)
+	e.leased += count(t.Lease != "") - count(old.Lease != "")
+	if old.Lease != t.Lease {
+		old.progress = 0
+	}
+	old.Task, old.until = t, until
+	if old.waits() {
+		e.next = min(e.next, r.Number)
+	}
+}
+
+func count(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// Progressed notes how far a task is and that its lease holds until the time.
+func (q *Queue) Progressed(r Ref, part float64, until time.Time) {
+	if e := q.byID[r.Job]; e != nil && r.Number >= 0 && r.Number < len(e.tasks) {
+		t := &e.tasks[r.Number]
+		t.until, t.progress = until, min(max(part, t.progress), 1)
+	}
+}
+
+// Complete says that all of a job's tasks are done.
+func (q *Queue) Complete(id string) bool {
+	e := q.byID[id]
+	return e != nil && e.done == len(e.tasks)
+}
+
+// Forgotten removes a job from the queue.
+func (q *Queue) Forgotten(id string) {
+	delete(q.byID, id)
+	q.jobs = slices.DeleteFunc(q.jobs, func(e *entry) bool { return e.ID == id })
+}

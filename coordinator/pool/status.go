@@ -1,0 +1,51 @@
+package pool
+
+// Status is how far a job is.
+type Status struct {
+	Record
+	// ImagesDone are those that are in the Store.
+	ImagesDone int
+	// Fraction is the part of all drawing that is done, that under way included.
+	Fraction float64
+	// Workers counts the leases that are out.
+	Workers int
+	// Begun says that a task was ever handed out.
+	Begun bool
+}
+
+// Status says how far a job is.
+func (q *Queue) Status(id string) (Status, bool) {
+	e := q.byID[id]
+	if e == nil {
+		return Status{}, false
+	}
+	s := Status{Record: e.Record, Workers: e.leased, Begun: e.done > 0 || e.leased > 0 || e.State == Done}
+	if e.State == Done {
+		s.ImagesDone, s.Fraction = e.Job.N, 1
+		return s, true
+	}
+	drawn := 0.0
+	for i, t := range e.tasks {
+		n := e.drawn(i).Count
+		if t.Done {
+			s.ImagesDone += n
+			drawn += float64(n)
+			continue
+		}
+		drawn += t.progress * float64(n)
+	}
+	s.Fraction = drawn / float64(e.Job.N)
+	if e.State != Open {
+		s.Workers = 0
+	}
+	return s, true
+}
+
+// All lists the jobs in the order in which they came.
+func (q *Queue) All() []string {
+	ids := make([]string, len(q.jobs))
+	for i, e := range q.jobs {
+		ids[i] = e.ID
+	}
+	return ids
+}

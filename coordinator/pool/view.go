@@ -1,0 +1,51 @@
+package pool
+
+import (
+	"strings"
+	"time"
+
+	"github.com/ddpm-cluster/ddpm-cluster/ddpm/sampler/job"
+	ddpmv1 "github.com/ddpm-cluster/ddpm-cluster/proto/ddpm/v1"
+)
+
+// View is a job as programs read it, from ddpmctl and over HTTP.
+type View struct {
+	ID string `json:"id"`
+	// State is queued, running, done, cancelled or failed, Reason why it failed.
+	State      string `json:"state"`
+	Reason     string `json:"reason,omitempty"`
+	Images     uint32 `json:"images"`
+	ImagesDone uint32 `json:"images_done"`
+	// Fraction is the part of the drawing that is done, 0 to 1. The speeds are those
+	// of the whole pool on this job, 0 while not known.
+	Fraction        float64    `json:"fraction"`
+	Workers         uint32     `json:"workers"`
+	ImagesPerSecond float64    `json:"images_per_second"`
+	StepsPerSecond  float64    `json:"steps_per_second"`
+	SecondsLeft     float64    `json:"seconds_left"`
+	Submitted       time.Time  `json:"submitted"`
+	Ended           *time.Time `json:"ended,omitempty"`
+	// Storage is the Store with the job's files, Prefix their folder in it.
+	Storage string  `json:"storage"`
+	Prefix  string  `json:"prefix"`
+	Job     job.Job `json:"job"`
+}
+
+// NewView makes the view of a job.
+func NewView(s *ddpmv1.JobStatus) View {
+	j, err := job.Decode(s.GetJob())
+	if err != nil { // of another version: the rest is of use
+		j = job.Job{}
+	}
+	v := View{
+		ID: s.GetId(), State: strings.ToLower(strings.TrimPrefix(s.GetState().String(), "JOB_STATE_")), Reason: s.GetReason(),
+		Images: s.GetImages(), ImagesDone: s.GetImagesDone(), Fraction: s.GetFraction(), Workers: s.GetWorkers(),
+		ImagesPerSecond: s.GetImagesPerSecond(), StepsPerSecond: s.GetStepsPerSecond(), SecondsLeft: s.GetSecondsLeft(),
+		Submitted: s.GetSubmitted().AsTime(), Storage: s.GetStorage(), Prefix: s.GetPrefix(), Job: j,
+	}
+	if s.GetEnded() != nil {
+		t := s.GetEnded().AsTime()
+		v.Ended = &t
+	}
+	return v
+}

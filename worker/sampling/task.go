@@ -1,0 +1,205 @@
+package sampling
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"path"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/ddpm-cluster/ddpm-cluster/ddpm/sampler/job"
+	ddpmv1 "github.com/ddpm-cluster/ddpm-cluster/proto/ddpm/v1"
+	"github.com/ddpm-cluster/ddpm-cluster/storage"
+)
+
+// transfers is how many objects are on their way at once.
+const transfers = 8
+
+// maxObject bounds what is read of an image or its frames.
+const maxObject = 1 << 30
+
+// task is one lease with what it is about.
+type task struct {
+	lease *ddpmv1.Lease
+	job   job.Job
+	store storage.Store
+	model *model
+}
+
+// open finds what the lease is about.
+func (w *worker) open(ctx context.Context, l *ddpmv1.Lease) (*task, error) {
+	j, err := job.Decode(l.GetJob())
+	if err != nil {
+		return nil, fault{err}
+	}
+	store, err := w.store(ctx, l.GetStorage())
+	if err != nil {
+		return nil, err
+	}
+	m, err := w.model(ctx, store, j)
+	if err != nil {
+		return nil, err
+	}
+	return &task{lease: l, job: j, store: store, model: m}, nil
+}
+
+// do does the task, or finds that somebody has done it.
+func (t *task) do(ctx context.Context, progress func(job.Progress)) error {
+	if t.lease.GetFiles() {
+		return t.files(ctx)
+	}
+	return t.draw(ctx, progress)
+}
+
+// draw draws the task's images and stores each.
+func (t *task) draw(ctx context.Context, progress func(job.Progress)) error {
+	part := job.Task{First: int(t.lease.GetFirst()), Count: int(t.lease.GetCount())}
+	if err := t.job.Check(part); err != nil {
+		return fault{err}
+	}
+	images, err := t.model.runner.Run(ctx, t.job, part, progress)
+	if err != nil {
+		return err
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(transfers)
+	put := func(name string, content []byte) error { return t.put(ctx, name, content) }
+	for _, im := range images {
+		g.Go(func() error {
+			if t.job.HasFrames(im.Number) {
+				if err := put(job.FramesName(im.Number), job.EncodeFrames(im)); err != nil {
+					return err
+				}
+			}
+			return job.PutImage(im, t.model.spec.Model, put)
+		})
+	}
+	return g.Wait()
+}
+
+// files makes the job's files of the images, job.json last, and then removes what
+// was for them alone.
+func (t *task) files(ctx context.Context) error {
+	there, err := t.has(ctx, job.JobName)
+	if err != nil {
+		return err
+	}
+	if !there {
+		images, err := t.images(ctx)
+		if err != nil {
+			return err
+		}
+		choice := job.Choice{Grid: t.lease.GetGrid(), NPZ: t.lease.GetNpz()}
+		err = job.Summary(t.job, t.model.spec.Model, images, choice, func(name string, content []byte) error { return t.put(ctx, name, content) })
+		if err != nil {
+			return err
+		}
+	}
+	for i := range t.job.N {
+		if !t.job.HasFrames(i) {
+			break
+		}
+		if err := t.store.Delete(ctx, t.key(job.FramesName(i))); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// images reads back what the job's tasks have drawn.
+func (t *task) images(ctx context.Context) ([]job.Image, error) {
+	images := make([]job.Image, t.job.N)
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(transfers)
+	for i := range images {
+		g.Go(func() (err error) {
+			images[i], err = t.image(ctx, i)
+			return err
+		})
+	}
+	return images, g.Wait()
+}
+
+func (t *task) image(ctx context.Context, number int) (job.Image, error) {
+	text, err := t.get(ctx, job.ImageName(number))
+	if err != nil {
+		return job.Image{}, err
+	}
+	im, err := t.job.ReadImage(text, number, t.model.spec.Classes(), t.model.spec.Model)
+	if err != nil || !t.job.HasFrames(number) {
+		return im, faulty(err)
+	}
+	if text, err = t.get(ctx, job.FramesName(number)); err != nil {
+		return job.Image{}, err
+	}
+	im.Frames, err = job.DecodeFrames(text, t.model.spec.Model)
+	return im, faulty(err)
+}
+
+func faulty(err error) error {
+	if err != nil {
+		return fault{err}
+	}
+	return nil
+}
+
+func (t *task) key(name string) string { return t.lease.GetPrefix() + name }
+
+// put stores an object, unless it is there: then it is the same.
+func (t *task) put(ctx context.Context, name string, content []byte) error {
+	_, err := t.store.PutIfAbsent(ctx, t.key(name), &again{bytes.NewReader(content)}, int64(len(content)), contentType(name))
+	if errors.Is(err, storage.ErrExists) {
+		return nil
+	}
+	return err
+}
+
+// again is content as a storage.Rewinder.
+type again struct{ *bytes.Reader }
+
+// Rewind implements storage.Rewinder.
+func (a *again) Rewind() error {
+	_, err := a.Seek(0, io.SeekStart)
+	return err
+}
+
+func contentType(name string) string {
+	switch path.Ext(name) {
+	case ".png":
+		return "image/png"
+	case ".json":
+		return "application/json"
+	}
+	return "application/octet-stream"
+}
+
+// get reads an object that must be there.
+func (t *task) get(ctx context.Context, name string) ([]byte, error) {
+	r, info, err := t.store.Get(ctx, t.key(name))
+	if errors.Is(err, storage.ErrNotFound) {
+		return nil, fault{fmt.Errorf("%s is not in %s any more", t.key(name), t.store)}
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	if info.Size > maxObject {
+		return nil, fault{fmt.Errorf("%s has %d bytes, which is no image", t.key(name), info.Size)}
+	}
+	return io.ReadAll(r)
+}
+
+// has says whether an object is there.
+func (t *task) has(ctx context.Context, name string) (bool, error) {
+	r, _, err := t.store.Get(ctx, t.key(name))
+	if errors.Is(err, storage.ErrNotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	return true, r.Close()
+}
