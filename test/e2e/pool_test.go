@@ -25,7 +25,6 @@ type sampling struct {
 	// address is HOST:PORT, join what else a worker joins by.
 	address string
 	join    []string
-	log     chan string
 }
 
 var poolJoin = regexp.MustCompile(`ddpm-worker --role sample --join (\S+) (.*)$`)
