@@ -31,7 +31,7 @@ type seen struct {
 }
 
 // means are of the last steps.
-type means struct{ loss, norm, rate, images, seconds, compute, reduce, update mean }
+type means struct{ loss, images, seconds, compute, reduce, update mean }
 
 func newView(run string, start, steps uint64, newest *report.Checkpoint, access func() *report.Access) *view {
 	unknown := report.Unknown()

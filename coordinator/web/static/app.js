@@ -33,9 +33,9 @@ function show(s) {
 }
 
 function glance(s) {
-  write("step", `${count(s.step)} / ${count(s.steps)}`);
+  write("step", count(s.step));
   at("done").value = s.steps ? s.step / s.steps : 0;
-  const percent = s.steps ? `${digits((100 * s.step) / s.steps)} %` : "";
+  const percent = s.steps ? `${digits((100 * s.step) / s.steps)} % of ${count(s.steps)}` : "";
   write("left", s.seconds_left === null ? percent : `${percent} · ${long(s.seconds_left)} left`);
   write("loss", lossText(value(s.loss_mean)));
   const skipped = s.skipped ? ` · ${count(s.skipped)} steps skipped` : "";

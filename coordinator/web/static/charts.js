@@ -1,6 +1,6 @@
 // The run's curves, drawn by uPlot.
 /* global uPlot */
-import { brief, count, digits, loss as lossText } from "./format.js";
+import { brief, compact, count, digits, loss as lossText } from "./format.js";
 
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
 
@@ -15,7 +15,8 @@ function smooth(values, weight) {
   });
 }
 
-const sum = (...columns) => columns[0].map((_, i) => columns.reduce((total, c) => total + (c[i] ?? 0), 0));
+// sum adds columns; what one of them lacks is lacking.
+const sum = (a, b) => a.map((v, i) => (v === null || b[i] === null ? null : v + b[i]));
 
 function axis(extra) {
   return { stroke: colour("muted"), grid: { stroke: colour("line"), width: 1 }, ticks: { stroke: colour("line"), width: 1 }, font: "12px system-ui, sans-serif", ...extra };
@@ -77,7 +78,7 @@ export class Charts {
     const old = this.plots[id];
     if (!old) {
       const at = document.getElementById(id);
-      this.plots[id] = new uPlot({ width: at.clientWidth, height: this.height(), ...options() }, data, at);
+      this.plots[id] = new uPlot({ padding: [12, 20, 0, 0], width: at.clientWidth, height: this.height(), ...options() }, data, at);
       this.watch.observe(at);
       return;
     }
@@ -96,9 +97,9 @@ export class Charts {
     const edge = { show: true, stroke: "transparent", width: 0, points: { show: false } };
     return {
       scales: { x: { time: false }, y: { distr: this.settings.log ? 3 : 1 } },
-      axes: [axis({ values: (_, all) => all.map(count) }), axis({ size: 64, values: (_, all) => all.map((v) => (v === null ? "" : digits(v))) })],
+      axes: [axis({ values: (_, all) => all.map(compact) }), axis({ size: 64, values: (_, all) => all.map((v) => (v === null ? "" : digits(v))) })],
       series: [steps, { ...edge, label: "Least", value: shown(lossText) }, { ...edge, label: "Greatest", value: shown(lossText) },
-        { label: "Loss", stroke: accent, width: 2, value: shown(lossText) }],
+        { label: "Loss", stroke: accent, width: 2, points: { size: 4, fill: accent }, value: shown(lossText) }],
       bands: [{ series: [2, 1], fill: colour("band") }],
     };
   }
@@ -106,8 +107,8 @@ export class Charts {
   rateOptions() {
     return {
       scales: { x: { time: false }, y: { range: (_, _min, max) => [0, (max || 1) * 1.1] } },
-      axes: [axis({ values: (_, all) => all.map(count) }), axis({ size: 64, values: (_, all) => all.map((v) => digits(v)) })],
-      series: [steps, { label: "Images a second", stroke: colour("accent"), width: 2, value: shown(digits) }],
+      axes: [axis({ values: (_, all) => all.map(compact) }), axis({ size: 64, values: (_, all) => all.map((v) => digits(v)) })],
+      series: [steps, { label: "Images a second", stroke: colour("accent"), width: 2, points: { size: 4, fill: colour("accent") }, value: shown(digits) }],
     };
   }
 
@@ -119,7 +120,7 @@ export class Charts {
     });
     return {
       scales: { x: { time: false }, y: { range: (_, _min, max) => [0, (max || 1) * 1.1] } },
-      axes: [axis({ values: (_, all) => all.map(count) }), axis({ size: 64, values: (_, all) => all.map(brief) })],
+      axes: [axis({ values: (_, all) => all.map(compact) }), axis({ size: 64, values: (_, all) => all.map(brief) })],
       series: [steps, stage("Update", "update", "update_seconds"), stage("All-reduce", "reduce", "reduce_seconds"), stage("Compute", "compute", "compute_seconds")],
     };
   }

@@ -6,6 +6,11 @@ const whole = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
 
 export const count = (n) => (Number.isFinite(n) ? whole.format(n) : none);
 
+const short = new Intl.NumberFormat("en", { notation: "compact", maximumSignificantDigits: 4 });
+
+// compact is a count where there is little place.
+export const compact = (n) => (Number.isFinite(n) ? short.format(n) : none);
+
 // digits writes a number with about so many significant digits, never as a power.
 export function digits(n, significant = 3) {
   if (!Number.isFinite(n)) return none;

@@ -26,10 +26,10 @@ const columns = [
   { name: "Host", text: (w) => w.hostname, order: (w) => w.hostname },
   { name: "CPU", text: (w) => w.cpu_level, order: (w) => w.cpu_level, wide: true },
   { name: "Threads", text: (w) => count(w.threads), order: (w) => w.threads, n: true, wide: true },
-  { name: "Shards", text: (w) => count(w.shards), order: (w) => w.shards, n: true },
+  { name: "Shards", text: (w) => count(w.shards), order: (w) => w.shards, n: true, wide: true },
   { name: "Shards/s", text: (w) => digits(w.shard_rate), order: (w) => w.shard_rate, n: true },
   { name: "Step", text: (w) => count(w.step), order: (w) => w.step, n: true },
-  { name: "Seen", text: (w) => `${brief(w.seen_seconds)} ago`, order: (w) => w.seen_seconds, n: true, wide: true },
+  { name: "Seen", text: (w) => (w.seen_seconds < 1 ? "now" : `${brief(w.seen_seconds)} ago`), order: (w) => w.seen_seconds, n: true, wide: true },
 ];
 
 const classes = (c) => [c.n ? "n" : "", c.wide ? "wideonly" : ""].join(" ").trim() || undefined;
@@ -106,9 +106,10 @@ export class Workers {
 }
 
 export function generations(now, all) {
-  const cell = (text, name) => element("td", { class: name }, text);
+  const cell = (text, kind, name = "") => element("td", { class: kind, "data-name": name }, text);
   document.getElementById("generations").replaceChildren(...all.toReversed().map((g) =>
-    element("tr", {}, cell(count(g.number), "n"), cell(count(g.start_step), "n"), cell(count(g.members), "n"), cell(ago(now, g.at)), cell(g.reason, "text"))));
+    element("tr", {}, cell(count(g.number), "n", "number"), cell(count(g.start_step), "n", "from step"), cell(count(g.members), "n", "members"),
+      cell(ago(now, g.at)), cell(g.reason, "text"))));
 }
 
 // shownCheckpoints is how many are shown side by side.
