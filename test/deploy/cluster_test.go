@@ -112,27 +112,35 @@ func (h *host) command(name string, line []string) *exec.Cmd {
 
 // process is a service that runs.
 type process struct {
-	cmd         *exec.Cmd
-	stdout, log bytes.Buffer
-	done        chan error
-	over        bool
-	err         error
+	cmd    *exec.Cmd
+	stdout bytes.Buffer
+	log    string // the file with its standard error
+	done   chan struct{}
+	err    error // of Wait, once done is closed
 }
 
 func (h *host) start(name string) *process {
 	h.t.Helper()
 	s := h.services.Services[name]
-	p := &process{cmd: h.command(name, append(append([]string{}, s.Entrypoint...), s.Command...)), done: make(chan error, 1)}
-	p.cmd.Stdout, p.cmd.Stderr = &p.stdout, &p.log
+	p := &process{cmd: h.command(name, append(append([]string{}, s.Entrypoint...), s.Command...)), done: make(chan struct{})}
+	log, err := os.CreateTemp(h.t.TempDir(), name)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	p.log = log.Name()
+	p.cmd.Stdout, p.cmd.Stderr = &p.stdout, log
 	if err := p.cmd.Start(); err != nil {
 		h.t.Fatal(err)
 	}
-	go func() { p.done <- p.cmd.Wait() }()
+	go func() {
+		p.err = errors.Join(p.cmd.Wait(), log.Close())
+		close(p.done)
+	}()
 	h.t.Cleanup(func() {
 		_ = p.cmd.Process.Kill() // it may have ended
 		p.end(h.t)
 		if h.t.Failed() {
-			h.t.Logf("%s:\n%s", name, &p.log)
+			h.t.Logf("%s:\n%s", name, p.said(h.t))
 		}
 	})
 	return p
@@ -141,19 +149,43 @@ func (h *host) start(name string) *process {
 // end waits for the process and returns its exit code.
 func (p *process) end(t *testing.T) int {
 	t.Helper()
-	if !p.over {
-		select {
-		case p.err = <-p.done:
-			p.over = true
-		case <-time.After(wait):
-			t.Fatalf("%v does not end", p.cmd)
-		}
+	select {
+	case <-p.done:
+	case <-time.After(wait):
+		t.Fatalf("%v does not end", p.cmd)
 	}
 	var exit *exec.ExitError
 	if p.err != nil && !errors.As(p.err, &exit) {
 		t.Fatal(p.err)
 	}
 	return p.cmd.ProcessState.ExitCode()
+}
+
+func (p *process) said(t *testing.T) string {
+	t.Helper()
+	text, err := os.ReadFile(p.log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// says waits until the process logs something, and tells whether it did before it
+// ended.
+func (p *process) says(t *testing.T, what string) bool {
+	t.Helper()
+	for end := time.Now().Add(wait); time.Now().Before(end); {
+		if strings.Contains(p.said(t), what) {
+			return true
+		}
+		select {
+		case <-p.done:
+			return strings.Contains(p.said(t), what)
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+	t.Fatalf("%v does not say %q", p.cmd, what)
+	return false
 }
 
 func (p *process) stop(t *testing.T) int {
@@ -196,8 +228,8 @@ func digestIn(t *testing.T, text string) string {
 // Everything of compose.yaml runs as it is written; workers come and go and the
 // coordinator is replaced, and the weights are those of one worker alone.
 func TestComposeRuns(t *testing.T) {
-	h := newHost(t, map[string]string{"DDPM_PRESET": "tiny", "DDPM_STEPS": "400", "DDPM_WORKERS": "2"})
-	quiet := exec.Command(filepath.Join(h.bin, "ddpm-coordinator"), "--local", "--workers=1", "--preset=tiny", "--steps=400", "--data-dir="+t.TempDir())
+	h := newHost(t, map[string]string{"DDPM_PRESET": "tiny", "DDPM_STEPS": "300", "DDPM_WORKERS": "2"})
+	quiet := exec.Command(filepath.Join(h.bin, "ddpm-coordinator"), "--local", "--workers=1", "--preset=tiny", "--steps=300", "--data-dir="+t.TempDir())
 	out, err := quiet.Output()
 	if err != nil {
 		t.Fatal(err)
@@ -217,15 +249,21 @@ func TestComposeRuns(t *testing.T) {
 	for range replicas {
 		workers = append(workers, h.start("worker"))
 	}
+	for _, w := range workers {
+		w.says(t, "msg=assigned")
+	}
 	// Another image: the coordinator is stopped and started, the workers stay.
 	if code := coordinator.stop(t); code != 130 && code != 0 {
 		t.Errorf("the coordinator ends with %d when it is stopped", code)
 	}
 	coordinator = h.start("coordinator")
 	h.healthy("coordinator")
+	found := workers[0].says(t, "a coordinator is there again")
 	workers = append(workers, h.start("worker")) // --scale worker=3
-	if code := workers[0].stop(t); code != 0 {
-		t.Logf("the worker that left ended with %d", code)
+	joined := workers[replicas].says(t, "msg=assigned")
+	t.Logf("the workers found the other coordinator while they trained: %v; another joined: %v", found, joined)
+	if code := workers[0].stop(t); code != 0 { // --scale worker=2
+		t.Errorf("the worker that leaves ends with %d", code)
 	}
 	if code := coordinator.end(t); code != 0 {
 		t.Fatalf("the run ends with %d", code)
