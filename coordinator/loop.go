@@ -190,11 +190,11 @@ func (l *loop) published(ctx context.Context, o outcome) {
 			return
 		}
 		l.view.gaveUp(fmt.Sprintf("step %d: %s", e.Step, o.err))
-		l.step(ctx, core.PublishFailed{Step: e.Step, Reason: o.err.Error()})
+		l.step(ctx, core.PublishFailed{Generation: e.Generation, Step: e.Step, Reason: o.err.Error()})
 		return
 	}
 	l.newest = complete(o)
-	l.step(ctx, core.Published{Step: e.Step})
+	l.step(ctx, core.Published{Generation: e.Generation, Step: e.Step})
 	l.view.checkpoint(*l.newest)
 	l.log.Info("checkpoint", "step", e.Step, "loss", fmt.Sprintf("%.4f", e.Loss), "digest", e.Digest[:min(len(e.Digest), 19)], "at", l.keeper.place(e.Step))
 }

@@ -57,7 +57,7 @@ func TestTrainsOnWithoutACoordinator(t *testing.T) {
 		t.Fatalf("%d workers came back, want 2", len(f.resumes))
 	}
 	for _, r := range f.resumes {
-		if r.GetRunId() != "id" || r.GetWorkerId() == "" || r.GetPosition().GetGeneration() != fakeGeneration || r.GetPosition().GetStep() < 7 {
+		if r.GetRunId() != "id" || r.GetWorkerId() == "" || r.GetPosition().GetGeneration() != fakeGeneration || r.GetPosition().GetStep() < 6 { // one may be a step behind
 			t.Errorf("a worker comes back with %v", r)
 		}
 	}

@@ -125,7 +125,7 @@ func (p *player) command(f []string) {
 		p.now = p.now.Add(d)
 		p.give(Tick{})
 	default:
-		p.give(parseEvent(p.t, f))
+		p.give(p.published(parseEvent(p.t, f)))
 	}
 }
 
@@ -198,4 +198,30 @@ func describeGeneration(g Generation) string {
 		}
 	}
 	return s + ": " + g.Reason
+}
+
+// published says which generation's checkpoint an event tells of: the transcripts name
+// its step alone.
+func (p *player) published(e Event) Event {
+	step := uint64(0)
+	switch e := e.(type) {
+	case Published:
+		step = e.Step
+	case PublishFailed:
+		step = e.Step
+	}
+	for _, s := range p.m.savings {
+		if c := s.steps[step]; c == nil || c.publish == nil {
+			continue
+		}
+		switch e := e.(type) {
+		case Published:
+			e.Generation = s.generation
+			return e
+		case PublishFailed:
+			e.Generation = s.generation
+			return e
+		}
+	}
+	return e
 }

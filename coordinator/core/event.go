@@ -105,13 +105,13 @@ type Failed struct {
 	Worker, Reason string
 }
 
-// Published says that a checkpoint has its manifest.
-type Published struct{ Step uint64 }
+// Published says that the checkpoint that a generation saved has its manifest.
+type Published struct{ Generation, Step uint64 }
 
 // PublishFailed says that a checkpoint could not be completed.
 type PublishFailed struct {
-	Step   uint64
-	Reason string
+	Generation, Step uint64
+	Reason           string
 }
 
 // Broken says that the coordinator itself can't go on.

@@ -179,7 +179,7 @@ func (m *Machine) event(e Event) []Effect {
 	case SaveFailed:
 		return m.saveFailed(e)
 	case Published:
-		return m.publishedStep(e.Step)
+		return m.publishedStep(e)
 	case PublishFailed:
 		return m.publishFailed(e)
 	case Broken:

@@ -168,25 +168,25 @@ func (m *Machine) saveFailed(e SaveFailed) []Effect {
 }
 
 func (m *Machine) publishFailed(e PublishFailed) []Effect {
-	var effects []Effect
-	for _, s := range m.savings {
-		if c := s.steps[e.Step]; c != nil && c.publish != nil {
-			effects = append(effects, m.giveUp(s, e.Step, e.Reason)...)
-			s.failed[e.Step], m.late = true, false
-			if m.phase == saving {
-				m.retry = m.now.Add(retryAfter)
-			}
-		}
+	s := m.savingsIn(e.Generation)
+	if s == nil || s.steps[e.Step] == nil || s.steps[e.Step].publish == nil {
+		return nil
+	}
+	effects := m.giveUp(s, e.Step, e.Reason)
+	s.failed[e.Step], m.late = true, false
+	if m.phase == saving {
+		m.retry = m.now.Add(retryAfter)
 	}
 	return effects
 }
 
-func (m *Machine) publishedStep(step uint64) []Effect {
-	for _, s := range m.savings {
-		if c := s.steps[step]; c != nil && c.publish != nil && step > m.published {
-			m.published, m.hasCheckpoint, m.closing = step, true, c.publish
-		}
+func (m *Machine) publishedStep(e Published) []Effect {
+	step := e.Step
+	s := m.savingsIn(e.Generation)
+	if s == nil || s.steps[step] == nil || s.steps[step].publish == nil || step <= m.published {
+		return nil
 	}
+	m.published, m.hasCheckpoint, m.closing = step, true, s.steps[step].publish
 	for _, s := range m.savings {
 		maps.DeleteFunc(s.steps, func(at uint64, _ *checkpoint) bool { return at <= step })
 		maps.DeleteFunc(s.failed, func(at uint64, _ bool) bool { return at <= step })

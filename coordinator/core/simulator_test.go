@@ -322,10 +322,10 @@ func (c *cluster) publish() error {
 	p := c.publishes[0]
 	c.publishes = c.publishes[1:]
 	if !c.quiet && c.random.IntN(10) == 0 {
-		return c.give(PublishFailed{p.Step, "the Store is away"})
+		return c.give(PublishFailed{p.Generation, p.Step, "the Store is away"})
 	}
 	c.published = max(c.published, p.Step)
-	return c.give(Published{p.Step})
+	return c.give(Published{p.Generation, p.Step})
 }
 
 // give gives an event to the machine and does what it says.

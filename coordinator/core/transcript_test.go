@@ -123,9 +123,9 @@ func parseEvent(t *testing.T, f []string) Event {
 	case "leaving":
 		return Leaving{f[1], rest(2)}
 	case "published":
-		return Published{number(1)}
+		return Published{Step: number(1)}
 	case "publish-failed":
-		return PublishFailed{number(1), rest(2)}
+		return PublishFailed{Step: number(1), Reason: rest(2)}
 	case "broken":
 		return Broken{rest(1)}
 	case "stop":
