@@ -26,7 +26,7 @@ func TestLongChaos(t *testing.T) {
 	for s := *seed; s < *seed+uint64(*seeds); s++ {
 		t.Run(strconv.FormatUint(s, 10), func(t *testing.T) {
 			c := newCluster(t, 3, "--steps", strconv.Itoa(steps), "--checkpoint-every", "100")
-			faults := c.chaos(s, 3, limitBetween)
+			faults := c.chaos(s, 3, limitBetween*5/8)
 			total := 0
 			for _, n := range faults {
 				total += n
