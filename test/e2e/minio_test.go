@@ -178,7 +178,7 @@ func TestTrainingOutlastsTheStore(t *testing.T) {
 	})
 }
 
-var statusLine = regexp.MustCompile(`status at=(http://\S+)`)
+var statusLine = regexp.MustCompile(`dashboard at=(http://[^/\s]+)/`)
 
 // outlast trains with a Store that breaks after the first checkpoint, for a time.
 func outlast(t *testing.T, env []string, uri, steps, want string, outage time.Duration, fail, heal func()) {
@@ -189,7 +189,7 @@ func outlast(t *testing.T, env []string, uri, steps, want string, outage time.Du
 	started := false
 	note := func(line string) {
 		if m := statusLine.FindStringSubmatch(line); m != nil {
-			status = m[1]
+			status = m[1] + "/api/status"
 		}
 		if started || !strings.Contains(line, "msg=checkpoint ") {
 			return
