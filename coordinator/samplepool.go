@@ -14,6 +14,7 @@ import (
 	"github.com/ddpm-cluster/ddpm-cluster/coordinator/config"
 	"github.com/ddpm-cluster/ddpm-cluster/coordinator/pool"
 	"github.com/ddpm-cluster/ddpm-cluster/coordinator/registry"
+	"github.com/ddpm-cluster/ddpm-cluster/coordinator/web"
 	"github.com/ddpm-cluster/ddpm-cluster/storage"
 )
 
@@ -127,7 +128,7 @@ func (s *start) servePool(ctx context.Context) error {
 	go func() { served <- g.Serve(s.security.guard(s.listener)) }()
 	if s.web != nil {
 		secured, scheme := s.security.web(s.web)
-		defer serveHTTP(secured, newMux(s.pool))()
+		defer web.Serve(secured, nil, nil, s.pool.server.Handle)()
 		s.log.Info("jobs over HTTP", "at", fmt.Sprintf("%s://%s/api/samples", scheme, s.web.Addr()))
 	}
 	address := joinAddress(s.listener)

@@ -146,7 +146,7 @@ func (s *start) serve(ctx context.Context, l *loop) (core.End, error) {
 	serving.Go(func() error { return g.Serve(s.security.guard(listener)) })
 	if port != nil {
 		secured, scheme := s.security.web(port)
-		defer web.Serve(secured, look, l.view.metrics.Handler())()
+		defer web.Serve(secured, look, l.view.metrics.Handler(), s.pool.server.Handle)()
 		s.log.Info("dashboard", "at", fmt.Sprintf("%s://%s/", scheme, port.Addr()))
 	}
 	s.begun()

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"time"
 
 	"github.com/spf13/pflag"
 	"google.golang.org/grpc"
@@ -17,6 +18,14 @@ import (
 	"github.com/ddpm-cluster/ddpm-cluster/internal/pki"
 )
 
+const (
+	// adminVariable names the admin.conf where --config does not.
+	adminVariable = "DDPM_ADMIN"
+	defaultAdmin  = "ddpm-data/admin.conf"
+	// answerLimit bounds how long a coordinator may take to answer.
+	answerLimit = 15 * time.Second
+)
+
 // administrator is how a command reaches a coordinator.
 type administrator struct {
 	config string
@@ -27,7 +36,7 @@ type administrator struct {
 
 // flags are those of every command that asks a coordinator.
 func (a *administrator) flags(fs *pflag.FlagSet) {
-	fs.StringVar(&a.config, "config", "", adminUsage)
+	fs.StringVar(&a.config, "config", "", "the administrator's file (default: $"+adminVariable+", else "+defaultAdmin+")")
 }
 
 // joinFlags are those of commands that also ask coordinators without TLS.
@@ -91,7 +100,9 @@ func (a *administrator) ask(ctx context.Context, do func(ctx context.Context, se
 		return err
 	}
 	defer conn.Close()
-	return answered(ctx, server, func(ctx context.Context) error { return do(ctx, server, conn) })
+	ctx, cancel := context.WithTimeout(ctx, answerLimit)
+	defer cancel()
+	return said(server, do(ctx, server, conn))
 }
 
 // said is an error of the coordinator's without grpc's words.

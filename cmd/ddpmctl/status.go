@@ -17,7 +17,6 @@ import (
 	"golang.org/x/term"
 	"google.golang.org/grpc"
 
-	"github.com/ddpm-cluster/ddpm-cluster/coordinator/access"
 	"github.com/ddpm-cluster/ddpm-cluster/coordinator/config"
 	"github.com/ddpm-cluster/ddpm-cluster/coordinator/report"
 	ddpmv1 "github.com/ddpm-cluster/ddpm-cluster/proto/ddpm/v1"
@@ -34,10 +33,11 @@ const (
 
 // statusFlags are those of the command.
 type statusFlags struct {
-	config, http string
-	watch, json  bool
-	points       int
-	stdout       io.Writer
+	admin       administrator
+	http        string
+	watch, json bool
+	points      int
+	stdout      io.Writer
 }
 
 func statusCommand(stdout io.Writer) *cobra.Command {
@@ -53,7 +53,7 @@ func statusCommand(stdout io.Writer) *cobra.Command {
 			"  ddpmctl status --json --points 100",
 		Args: noArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
-			if f.config != "" && f.http != "" {
+			if f.admin.asked() && f.http != "" {
 				return usageError{errors.New("--config and --http are two ways to one coordinator: give one of them")}
 			}
 			if f.http != "" && !config.Loopback(f.http) {
@@ -68,7 +68,7 @@ func statusCommand(stdout io.Writer) *cobra.Command {
 			return f.run(c.Context())
 		},
 	}
-	c.Flags().StringVar(&f.config, "config", "", adminUsage)
+	f.admin.flags(c.Flags())
 	c.Flags().StringVar(&f.http, "http", "", "ask at this loopback HOST:PORT instead, without TLS")
 	c.Flags().BoolVarP(&f.watch, "watch", "w", false, "go on until the run ends; with --json a line each second")
 	c.Flags().BoolVar(&f.json, "json", false, "print JSON")
@@ -83,16 +83,17 @@ func (f *statusFlags) run(ctx context.Context) error {
 	if f.http != "" {
 		return f.show(ctx, f.byHTTP)
 	}
-	return asAdmin(f.config, func(a *access.Admin, conn *grpc.ClientConn) error {
-		client := ddpmv1.NewStatusClient(conn)
-		return f.show(ctx, func(ctx context.Context) (document []byte, err error) {
-			err = answered(ctx, a.Server, func(ctx context.Context) error {
-				r, err := client.GetStatus(ctx, &ddpmv1.GetStatusRequest{Points: uint32(f.points)}, grpc.MaxCallRecvMsgSize(maxStatus))
-				document = r.GetDocument()
-				return err
-			})
-			return document, err
-		})
+	server, conn, err := f.admin.connect()
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	client := ddpmv1.NewStatusClient(conn)
+	return f.show(ctx, func(ctx context.Context) ([]byte, error) {
+		ctx, cancel := context.WithTimeout(ctx, answerLimit)
+		defer cancel()
+		r, err := client.GetStatus(ctx, &ddpmv1.GetStatusRequest{Points: uint32(f.points)}, grpc.MaxCallRecvMsgSize(maxStatus))
+		return r.GetDocument(), said(server, err)
 	})
 }
 

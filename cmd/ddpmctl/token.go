@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -18,7 +17,7 @@ import (
 
 // tokenFlags are those of all commands about tokens.
 type tokenFlags struct {
-	config string
+	admin  administrator
 	json   bool
 	stdout io.Writer
 }
@@ -33,7 +32,7 @@ func tokenCommand(stdout io.Writer) *cobra.Command {
 		Args: noArguments,
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	c.PersistentFlags().StringVar(&f.config, "config", "", adminUsage)
+	f.admin.flags(c.PersistentFlags())
 	c.PersistentFlags().BoolVar(&f.json, "json", false, "print JSON")
 	c.AddCommand(f.createCommand(), f.listCommand(), f.revokeCommand())
 	return c
@@ -50,20 +49,20 @@ func (f *tokenFlags) createCommand() *cobra.Command {
 			if ttl < time.Second {
 				return usageError{fmt.Errorf("--ttl %s: must be at least 1s", ttl)}
 			}
-			return f.ask(c.Context(), func(ctx context.Context, a *access.Admin, t ddpmv1.TokensClient) error {
+			return f.ask(c.Context(), func(ctx context.Context, server string, t ddpmv1.TokensClient) error {
 				r, err := t.CreateToken(ctx, &ddpmv1.CreateTokenRequest{TtlSeconds: uint64(ttl / time.Second), Description: description})
 				if err != nil {
 					return err
 				}
 				if f.json {
-					return f.print(struct {
+					return printJSON(f.stdout, struct {
 						Token  string `json:"token"`
 						CAHash string `json:"ca_hash"`
 						Server string `json:"server"`
 						tokenLine
-					}{r.GetToken(), r.GetCaHash(), a.Server, line(r.GetRecord())})
+					}{r.GetToken(), r.GetCaHash(), server, line(r.GetRecord())})
 				}
-				_, err = fmt.Fprintf(f.stdout, "ddpm-worker --join %s --token %s --ca-hash %s\n", a.Server, r.GetToken(), r.GetCaHash())
+				_, err = fmt.Fprintf(f.stdout, "ddpm-worker --join %s --token %s --ca-hash %s\n", server, r.GetToken(), r.GetCaHash())
 				return err
 			})
 		},
@@ -79,7 +78,7 @@ func (f *tokenFlags) listCommand() *cobra.Command {
 		Short: "List the tokens; their secrets are nowhere kept",
 		Args:  noArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
-			return f.ask(c.Context(), func(ctx context.Context, _ *access.Admin, t ddpmv1.TokensClient) error {
+			return f.ask(c.Context(), func(ctx context.Context, _ string, t ddpmv1.TokensClient) error {
 				r, err := t.ListTokens(ctx, &ddpmv1.ListTokensRequest{})
 				if err != nil {
 					return err
@@ -89,7 +88,7 @@ func (f *tokenFlags) listCommand() *cobra.Command {
 					lines[i] = line(k)
 				}
 				if f.json {
-					return f.print(lines)
+					return printJSON(f.stdout, lines)
 				}
 				w := tabwriter.NewWriter(f.stdout, 0, 0, 2, ' ', 0)
 				fmt.Fprintln(w, "ID\tSTATE\tEXPIRES\tDESCRIPTION")
@@ -113,12 +112,12 @@ func (f *tokenFlags) revokeCommand() *cobra.Command {
 			return nil
 		},
 		RunE: func(c *cobra.Command, args []string) error {
-			return f.ask(c.Context(), func(ctx context.Context, _ *access.Admin, t ddpmv1.TokensClient) error {
+			return f.ask(c.Context(), func(ctx context.Context, _ string, t ddpmv1.TokensClient) error {
 				if _, err := t.RevokeToken(ctx, &ddpmv1.RevokeTokenRequest{Id: args[0]}); err != nil {
 					return err
 				}
 				if f.json {
-					return f.print(map[string]string{"revoked": args[0]})
+					return printJSON(f.stdout, map[string]string{"revoked": args[0]})
 				}
 				_, err := fmt.Fprintf(f.stdout, "revoked token %s\n", args[0])
 				return err
@@ -128,17 +127,10 @@ func (f *tokenFlags) revokeCommand() *cobra.Command {
 }
 
 // ask calls the coordinator as the administrator of the file.
-func (f *tokenFlags) ask(ctx context.Context, do func(context.Context, *access.Admin, ddpmv1.TokensClient) error) error {
-	return asAdmin(f.config, func(a *access.Admin, conn *grpc.ClientConn) error {
-		return answered(ctx, a.Server, func(ctx context.Context) error { return do(ctx, a, ddpmv1.NewTokensClient(conn)) })
+func (f *tokenFlags) ask(ctx context.Context, do func(context.Context, string, ddpmv1.TokensClient) error) error {
+	return f.admin.ask(ctx, func(ctx context.Context, server string, conn *grpc.ClientConn) error {
+		return do(ctx, server, ddpmv1.NewTokensClient(conn))
 	})
-}
-
-// print prints JSON.
-func (f *tokenFlags) print(v any) error {
-	e := json.NewEncoder(f.stdout)
-	e.SetIndent("", "  ")
-	return e.Encode(v)
 }
 
 // tokenLine is a token as it is listed.

@@ -42,12 +42,13 @@ const (
 )
 
 // Serve answers on a listener until the returned function is called. On a TLS
-// listener everything but health wants a client certificate. metrics answers
-// /metrics; nil is no metrics.
-func Serve(l net.Listener, s Source, metrics http.Handler) (stop func()) {
+// listener everything but health wants a client certificate. Without a source there is
+// no run to see. metrics answers /metrics; nil is no metrics. more adds what others
+// answer behind the same guard.
+func Serve(l net.Listener, s Source, metrics http.Handler, more ...func(*http.ServeMux)) (stop func()) {
 	over := make(chan struct{})
 	server := &http.Server{
-		Handler:           handler(s, metrics, over),
+		Handler:           handler(s, metrics, over, more...),
 		ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: writeLimit, MaxHeaderBytes: 1 << 16,
 	}
 	done := make(chan struct{})
@@ -68,18 +69,14 @@ func Serve(l net.Listener, s Source, metrics http.Handler) (stop func()) {
 	}
 }
 
-func handler(s Source, metrics http.Handler, over <-chan struct{}) http.Handler {
+func handler(s Source, metrics http.Handler, over <-chan struct{}, more ...func(*http.ServeMux)) http.Handler {
 	inner := http.NewServeMux()
-	files, err := fs.Sub(static, "static")
-	if err != nil {
-		panic("web: " + err.Error()) // it is embedded
+	if s != nil {
+		handleRun(inner, s, over)
 	}
-	inner.Handle("GET /", http.FileServerFS(files))
-	a := api{source: s, over: over, places: make(chan struct{}, viewers)}
-	inner.HandleFunc("GET /api/status", a.status)
-	inner.HandleFunc("GET /api/events", a.events)
-	inner.HandleFunc("GET /api/checkpoints", a.checkpoints)
-	inner.HandleFunc("GET /api/checkpoints/{step}/samples.png", a.picture)
+	for _, add := range more {
+		add(inner)
+	}
 	if metrics != nil {
 		inner.Handle("GET /metrics", metrics)
 	}
@@ -89,6 +86,20 @@ func handler(s Source, metrics http.Handler, over <-chan struct{}) http.Handler 
 	})
 	outer.Handle("/", guarded(inner))
 	return outer
+}
+
+// handleRun answers what there is to see of a run.
+func handleRun(mux *http.ServeMux, s Source, over <-chan struct{}) {
+	files, err := fs.Sub(static, "static")
+	if err != nil {
+		panic("web: " + err.Error()) // it is embedded
+	}
+	mux.Handle("GET /", http.FileServerFS(files))
+	a := api{source: s, over: over, places: make(chan struct{}, viewers)}
+	mux.HandleFunc("GET /api/status", a.status)
+	mux.HandleFunc("GET /api/events", a.events)
+	mux.HandleFunc("GET /api/checkpoints", a.checkpoints)
+	mux.HandleFunc("GET /api/checkpoints/{step}/samples.png", a.picture)
 }
 
 // guarded lets in who may see the run, and keeps others' pages away from it.

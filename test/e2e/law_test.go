@@ -43,6 +43,20 @@ func TestSameBitsWhateverTheCluster(t *testing.T) {
 	}
 }
 
+// The law holds for a model with classes too: labels and what is withheld of them are
+// functions of the config and the step.
+func TestSameBitsWithClasses(t *testing.T) {
+	args := []string{"--steps", "20", "--classes", "10", "--label-dropout", "0.3"}
+	_, want := train(t, t.TempDir(), append(args, "--workers", "1", "--threads", "1")...).lastLine(t)
+	if _, got := train(t, t.TempDir(), append(args, "--workers", "3", "--threads", "2")...).lastLine(t); got != want {
+		t.Errorf("digest %s, one quiet worker has %s", got, want)
+	}
+	_, without := train(t, t.TempDir(), "--steps", "20", "--workers", "1").lastLine(t)
+	if without == want {
+		t.Error("the classes change nothing")
+	}
+}
+
 // Portable Go and vector kernels end with the same weights.
 func TestSameBitsOnEveryCPULevel(t *testing.T) {
 	args := []string{"--steps", "3", "--workers", "2", "--threads", "1"}
