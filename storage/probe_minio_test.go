@@ -112,14 +112,3 @@ func TestProbeOfASilentServer(t *testing.T) {
 	defer cancel()
 	checkLine(t, Probe(ctx, open(t, s3test.URI(l.Addr().String(), "p")), quiet()), []string{"reachable"})
 }
-
-// closedAddress is one that nobody listens at.
-func closedAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
-}

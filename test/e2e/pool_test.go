@@ -164,16 +164,22 @@ func (s *sampling) fetch(id string, want map[string]string) {
 					s.t.Errorf("%s is %q, want %q", name, got[name], want[name])
 				}
 			}
+			for name := range got {
+				if want[name] == "" {
+					s.t.Errorf("%s is one too many", name)
+				}
+			}
 		}
 	}
 }
 
-// hashes are those of the files in a folder.
+// hashes are those of the files in a folder. What a killed worker was writing is
+// hidden from readers of the Store, and here.
 func hashes(t *testing.T, dir string) map[string]string {
 	t.Helper()
 	all := map[string]string{}
 	err := fs.WalkDir(os.DirFS(dir), ".", func(name string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
+		if err != nil || d.IsDir() || strings.HasPrefix(d.Name(), ".ddpm-tmp-") {
 			return err
 		}
 		content, err := os.ReadFile(filepath.Join(dir, name))
