@@ -49,8 +49,12 @@ const (
 	streamWindow     = 4 << 20
 	connectionWindow = 8 << 20
 	socketBuffer     = 256 << 10
-	keepaliveTime    = 10 * time.Second        // grpc's least
-	keepaliveTimeout = 2500 * time.Millisecond // also for data that nobody acknowledges
+	keepaliveTime    = 10 * time.Second // grpc's least
+	keepaliveTimeout = 2500 * time.Millisecond
+	// unacknowledged is for how long the successor's kernel may acknowledge nothing
+	// of what is sent, and its process no ping. A ring that breaks for it costs a new
+	// one, so that it may be short.
+	unacknowledged = 1500 * time.Millisecond
 )
 
 // maxMessageBytes is the largest message that a ring can need: a segment of whole
@@ -87,7 +91,7 @@ func DialOptions() []grpc.DialOption {
 		grpc.WithStaticConnWindowSize(connectionWindow),
 		grpc.WithReadBufferSize(socketBuffer),
 		grpc.WithWriteBufferSize(socketBuffer),
-		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: keepaliveTime, Timeout: keepaliveTimeout}),
+		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: keepaliveTime, Timeout: unacknowledged}),
 		grpc.WithConnectParams(grpc.ConnectParams{
 			Backoff:           backoff.Config{BaseDelay: firstRetry, Multiplier: 1.6, Jitter: 0.2, MaxDelay: lastRetry},
 			MinConnectTimeout: 5 * time.Second,

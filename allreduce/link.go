@@ -26,10 +26,17 @@ const (
 	linger = 2 * time.Second
 )
 
-// ErrUnreachable marks a link to a successor at whose address no ring server
-// answers. One that answers, and takes no link of this generation in time, is
-// reached.
-var ErrUnreachable = errors.New("no answer")
+var (
+	// ErrUnreachable marks a link to a successor at whose address no ring server
+	// answers. One that answers, and takes no link of this generation in time, is
+	// reached.
+	ErrUnreachable = errors.New("no answer")
+	// ErrLost marks a link whose connection to the successor failed: nobody
+	// acknowledges what is sent, or the successor's process is gone.
+	ErrLost = errors.New("connection lost")
+	// errPeace is the end of an outbound stream whose successor has all that it needs.
+	errPeace = errors.New("it closed the link")
+)
 
 // notReached is the error of an attempt that found no ring server.
 type notReached struct{ error }
@@ -63,6 +70,7 @@ func Connect(ctx context.Context, server *Server, m Member, addr string, opts ..
 	})
 	err := g.Wait()
 	if err == nil {
+		l.watch()
 		return l, nil
 	}
 	if ctx.Err() != nil && dialed != nil && accepted != nil {
@@ -82,6 +90,10 @@ type outbound struct {
 	conn   *grpc.ClientConn
 	stream grpc.ClientStream
 	cancel context.CancelCauseFunc
+	// ended is closed when the stream has ended, for the reason err: errPeace where
+	// the successor has all that it needs.
+	ended chan struct{}
+	err   error
 }
 
 // dial opens the stream to m's successor and waits until it is taken.
@@ -89,7 +101,10 @@ func dial(ctx context.Context, addr string, m Member, opts []grpc.DialOption) (*
 	fail := func(err error) (*outbound, error) {
 		return nil, fmt.Errorf("link to rank %d at %s: %w", m.Successor().Rank, addr, err)
 	}
-	conn, err := grpc.NewClient(addr, append(DialOptions(), opts...)...)
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	patient := patientDialer{silent: cancel}
+	conn, err := grpc.NewClient(addr, append(append(DialOptions(), grpc.WithContextDialer(patient.dial)), opts...)...)
 	if err != nil {
 		return fail(err)
 	}
@@ -131,7 +146,26 @@ func open(ctx context.Context, conn *grpc.ClientConn, m Member) (*outbound, erro
 		return nil, err
 	}
 	out.cancel = cancel
+	go out.watch() // until abort, which waits for it
 	return out, nil
+}
+
+// watch waits for the stream's end. The successor says nothing before.
+func (o *outbound) watch() {
+	defer close(o.ended)
+	err := o.stream.RecvMsg(new(Segment))
+	switch {
+	case err == nil:
+		o.err = fmt.Errorf("%w ring message: a segment against the ring's direction", ErrMalformed)
+	case errors.Is(err, io.EOF):
+		o.err = errPeace
+	case status.Code(err) == codes.Aborted:
+		o.err = fmt.Errorf("it broke the link: %s", status.Convert(err).Message())
+	case status.Code(err) == codes.Unavailable:
+		o.err = fmt.Errorf("%w: %s", ErrLost, status.Convert(err).Message())
+	default:
+		o.err = err
+	}
 }
 
 // handshake opens a stream, says who is there and checks who answers.
@@ -152,7 +186,7 @@ func handshake(ctx context.Context, conn *grpc.ClientConn, m Member) (*outbound,
 	if peer != m.Successor() {
 		return nil, fmt.Errorf("%w: %v answers, want %v", ErrFenced, peer, m.Successor())
 	}
-	return &outbound{conn: conn, stream: stream}, nil
+	return &outbound{conn: conn, stream: stream, ended: make(chan struct{})}, nil
 }
 
 // plain puts a status from the other end, or the end of ctx, in plain words.
@@ -171,19 +205,22 @@ func plain(ctx context.Context, err error) error {
 func (o *outbound) abort(cause error) {
 	o.cancel(cause)
 	_ = o.conn.Close() // only fails when it is closed
+	<-o.ended
 }
 
 // drain says that no more comes and waits, for a limited time, until the successor
 // has taken all.
 func (o *outbound) drain(linger time.Duration) error {
-	timer := time.AfterFunc(linger, func() { o.cancel(errors.New("the successor did not end the link in time")) })
-	defer timer.Stop()
+	defer o.abort(nil)
 	if err := o.stream.CloseSend(); err != nil {
 		return fmt.Errorf("close the link to the successor: %w", err)
 	}
-	// An error is no news: the successor may have left before.
-	_ = o.stream.RecvMsg(new(Segment))
-	o.abort(nil)
+	timer := time.NewTimer(linger)
+	defer timer.Stop()
+	select {
+	case <-o.ended: // an error is no news: the successor may have left before
+	case <-timer.C:
+	}
 	return nil
 }
 
@@ -192,25 +229,34 @@ type grpcLink struct {
 	in     *inbound
 	out    *outbound
 	once   sync.Once
+	group  sync.WaitGroup // watch
 	linger time.Duration
+}
+
+// watch breaks the predecessor's end when the successor's breaks, so that whoever
+// waits there ends, and the predecessor hears of it.
+func (l *grpcLink) watch() {
+	l.group.Go(func() {
+		<-l.out.ended
+		if !errors.Is(l.out.err, errPeace) {
+			l.in.close(fmt.Errorf("the link to rank %d: %w", l.in.from.Successor().Successor().Rank, l.out.err))
+		}
+	})
 }
 
 func (l *grpcLink) Send(ctx context.Context, s *Segment) error {
 	stop := context.AfterFunc(ctx, func() { _ = l.Close(context.Cause(ctx)) })
 	defer stop()
 	err := l.out.stream.SendMsg(s)
-	if errors.Is(err, io.EOF) { // the reason has to be received
-		err = l.out.stream.RecvMsg(new(Segment))
-	}
-	switch {
-	case err == nil:
+	if err == nil {
 		return nil
-	case ctx.Err() != nil:
+	}
+	if errors.Is(err, io.EOF) { // the reason is how the stream ended
+		<-l.out.ended
+		err = l.out.err
+	}
+	if ctx.Err() != nil {
 		return context.Cause(ctx)
-	case errors.Is(err, io.EOF):
-		return errors.New("it closed the link")
-	case status.Code(err) == codes.Aborted:
-		return fmt.Errorf("it broke the link: %s", status.Convert(err).Message())
 	}
 	return err
 }
@@ -227,8 +273,18 @@ func (l *grpcLink) Recv(ctx context.Context) (*Segment, error) {
 
 func (l *grpcLink) Broken() <-chan struct{} { return l.in.done }
 
+func (l *grpcLink) Cause() error {
+	select {
+	case <-l.in.done:
+		return l.in.cause
+	default:
+		return nil
+	}
+}
+
 func (l *grpcLink) Close(cause error) (err error) {
 	l.once.Do(func() {
+		defer l.group.Wait()
 		l.in.close(cause)
 		if cause != nil {
 			l.out.abort(cause)

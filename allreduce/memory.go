@@ -64,6 +64,15 @@ func (l *memoryLink) Recv(ctx context.Context) (*Segment, error) {
 
 func (l *memoryLink) Broken() <-chan struct{} { return l.in.done }
 
+func (l *memoryLink) Cause() error {
+	select {
+	case <-l.in.done:
+		return l.in.cause
+	default:
+		return nil
+	}
+}
+
 // broken closes the link for cause, and returns it.
 func (l *memoryLink) broken(cause error) error {
 	_ = l.Close(cause)

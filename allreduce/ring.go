@@ -24,9 +24,12 @@ type Link interface {
 	// the link breaks: every wait on it ends at once, here and at both
 	// neighbours. Only the first call has an effect.
 	Close(cause error) error
-	// Broken is closed when the predecessor's end has broken: this rank need not
-	// wait until it receives to know.
+	// Broken is closed when an end has broken: this rank need not wait until it
+	// sends or receives to know.
 	Broken() <-chan struct{}
+	// Cause is why, once Broken is closed; nil where that is not known, or the link
+	// was closed in peace.
+	Cause() error
 }
 
 // The sizes that a Config may leave out.
@@ -145,6 +148,14 @@ func (r *Ring) Broken() <-chan struct{} {
 		return nil
 	}
 	return r.link.Broken()
+}
+
+// Cause is why Broken is closed: ErrLost marks a successor whose connection failed.
+func (r *Ring) Cause() error {
+	if r.link == nil {
+		return nil
+	}
+	return r.link.Cause()
 }
 
 // AllReduce sums v over all ranks: Out becomes Finish of the sums, Tail the sums

@@ -131,9 +131,8 @@ func (l *life) begin(g *generation) {
 	l.generations.Go(func() {
 		ring, err := g.connect(l.tag, l.ring.links)
 		if err != nil {
-			d := departure{cause: err, broke: err.Error(), unreachable: -1}
+			d := l.trainer.broke(g, err)
 			if errors.Is(err, allreduce.ErrUnreachable) {
-				d.unreachable = (g.rank + 1) % g.size
 				d.broke += "; see that the workers reach each other at the addresses that they advertise (--advertise)"
 			}
 			l.trainer.leave(g, d)
@@ -146,8 +145,11 @@ func (l *life) begin(g *generation) {
 		select {
 		case <-ring.Broken():
 			// Seen at once, also by a member that is still computing.
-			err := fmt.Errorf("the link from rank %d broke", (g.rank+g.size-1)%g.size)
-			l.trainer.leave(g, departure{cause: err, broke: err.Error(), unreachable: -1})
+			err := ring.Cause()
+			if err == nil {
+				err = fmt.Errorf("the link from rank %d broke", (g.rank+g.size-1)%g.size)
+			}
+			l.trainer.leave(g, l.trainer.broke(g, err))
 		case <-g.ctx.Done():
 		}
 	})

@@ -107,7 +107,7 @@ func (t *trainer) complete(ctx context.Context, g *generation) error {
 	})
 	if err != nil {
 		t.idle()
-		t.leave(g, departure{cause: err, broke: err.Error(), unreachable: -1})
+		t.leave(g, t.broke(g, err))
 		return nil
 	}
 	if t.compares() && uint64(totals[laneWeights]) != hash*uint64(g.size) {
@@ -172,7 +172,7 @@ func (t *trainer) moveOn(g *generation, ends bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.step++
-	t.hasGradient = true
+	t.hasGradient, t.doubted = true, ""
 	t.done, t.todo = nil, nil
 	if !ends {
 		for s := range g.self.GetShards() {

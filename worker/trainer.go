@@ -2,6 +2,7 @@ package worker
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"slices"
 	"sync"
@@ -42,6 +43,8 @@ type trainer struct {
 	// whose gradients are in sum.
 	todo, done []int
 	rate       rate
+	// doubted is the worker whose connection failed since the last step.
+	doubted string
 
 	// sum holds the done shards in fixed point, tail their lanes, grad one shard's
 	// gradient and, while the ring runs, its result.
@@ -168,6 +171,26 @@ type departure struct {
 	// differs says that weights is not the hash that all members have.
 	differs bool
 	weights uint64
+}
+
+// broke is how a generation is left whose ring broke. It blames the successor that
+// can't be reached, or whose connection failed. That one fails again and again may
+// also be its machine's load, so that it is told only once in a step: it takes a
+// successor that can't be reached to take one out.
+func (t *trainer) broke(g *generation, err error) departure {
+	d := departure{cause: err, broke: err.Error(), unreachable: -1}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	next := g.next().GetWorkerId()
+	switch {
+	case errors.Is(err, allreduce.ErrUnreachable):
+	case errors.Is(err, allreduce.ErrLost) && t.doubted != next:
+		t.doubted = next
+	default:
+		return d
+	}
+	d.unreachable = (g.rank + 1) % g.size
+	return d
 }
 
 // leave ends a generation and tells the coordinator where the worker stands then,
