@@ -6,6 +6,8 @@ import (
 	"net"
 	"sync"
 	"time"
+
+	"google.golang.org/grpc"
 )
 
 const (
@@ -19,6 +21,11 @@ const (
 // patientDialer dials for one link. Where nothing answers it gives up the link by
 // silent, with ErrUnreachable.
 type patientDialer struct{ silent context.CancelCauseFunc }
+
+// Reach dials for a connection that nobody waits for longer than for a ring's.
+func Reach() grpc.DialOption {
+	return grpc.WithContextDialer(patientDialer{silent: func(error) {}}.dial)
+}
 
 // dialed is how an attempt went.
 type dialed struct {

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
 
+	"github.com/ddpm-cluster/ddpm-cluster/allreduce"
 	ddpmv1 "github.com/ddpm-cluster/ddpm-cluster/proto/ddpm/v1"
 )
 
@@ -46,7 +47,7 @@ func (g *generation) sources(gradient bool, limit int) ([]source, error) {
 		if m.GetLack() != ddpmv1.Lack_LACK_NOTHING || gradient && !m.GetHasGradient() || len(out) == limit {
 			continue
 		}
-		conn, err := grpc.NewClient("passthrough:///"+m.GetRingAddress(), grpc.WithTransportCredentials(g.security(m.GetWorkerId())),
+		conn, err := grpc.NewClient(m.GetRingAddress(), grpc.WithTransportCredentials(g.security(m.GetWorkerId())), allreduce.Reach(),
 			grpc.WithInitialWindowSize(1<<24), grpc.WithInitialConnWindowSize(1<<24), grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(8<<20)))
 		if err != nil {
 			return out, fetchError{fmt.Errorf("reach the member at %s: %w", m.GetRingAddress(), err)}
@@ -68,15 +69,15 @@ func closeAll(sources []source) {
 // fetchGradient sets grad to the result of the step that ends at the generation's
 // start, and returns its totals.
 func (t *trainer) fetchGradient(g *generation) (tail, error) {
-	sources, err := g.sources(true, 1)
+	sources, err := g.sources(true, stripes)
 	defer closeAll(sources)
 	if err != nil {
 		return tail{}, err
 	}
 	var totals tail
-	lanes, err := t.fetch(g, sources[0], ddpmv1.Vector_VECTOR_GRADIENT, 0, t.grad)
+	lanes, err := t.fetchAny(g, sources, 0, ddpmv1.Vector_VECTOR_GRADIENT, 0, t.grad)
 	if err == nil && copy(totals[:], lanes) != laneCount {
-		err = fetchError{fmt.Errorf("the member at %s gives %d totals of a step, not %d", sources[0].address, len(lanes), laneCount)}
+		err = fetchError{fmt.Errorf("a member gives %d totals of a step, not %d", len(lanes), laneCount)}
 	}
 	return totals, err
 }
@@ -92,7 +93,7 @@ func (t *trainer) fetchState(g *generation) error {
 	var group errgroup.Group
 	var totals []int64 // as the first source has them, of the weights' first chunk
 	n := len(t.sum)
-	for i, s := range sources {
+	for i := range sources {
 		lo, hi := i*n/len(sources), (i+1)*n/len(sources)
 		for _, v := range []struct {
 			vector ddpmv1.Vector
@@ -102,7 +103,7 @@ func (t *trainer) fetchState(g *generation) error {
 			{ddpmv1.Vector_VECTOR_V, t.state.V}, {ddpmv1.Vector_VECTOR_EMA, t.state.EMA},
 		} {
 			group.Go(func() error {
-				lanes, err := t.fetch(g, s, v.vector, lo, v.to[lo:hi])
+				lanes, err := t.fetchAny(g, sources, i, v.vector, lo, v.to[lo:hi])
 				if i == 0 && v.vector == ddpmv1.Vector_VECTOR_WEIGHTS {
 					totals = lanes
 				}
@@ -120,6 +121,28 @@ func (t *trainer) fetchState(g *generation) error {
 	}
 	t.log.Info("fetched the state", "step", g.startStep(), "from", len(sources), "seconds", time.Since(began).Seconds())
 	return nil
+}
+
+// fetchAny fetches from a source, and from the others in turn where that one does
+// not give it: this member may not reach it, though all others do.
+func (t *trainer) fetchAny(g *generation, sources []source, first int, vector ddpmv1.Vector, offset int, dst []float32) (lanes []int64, err error) {
+	for i := range sources {
+		s := sources[(first+i)%len(sources)]
+		lanes, one := t.fetch(g, s, vector, offset, dst)
+		if one == nil {
+			return lanes, nil
+		}
+		if g.ctx.Err() != nil {
+			return nil, one
+		}
+		t.log.Warn("a member does not give its state", "generation", g.number, "address", s.address, "reason", one)
+		if err == nil {
+			err = one
+		} else {
+			err = fmt.Errorf("%w; %w", err, one)
+		}
+	}
+	return nil, err
 }
 
 // fetch fills dst with a vector's elements from offset on.

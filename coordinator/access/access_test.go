@@ -65,6 +65,9 @@ func TestJoin(t *testing.T) {
 	if _, err := ddpmv1.NewRenewalClient(conn).Renew(t.Context(), &ddpmv1.RenewRequest{Request: csr}); status.Code(err) != codes.PermissionDenied {
 		t.Errorf("renewed by a revoked token: %v", err)
 	}
+	if _, err := session(t, conn); status.Code(err) != codes.PermissionDenied || !strings.Contains(err.Error(), "revoked") {
+		t.Errorf("a session by a revoked token: %v", err)
+	}
 	if _, secret, _ := strings.Cut(made.GetToken(), "."); strings.Contains(h.log.String(), secret) || !strings.Contains(h.log.String(), id) {
 		t.Errorf("the log: %s", h.log)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -60,6 +61,25 @@ func (d *Door) authorize(ctx context.Context, method string) error {
 	return nil
 }
 
+// tokenLimit bounds the look at a worker's token when it opens a session.
+const tokenLimit = 2 * time.Second
+
+// admissible refuses a session of a worker whose token was revoked since it got its
+// certificate. While the tokens can't be read the certificate alone counts: a worker
+// that lost its session comes back also when etcd is away.
+func (d *Door) admissible(ctx context.Context) error {
+	id, err := pki.PeerFrom(ctx)
+	if err != nil {
+		return status.Error(codes.Unauthenticated, err.Error())
+	}
+	ctx, cancel := context.WithTimeout(ctx, tokenLimit)
+	defer cancel()
+	if err := d.standing(ctx, id); status.Code(err) == codes.PermissionDenied {
+		return err
+	}
+	return nil
+}
+
 func (d *Door) unary(ctx context.Context, request any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
 	if err := d.authorize(ctx, info.FullMethod); err != nil {
 		return nil, err
@@ -70,6 +90,11 @@ func (d *Door) unary(ctx context.Context, request any, info *grpc.UnaryServerInf
 func (d *Door) stream(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, next grpc.StreamHandler) error {
 	if err := d.authorize(stream.Context(), info.FullMethod); err != nil {
 		return err
+	}
+	if info.FullMethod == ddpmv1.Coordinator_Session_FullMethodName {
+		if err := d.admissible(stream.Context()); err != nil {
+			return err
+		}
 	}
 	return next(srv, stream)
 }

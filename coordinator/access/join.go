@@ -171,7 +171,7 @@ func (d *Door) standing(ctx context.Context, id pki.Identity) error {
 	}
 	if k.Revoked {
 		d.count.refused.Add(1)
-		d.complain("renewed no certificate", "of", id.String(), "reason", "token "+id.Token+" was revoked")
+		d.complain("refused a worker", "worker", id.String(), "reason", "token "+id.Token+" was revoked")
 		return status.Errorf(codes.PermissionDenied, "token %s, by which %s was let in, was revoked", id.Token, id.Name)
 	}
 	return nil

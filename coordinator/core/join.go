@@ -1,6 +1,9 @@
 package core
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 func (m *Machine) join(e Joined) []Effect {
 	if reason := m.refusal(e); reason != "" {
@@ -11,7 +14,7 @@ func (m *Machine) join(e Joined) []Effect {
 	m.joined = m.now
 	effects := []Effect{Admit{e.Worker}}
 	if e.Resume == nil {
-		m.workers = append(m.workers, w)
+		m.workers = slices.Insert(m.workers, m.place(w.id), w)
 		return effects
 	}
 	w.available = true
@@ -26,7 +29,7 @@ func (m *Machine) join(e Joined) []Effect {
 		w.member, w.halted = here, m.now
 		effects = append(effects, Halt{w.id, m.generation.Number, "its generation is over"})
 	}
-	m.workers = append(m.workers, w)
+	m.workers = slices.Insert(m.workers, m.place(w.id), w)
 	return effects
 }
 

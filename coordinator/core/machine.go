@@ -77,7 +77,8 @@ type Machine struct {
 	now    time.Time
 	since  time.Time // the phase began
 	ticked time.Time
-	// workers are in the order of joining, which is ring order.
+	// workers are in ring order, which is that of joining but for those who did not
+	// reach each other.
 	workers []worker
 	joined  time.Time // the last one
 	// generation is the newest; nobody has heard of it before it is persisted.
@@ -113,7 +114,11 @@ type Machine struct {
 
 	stopping string
 	troubles troubles
-	end      End
+	// apart are workers of which the first did not reach the second, unreached when a
+	// worker was taken out for that.
+	apart     map[[2]string]bool
+	unreached map[string]time.Time
+	end       End
 }
 
 // New returns the machine of a run that waits for its workers.

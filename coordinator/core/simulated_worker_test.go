@@ -59,14 +59,30 @@ func (c *cluster) position(n *node) Position {
 }
 
 // leave takes a node out of its ring and reports where it stands, once.
-func (c *cluster) leave(n *node, broke string) {
+func (c *cluster) leave(n *node, broke string) { c.leaveOf(n, broke, -1) }
+
+// loses lets a node leave its ring if it does not reach its successor there.
+func (c *cluster) loses(n *node) bool {
+	members := n.generation.Members
+	for rank, member := range members {
+		next := members[(rank+1)%len(members)].Worker
+		if member.Worker == n.id && (c.cut == [2]string{n.id, next} || c.cut == [2]string{next, n.id}) {
+			c.leaveOf(n, "it does not reach its successor", (rank+1)%len(members))
+			return true
+		}
+	}
+	return false
+}
+
+// leaveOf blames the member of a rank, if that is not negative.
+func (c *cluster) leaveOf(n *node, broke string, unreachable int) {
 	n.inRing, n.linking = false, false
 	if n.reported {
 		return
 	}
 	n.reported = true
 	p := c.position(n)
-	p.Broke = broke
+	p.Broke, p.Unreachable = broke, unreachable
 	c.say(n, Positioned{n.id, p})
 }
 
@@ -81,7 +97,11 @@ func (c *cluster) obey(n *node, effect Effect) error {
 			n.yield, n.save = true, n.save || e.Save
 		}
 	case Dismiss:
-		n.alive, n.connected = false, false
+		n.connected = false
+		if e.Again {
+			return nil // it joins again
+		}
+		n.alive = false
 		delete(c.nodes, n.id)
 		delete(c.toMachine, n.id)
 	case Assign:
@@ -121,6 +141,9 @@ func (c *cluster) link(n *node) error {
 	if lack != LackNothing {
 		n.held = nil
 		n.hasGradient = lack == LackGradient
+	}
+	if c.loses(n) {
+		return nil
 	}
 	n.hasState, n.step = true, g.StartStep
 	if !slices.Equal(n.held, n.self.Kept) {
@@ -180,6 +203,9 @@ func (c *cluster) train(n *node) error {
 	}
 	ring := c.contributed[key]
 	if len(ring) < len(g.Members) {
+		if c.loses(n) {
+			return nil
+		}
 		return c.breaksIfDead(n)
 	}
 	if c.random.IntN(3) == 0 { // what is on its way from a member that is gone may be lost

@@ -15,7 +15,7 @@ var (
 )
 
 // TestSimulatedClusters plays random lives of whole clusters: workers that die,
-// stall, join, leave, lose their session; coordinators that die and are followed by
+// stall, join, leave, lose their session, or a neighbour; coordinators that die and are followed by
 // another; messages that are late; checkpoints that fail. After every event the
 // law is checked: a step completes with each shard in it once and no more, nobody
 // goes back, and what is published is a state that all saved. When the faults end,
@@ -72,9 +72,11 @@ type cluster struct {
 	// ring of a step.
 	contributed map[[2]uint64]map[string][]int
 	decided     map[[2]uint64]*[2]bool
-	quiet       bool
-	stopped     bool // somebody asked the run to end
-	end         *End
+	// cut are two workers that do not reach each other.
+	cut     [2]string
+	quiet   bool
+	stopped bool // somebody asked the run to end
+	end     *End
 }
 
 // node is a simulated worker.
@@ -141,7 +143,7 @@ func (c *cluster) live() error {
 			return c.judge(err)
 		}
 	}
-	c.quiet = true
+	c.quiet, c.cut = true, [2]string{}
 	for _, n := range c.sorted() {
 		n.stalled = false
 	}
@@ -242,9 +244,15 @@ func (c *cluster) fault() error {
 		c.stopped = true
 		return c.give(StopRequested{"interrupted"})
 	}
-	switch c.random.IntN(8) {
+	switch c.random.IntN(9) {
 	case 0, 1:
 		c.start()
+	case 8:
+		c.cut = [2]string{}
+		if o := c.someone(); o != nil && n != o && c.random.IntN(3) > 0 {
+			c.cut = [2]string{n.id, o.id}
+		}
+		c.log("the network is cut between: %v", c.cut)
 	case 2:
 		c.log("the coordinator dies")
 		c.lead()

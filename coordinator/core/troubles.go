@@ -3,12 +3,15 @@ package core
 import (
 	"fmt"
 	"strings"
+	"time"
 )
 
 const (
 	// complaintLimit is how often in a row a member may fail to reach the same
 	// neighbour before the neighbour is taken out.
 	complaintLimit = 2
+	// forgiven is how long after a worker was taken out so it may come back once more.
+	forgiven = 5 * time.Minute
 	// breakLimit is how many rings in a row may break without a step or a loss.
 	breakLimit = 10
 )
@@ -65,7 +68,31 @@ func (m *Machine) complain(id string, p Position) []Effect {
 	if t.complaints[pair] < complaintLimit {
 		return nil
 	}
-	return m.expel(blamed.Worker, fmt.Sprintf("is not reached by worker %s at %s; see --advertise and the network between the two", id, blamed.Address), false)
+	if m.apart == nil {
+		m.apart, m.unreached = map[[2]string]bool{}, map[string]time.Time{}
+	}
+	m.apart[pair] = true
+	last, before := m.unreached[blamed.Worker]
+	m.unreached[blamed.Worker] = m.now
+	again := !before || m.now.Sub(last) > forgiven
+	return m.expel(blamed.Worker, fmt.Sprintf("is not reached by worker %s at %s; see --advertise and the network between the two", id, blamed.Address), again)
+}
+
+// place is where in the ring a worker joins: last, or, where it and its neighbours
+// there did not reach each other before, between others.
+func (m *Machine) place(id string) int {
+	n := len(m.workers)
+	for i := n; i > 0; i-- {
+		if m.reach(m.workers[i-1].id, id) && m.reach(id, m.workers[i%n].id) {
+			return i
+		}
+	}
+	return n
+}
+
+// reach says that nothing is known against two workers as neighbours.
+func (m *Machine) reach(a, b string) bool {
+	return !m.apart[[2]string{a, b}] && !m.apart[[2]string{b, a}]
 }
 
 // differing takes out the members whose weights are not those of most of them,

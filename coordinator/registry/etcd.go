@@ -15,6 +15,8 @@ import (
 	"go.etcd.io/etcd/server/v3/etcdserver/api/v3client"
 	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
 )
 
 // Etcd is a connection to etcd, with the server itself where it is embedded.
@@ -118,6 +120,11 @@ func lockDir(dir string) (*os.File, error) {
 func Dial(ctx context.Context, endpoints []string, secure *tls.Config) (*Etcd, error) {
 	client, err := clientv3.New(clientv3.Config{
 		Endpoints: endpoints, TLS: secure, DialTimeout: startLimit,
+		DialOptions: []grpc.DialOption{grpc.WithConnectParams(grpc.ConnectParams{
+			// Or else one that was away for minutes is asked again only after two more.
+			Backoff:           backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 2 * time.Second},
+			MinConnectTimeout: 5 * time.Second,
+		})},
 		Context: context.WithoutCancel(ctx), // each request has its own
 		Logger:  zap.NewNop(),               // errors are returned
 	})

@@ -1,0 +1,60 @@
+package allreduce
+
+import "testing"
+
+// Whatever a predecessor sends, a rank takes it for the next message of the
+// schedule or refuses it, and its own sums stay as they are.
+func FuzzTake(f *testing.F) {
+	const world, elems, lanes = 3, 100, 2
+	message := func(h Header, payload []byte) []byte {
+		s := newSegment(new(bufferPool), headerBytes+len(payload))
+		copy(s.payload(), payload)
+		s.seal(h)
+		return *s.buf
+	}
+	fresh := func(t testing.TB) (*step, []int64) {
+		ring := &Ring{cfg: Config{Member: Member{Run: testRun, Generation: 7, Rank: 1, World: world}, SegmentElems: 16, InFlight: 2}}
+		v := Vector{Sum: make([]int64, elems), Tail: make([]int64, lanes), Out: make([]float32, elems), Finish: Fixed{FractionBits: 20}.Means(world)}
+		for i := range v.Sum {
+			v.Sum[i] = int64(i)
+		}
+		return newStep(ring, 5, v), append([]int64(nil), v.Sum...)
+	}
+	s, _ := fresh(f)
+	for _, phase := range []Phase{ReduceScatter, AllGather} {
+		for hop := range s.sched.hops() {
+			chunk := s.sched.receives(phase, hop)
+			p := place{phase, hop, chunk, 0, s.sched.segment(chunk, 0)}
+			h := s.header(p)
+			tail := make([]byte, s.tailBytes(p))
+			f.Add(message(h, append(tail, AppendPacked(nil, s.v.Sum[p.span.lo:p.span.hi])...)), false)
+			f.Add(message(h, append(tail, make([]byte, 4*p.span.len())...)), true)
+			h.Generation++
+			f.Add(message(h, nil), false)
+		}
+	}
+	f.Fuzz(func(t *testing.T, b []byte, reseal bool) {
+		s, before := fresh(t)
+		buf := append([]byte(nil), b...)
+		m := &Segment{buf: &buf, pool: new(bufferPool)}
+		if h, err := m.Header(); err == nil && reseal {
+			m.seal(h) // so that the checksum does not hide what comes after it
+		}
+		again := append([]byte(nil), buf...)
+		if s.take(m) != nil {
+			return
+		}
+		for i, x := range before {
+			if s.v.Sum[i] != x {
+				t.Fatalf("sum %d became %d", i, s.v.Sum[i])
+			}
+		}
+		h, err := parseHeader(again)
+		if err != nil || h.fence(testRun, 7, 5) != nil {
+			t.Fatalf("it took a message of %+v (%v)", h, err)
+		}
+		if err := s.take(&Segment{buf: &again, pool: new(bufferPool)}); err == nil {
+			t.Fatalf("it took the same message twice: %+v", h)
+		}
+	})
+}
