@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -36,6 +37,63 @@ func TestBroken(t *testing.T) {
 	if alone.Broken() != nil {
 		t.Error("a ring of one can break")
 	}
+}
+
+// A rank that neither sends nor receives knows when the connection to its successor
+// fails, and whom it lost.
+func TestLostSuccessor(t *testing.T) {
+	c := newCluster(t, 2)
+	var mu sync.Mutex
+	conns := map[string]net.Conn{}
+	rings := newRings(t, Config{}, c.connect(t, 7, insecureCredentials(), dialer(func(ctx context.Context, addr string) (net.Conn, error) {
+		conn, err := dialTCP(ctx, addr)
+		mu.Lock()
+		defer mu.Unlock()
+		conns[addr] = conn
+		return conn, err
+	})))
+	mu.Lock()
+	lost := conns[c.addresses[1]] // from rank 0 to rank 1
+	mu.Unlock()
+	if err := lost.Close(); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-rings[0].Broken():
+	case <-testContext(t).Done():
+		t.Fatal("rank 0 does not notice")
+	}
+	if err := rings[0].Cause(); !errors.Is(err, ErrLost) || !strings.Contains(err.Error(), "rank 1") {
+		t.Errorf("it broke of %v", err)
+	}
+}
+
+// An address at which nothing answers is given up by itself; one that refuses is
+// not: somebody may listen there yet.
+func TestSilence(t *testing.T) {
+	var gaveUp error
+	p := patientDialer{silent: func(err error) { gaveUp = err }}
+	// Of the range for documentation (RFC 5737): nobody has it.
+	if conn, err := p.dial(testContext(t), "192.0.2.1:9"); err == nil {
+		_ = conn.Close()
+		t.Skip("something answers for all addresses here")
+	} else if gaveUp == nil {
+		t.Skipf("something refuses for all addresses here: %v", err)
+	}
+	if !errors.Is(gaveUp, ErrUnreachable) || !strings.Contains(gaveUp.Error(), "192.0.2.1:9") {
+		t.Errorf("it gives up for %v", gaveUp)
+	}
+	gaveUp = nil
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	conn, err := p.dial(testContext(t), l.Addr().String())
+	if err != nil || gaveUp != nil {
+		t.Fatalf("%v, gave up for %v", err, gaveUp)
+	}
+	_ = conn.Close()
 }
 
 func TestBrokenInMemory(t *testing.T) {

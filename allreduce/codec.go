@@ -54,7 +54,7 @@ const (
 	// unacknowledged is for how long the successor's kernel may acknowledge nothing
 	// of what is sent, and its process no ping. A ring that breaks for it costs a new
 	// one, so that it may be short.
-	unacknowledged = 1500 * time.Millisecond
+	unacknowledged = 1250 * time.Millisecond
 )
 
 // maxMessageBytes is the largest message that a ring can need: a segment of whole

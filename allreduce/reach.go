@@ -2,9 +2,11 @@ package allreduce
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"sync"
+	"syscall"
 	"time"
 
 	"google.golang.org/grpc"
@@ -45,6 +47,9 @@ func (p patientDialer) dial(ctx context.Context, addr string) (net.Conn, error) 
 	for range silentTries {
 		group.Go(func() {
 			conn, err := new(net.Dialer).DialContext(ctx, "tcp", addr)
+			if errors.Is(err, syscall.EHOSTUNREACH) || errors.Is(err, syscall.ENETUNREACH) {
+				return // it is this machine that says so, or one on the way
+			}
 			select {
 			case results <- dialed{conn, err}:
 			case <-ctx.Done():

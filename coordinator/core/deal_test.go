@@ -123,3 +123,25 @@ func TestDealIsWhole(t *testing.T) {
 		}
 	}
 }
+
+// One worker that is three times slower than seven others costs at most a tenth of
+// what all of them could do together, where there are shards enough to deal: about
+// nine for each.
+func TestASlowWorkerCostsATenth(t *testing.T) {
+	rates := []float64{12, 12, 12, 4, 12, 12, 12, 12}
+	sum := 0.0
+	for _, r := range rates {
+		sum += r
+	}
+	for shards := 64; shards <= 1024; shards++ {
+		members := make([]Member, len(rates))
+		deal(shards, members, rates, make([][]int, len(rates)))
+		dealt := make([]int, len(rates))
+		for i, m := range members {
+			dealt[i] = m.Shards
+		}
+		if ideal, is := float64(shards)/sum, longest(dealt, rates); ideal < 0.9*is {
+			t.Errorf("%d shards: a step takes %.3f s, and all together could do it in %.3f s", shards, is, ideal)
+		}
+	}
+}

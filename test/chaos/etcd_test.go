@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"syscall"
 	"testing"
 	"time"
 
@@ -72,12 +73,18 @@ func TestEtcdAway(t *testing.T) {
 // alive0 is a worker that lived to the end.
 func (c *cluster) alive0() *process { return c.workers[len(c.workers)-1] }
 
-// TestStandby kills the leader for good: the standby takes over in its generation.
+// TestStandby takes the leader away: the standby takes over in its generation. A
+// leader that was only halted, and wakes up then, commits nothing, and ends.
 func TestStandby(t *testing.T) {
+	t.Run("kill", func(t *testing.T) { takeOver(t, syscall.SIGKILL, 2000) })
+	t.Run("halt", func(t *testing.T) { takeOver(t, syscall.SIGSTOP, 5000) })
+}
+
+func takeOver(t *testing.T, how syscall.Signal, steps int) {
+	t.Helper()
 	dir, port := filepath.Join(t.TempDir(), "etcd"), freePort(t)
 	etcd := etcdAt(t, dir, port)
 	defer etcd.Close()
-	const steps = 2000
 	want := quiet(t, steps)
 	c := newClusterAt(t, "127.0.0.1", 0, "--steps", strconv.Itoa(steps), "--checkpoint-every", "500", "--workers", "3", "--etcd", "127.0.0.1:"+port)
 	second := "127.0.0.1:" + freePort(t)
@@ -96,7 +103,7 @@ func TestStandby(t *testing.T) {
 	}
 	standby := c.launch("standby", "ddpm-coordinator", append(args, "--standby", "--storage", filepath.Join(c.dir, "data"),
 		"--ca-cert", filepath.Join(authority, "ca.crt"), "--ca-key", filepath.Join(authority, "ca.key"))...)
-	defer func() { standby.signal(9); <-standby.done }()
+	defer func() { standby.signal(syscall.SIGKILL); <-standby.done }()
 	c.entry[1] += "," + second
 	for range 3 {
 		c.join()
@@ -104,12 +111,26 @@ func TestStandby(t *testing.T) {
 	s := c.until("training", limit, training(3))
 	c.until("on", limit, func(now status) bool { return now.Step > s.Step+50 })
 	at := time.Now()
-	c.coordinator.signal(9)
-	<-c.coordinator.done
+	former := c.coordinator
+	former.signal(how)
+	if how == syscall.SIGKILL {
+		<-former.done
+	}
 	c.web = web
-	s = c.until("led by the standby", 40*time.Second, func(s status) bool { return s.Phase == "training" && len(s.Workers) == 3 })
+	s = c.until("led by the standby", limit, func(s status) bool { return s.Phase == "training" && len(s.Workers) == 3 })
 	t.Logf("the standby leads %s after the leader's death, in generation %d", time.Since(at), s.Generation)
 	c.coordinator = standby
+	if how == syscall.SIGSTOP {
+		former.signal(syscall.SIGCONT)
+		select {
+		case <-former.done:
+			t.Logf("the former leader ended: %v", former.cmd.ProcessState)
+		case <-time.After(limit):
+			t.Error("the former leader has not ended")
+			former.signal(syscall.SIGKILL)
+			<-former.done
+		}
+	}
 	if got := c.finish(limit); got != want || s.Generation != 1 {
 		t.Errorf("digest %s in generation %d, one quiet worker has %s", got, s.Generation, want)
 	}
