@@ -131,7 +131,7 @@ func TestPartition(t *testing.T) {
 // still reach the coordinator and the other two. One is taken out, comes back
 // between the others, and the weights are the quiet ones.
 func TestPairPartition(t *testing.T) {
-	const steps = 3000
+	const steps = 1000
 	var missed []time.Duration
 	for trial := range max(1, *trials/20) {
 		n := newNetwork(t)
