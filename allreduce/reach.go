@@ -17,7 +17,7 @@ const (
 	// kernel at the other end say that it can't be reached. However busy a machine
 	// is, or what its processes do, its kernel answers, if only by a refusal.
 	silentTries = 4
-	silentWait  = 250 * time.Millisecond
+	silentWait  = 200 * time.Millisecond
 )
 
 // patientDialer dials for one link. Where nothing answers it gives up the link by
