@@ -139,6 +139,7 @@ func (b bench) sample(ctx context.Context) (benchResult, error) {
 	}
 	c := sampler.Defaults(sampler.DDIM, s.Diffusion)
 	c.Batch = b.batch
+	c.Spacing = sampler.Trailing // of one step too
 	// One step first: it lays out the weights and finds how much memory a pass needs.
 	c.Steps = 1
 	if _, err := sampler.Draw(ctx, model, c, images, sampler.Watch{}); err != nil {
