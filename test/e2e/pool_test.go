@@ -11,7 +11,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -305,112 +304,6 @@ func TestPoolOnMinIO(t *testing.T) {
 	if got != len(want) {
 		t.Errorf("the bucket has %d files of the job, want %d", got, len(want))
 	}
-}
-
-// An evaluation's report has the same bytes from pools of any size, from one whose worker
-// is killed, and from one machine alone.
-func TestPoolEvaluates(t *testing.T) {
-	t.Parallel()
-	s := serveSampling(t)
-	args := []string{"eval", "nll", "--run", "tiny", "--dataset", "glyphs://?n=40&seed=2", "--n", "32", "--terms", "300", "--seed", "5", "--json"}
-	alone := run(t, s.env, "ddpmctl", append(args, "--storage", s.storage)...)
-	if alone.code != 0 {
-		t.Fatal(alone.stderr)
-	}
-	s.evaluate(args, alone.stdout)
-	if r := s.ctl("eval", "loss", "--run", "tiny", "--dataset", "glyphs://?n=40&seed=2", "--n", "6", "--terms", "9"); r.code != 0 || !strings.Contains(r.stdout, "L_simple") {
-		t.Errorf("for people: %s%s", r.stdout, r.stderr)
-	}
-	for says, args := range map[string][]string{
-		"no such run":              {"--run", "nosuch", "--dataset", "glyphs://"},
-		"no checkpoint of step 77": {"--run", "tiny", "--step", "77", "--dataset", "glyphs://"},
-		"n 41":                     {"--run", "tiny", "--dataset", "glyphs://?n=40", "--n", "41"},
-		"terms 5000":               {"--run", "tiny", "--dataset", "glyphs://", "--terms", "5000"},
-		"nosuchfile":               {"--run", "tiny", "--dataset", "/nosuchfile"},
-		"--threads":                {"--run", "tiny", "--dataset", "glyphs://", "--threads", "1"},
-		"--dataset is needed":      {"--run", "tiny"},
-	} {
-		if r := s.ctl(append([]string{"eval", "loss"}, args...)...); r.code == 0 || !strings.Contains(r.complaint(), says) {
-			t.Errorf("%v: exit code %d, %q; want %q", args, r.code, r.stderr, says)
-		}
-	}
-}
-
-// evaluate measures by pools of one, two and four workers, of whom one is killed at last.
-func (s *sampling) evaluate(args []string, want string) {
-	s.t.Helper()
-	var workers []*exec.Cmd
-	for _, n := range []int{1, 2, 4} {
-		for len(workers) < n {
-			workers = append(workers, s.worker())
-		}
-		if r := s.ctl(args...); r.code != 0 || r.stdout != want {
-			s.t.Errorf("%d workers: %s%s; one machine alone says %s", n, r.stdout, r.stderr, want)
-		}
-	}
-	r := s.ctl(append(args, "--detach")...)
-	id := strings.TrimSpace(r.stdout)
-	s.midway(id)
-	for _, w := range workers[1:] {
-		if err := w.Process.Kill(); err != nil {
-			s.t.Fatal(err)
-		}
-	}
-	out := filepath.Join(s.t.TempDir(), "report")
-	if r := s.ctl("jobs", "fetch", id, "--out", out); r.code != 0 {
-		s.t.Fatal(r.stderr)
-	}
-	if got, err := os.ReadFile(filepath.Join(out, "report.json")); err != nil || string(got) != want {
-		s.t.Errorf("with workers killed: %v, %s; one machine alone says %s", err, got, want)
-	}
-}
-
-// Two workers of one thread each draw about as fast as one of two threads. That is a
-// measurement: DDPM_TEST_POOL_ROUNDS says how often, of both in turn.
-func TestTwoWorkersAgainstTwoThreads(t *testing.T) {
-	if os.Getenv("DDPM_TEST_POOL_ROUNDS") == "" {
-		t.Skip("DDPM_TEST_POOL_ROUNDS is not set: this is a measurement, for a machine with nothing else to do")
-	}
-	rounds := number(t, "DDPM_TEST_POOL_ROUNDS", 1)
-	s := serveSampling(t, "--preset", "cifar10", "--dataset", "glyphs://?size=32&channels=3&n=64", "--batch", "1", "--shard-size", "1", "--steps", "1")
-	var one, two []float64
-	for i := range rounds {
-		one, two = append(one, s.seconds(2)), append(two, s.seconds(1, 1))
-		t.Logf("round %d: one worker of two threads %.2f s, two of one %.2f s", i+1, one[i], two[i])
-	}
-	slices.Sort(one)
-	slices.Sort(two)
-	ratio := one[rounds/2] / two[rounds/2]
-	t.Logf("two workers draw %.3f times as fast as one, by the medians", ratio)
-	if ratio < 0.95 {
-		t.Errorf("two workers lose %.1f%%, which is more than 5%%", 100*(1-ratio))
-	}
-}
-
-// seconds is how long workers of so many threads take for a job, when they have begun.
-func (s *sampling) seconds(threads ...int) float64 {
-	s.t.Helper()
-	var workers []*exec.Cmd
-	for _, n := range threads {
-		workers = append(workers, s.workerOf(n))
-	}
-	var view struct{ Submitted, Ended time.Time }
-	// The first job has them load the weights.
-	for _, c := range []struct{ n, steps string }{{"16", "2"}, {"64", "10"}} {
-		r := s.ctl("sample", "--run", "tiny", "--n", c.n, "--sampler", "ddim", "--steps", c.steps, "--detach")
-		id := strings.TrimSpace(r.stdout)
-		if r := s.ctl("jobs", "watch", id); r.code != 0 {
-			s.t.Fatal(r.stderr)
-		}
-		if err := json.Unmarshal([]byte(s.ctl("jobs", "show", id, "--json").stdout), &view); err != nil {
-			s.t.Fatal(err)
-		}
-	}
-	for _, w := range workers {
-		_ = w.Process.Signal(syscall.SIGTERM)
-		_ = w.Wait() // it was asked to end
-	}
-	return view.Ended.Sub(view.Submitted).Seconds()
 }
 
 // A worker that is asked to end gives its task back, and ends well.
