@@ -29,7 +29,7 @@ func jobsCommand(stdout, stderr io.Writer) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "jobs",
 		Short: "List, show, watch, cancel and fetch the jobs of a cluster's sampling pool",
-		Long:  "Asks the coordinator for the jobs that ddpmctl sample --join has submitted.",
+		Long:  "Asks the coordinator for the jobs that ddpmctl sample --join and ddpmctl eval --join have submitted.",
 		Args:  noArguments,
 		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
