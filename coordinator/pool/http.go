@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"path"
 	"strconv"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -35,10 +36,12 @@ func (s *Server) Handle(mux *http.ServeMux) {
 		})))
 	}
 	handle("POST /api/samples", func(w http.ResponseWriter, r *http.Request) error {
-		return s.httpSubmit(w, r, func(text []byte) *ddpmv1.SubmitJobRequest { return &ddpmv1.SubmitJobRequest{Request: text} })
+		return s.httpSubmit(w, r, func(text []byte) (*ddpmv1.SubmitJobRequest, error) {
+			return &ddpmv1.SubmitJobRequest{Request: text}, nil
+		})
 	})
 	handle("POST /api/evaluations", func(w http.ResponseWriter, r *http.Request) error {
-		return s.httpSubmit(w, r, func(text []byte) *ddpmv1.SubmitJobRequest { return &ddpmv1.SubmitJobRequest{Evaluation: text} })
+		return s.httpSubmit(w, r, httpEvaluation)
 	})
 	handle("GET /api/samples", s.httpList)
 	handle("GET /api/samples/{id}", s.httpGet)
@@ -72,7 +75,7 @@ func httpStatus(err error) int {
 	return http.StatusInternalServerError
 }
 
-func (s *Server) httpSubmit(w http.ResponseWriter, r *http.Request, request func(text []byte) *ddpmv1.SubmitJobRequest) error {
+func (s *Server) httpSubmit(w http.ResponseWriter, r *http.Request, request func(text []byte) (*ddpmv1.SubmitJobRequest, error)) error {
 	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
 		return status.Error(codes.InvalidArgument, "the Content-Type must be application/json")
 	}
@@ -83,13 +86,30 @@ func (s *Server) httpSubmit(w http.ResponseWriter, r *http.Request, request func
 	if len(text) == 0 {
 		return status.Error(codes.InvalidArgument, "the request is empty; it must be a JSON object")
 	}
-	st, err := s.submit(r.Context(), request(text))
+	q, err := request(text)
+	if err != nil {
+		return err
+	}
+	st, err := s.submit(r.Context(), q)
 	if err != nil {
 		return err
 	}
 	w.Header().Set("Location", "/api/samples/"+st.GetId())
 	answer(w, http.StatusCreated, NewView(st))
 	return nil
+}
+
+// httpEvaluation is the evaluation that is asked for. On a loopback address anybody of
+// this machine may ask, who shall not learn of files that the coordinator may read.
+func httpEvaluation(text []byte) (*ddpmv1.SubmitJobRequest, error) {
+	q, err := evaluate.DecodeRequest(text)
+	if err != nil {
+		return nil, status.Error(codes.InvalidArgument, err.Error())
+	}
+	if !strings.HasPrefix(q.Dataset, "store://") && !strings.HasPrefix(q.Dataset, "glyphs://") {
+		return nil, status.Errorf(codes.InvalidArgument, "dataset %q: over HTTP it must be store://NAME, a dataset of the Store, or glyphs://; ddpmctl eval takes others", words(q.Dataset))
+	}
+	return &ddpmv1.SubmitJobRequest{Evaluation: text}, nil
 }
 
 func (s *Server) httpList(w http.ResponseWriter, r *http.Request) error {

@@ -46,6 +46,7 @@ func TestHTTP(t *testing.T) {
 		{"GET", "/api/samples/nosuch/preview.png", "", "", 404, "no job"},
 		{"GET", "/api/samples/" + id + "/files/report.json", "", "", 404, "no file"},
 		{"POST", "/api/evaluations", kind, `{"run":"nosuch","dataset":"glyphs://","n":2,"bins":1,"seed":0}`, 404, "no such run"},
+		{"POST", "/api/evaluations", kind, `{"run":"nosuch","dataset":"/etc/passwd","n":2,"bins":1,"seed":0}`, 400, "store://"},
 		{"POST", "/api/evaluations", kind, ``, 400, "empty"},
 		{"POST", "/api/evaluations", kind, `{"colour":1}`, 400, "colour"},
 		{"GET", "/api/samples/" + id + "/files/images/000002.png", "", "", 404, "not yet"},
