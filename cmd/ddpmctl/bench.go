@@ -14,7 +14,6 @@ import (
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm"
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm/dataset"
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm/kernel"
-	"github.com/ddpm-cluster/ddpm-cluster/ddpm/rng"
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm/sampler"
 	"github.com/ddpm-cluster/ddpm-cluster/internal/cpulevel"
 )
@@ -56,10 +55,11 @@ func benchCommand(stdin io.Reader, stdout io.Writer) *cobra.Command {
 	}, bench.step))
 	c.AddCommand(benchModelCommand(stdout, &cobra.Command{
 		Use:   "sample",
-		Short: "Time the network's forward pass, one step of sampling",
-		Long: "Sample draws nothing: it prints the median time of the network's forward pass on noise, which is what\n" +
-			"a step of a sampler takes, and the images that go through it a second.",
-		Example: "  ddpmctl bench sample --preset cifar10 --batch 8 --threads 1 --steps 10",
+		Short: "Time drawing images by DDIM",
+		Long: "Sample draws a batch by DDIM in --steps steps with weights that were never trained, and prints the\n" +
+			"median time of a step: the network's forward pass and the sampler's own arithmetic. Images/s count\n" +
+			"steps of an image, so a drawn image takes --steps of them.",
+		Example: "  ddpmctl bench sample --preset cifar10 --batch 8 --threads 2 --steps 50",
 	}, bench.sample))
 	c.AddCommand(benchKernelsCommand(stdout), benchAllReduceCommand(stdin, stdout))
 	return c
@@ -124,7 +124,7 @@ func (b bench) step(ctx context.Context) (benchResult, error) {
 	})
 }
 
-// sample times forward passes as a sampler makes them.
+// sample times the steps of a drawing by DDIM.
 func (b bench) sample(ctx context.Context) (benchResult, error) {
 	s, err := b.spec()
 	if err != nil {
@@ -132,16 +132,29 @@ func (b bench) sample(ctx context.Context) (benchResult, error) {
 	}
 	pool := kernel.NewPool(b.threads)
 	defer pool.Close()
-	net := sampler.NewNetwork(s.Model, ddpm.NewState(s).Weights, pool)
-	x, t := make([]float32, b.batch*s.Model.ImageLen()), make([]int, b.batch)
-	rng.Normals(x, s.Seed, rng.Noise, 0, 0)
-	for i := range t {
-		t[i] = i % s.Diffusion.Steps
+	model := sampler.NewModel(s, ddpm.NewState(s).Weights, pool)
+	images := make([]uint32, b.batch)
+	for i := range images {
+		images[i] = uint32(i)
 	}
-	return b.measure(ctx, s, 1, func() error {
-		net.Predict(x, t, nil)
-		return nil
-	})
+	c := sampler.Defaults(sampler.DDIM, s.Diffusion)
+	c.Batch = b.batch
+	c.Spacing = sampler.Trailing // of one step too
+	// One step first: it lays out the weights and finds how much memory a pass needs.
+	c.Steps = 1
+	if _, err := sampler.Draw(ctx, model, c, images, sampler.Watch{}); err != nil {
+		return benchResult{}, err
+	}
+	c.Steps = b.steps
+	times, last := []float64(nil), time.Now()
+	_, err = sampler.Draw(ctx, model, c, images, sampler.Watch{Evaluated: func(int, int) {
+		now := time.Now()
+		times, last = append(times, now.Sub(last).Seconds()), now
+	}})
+	if err != nil {
+		return benchResult{}, err
+	}
+	return b.result(s, 1, times), nil
 }
 
 // measure times a step, which makes so many times a forward pass' sums.
@@ -158,14 +171,19 @@ func (b bench) measure(ctx context.Context, s ddpm.Spec, passes float64, step fu
 		times = append(times, time.Since(start).Seconds())
 	}
 	// The first step finds out how much memory the others need.
-	median := median(times[1:])
+	return b.result(s, passes, times[1:]), nil
+}
+
+// result is that of steps that took so long.
+func (b bench) result(s ddpm.Spec, passes float64, times []float64) benchResult {
+	median := median(times)
 	return benchResult{
 		Preset: b.preset, Params: s.Model.ParamCount(), Batch: b.batch, Threads: b.threads, Level: cpulevel.Active(),
 		SecondsPerStep: median,
 		ImagesPerSec:   float64(b.batch) / median,
 		GFLOPS:         passes * 2 * float64(s.Model.MACs()) * float64(b.batch) / median / 1e9,
 		PeakRSS:        peakRSS(),
-	}, nil
+	}
 }
 
 func median(times []float64) float64 {

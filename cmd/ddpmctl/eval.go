@@ -9,12 +9,11 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/ddpm-cluster/ddpm-cluster/ddpm"
-	"github.com/ddpm-cluster/ddpm-cluster/ddpm/dataset"
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm/evaluate"
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm/kernel"
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm/sampler"
 	"github.com/ddpm-cluster/ddpm-cluster/internal/machine"
+	ddpmv1 "github.com/ddpm-cluster/ddpm-cluster/proto/ddpm/v1"
 	"github.com/ddpm-cluster/ddpm-cluster/worker/sampling"
 )
 
@@ -22,7 +21,9 @@ func evalCommand(stdout, stderr io.Writer) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "eval",
 		Short: "Measure a checkpoint on held-out images",
-		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
+		Long: "Eval measures a checkpoint's averaged weights. With --join or --config a cluster's sampling pool does,\n" +
+			"to the same bytes of the report; without, this machine does, from the Store alone.",
+		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	nll := evalFlags{print: printNLL}
 	c.AddCommand(nll.command(stdout, stderr, &cobra.Command{
@@ -30,8 +31,9 @@ func evalCommand(stdout, stderr io.Writer) *cobra.Command {
 		Short: "Bound the negative log-likelihood, in bits a dimension",
 		Long: "Nll sums the variational bound over all timesteps, or over --terms of them: a sample that is\n" +
 			"unbiased, and whose error the standard error holds. It prints rate and distortion by t.",
-		Example: "  ddpmctl eval nll --run digits --dataset 'glyphs://?seed=2' --n 100 --terms 50",
-		Args:    noArguments,
+		Example: "  ddpmctl eval nll --run digits --dataset 'glyphs://?seed=2' --n 100 --terms 50\n" +
+			"  ddpmctl eval nll --config admin.conf --run digits --dataset 'glyphs://?seed=2' --n 100",
+		Args: noArguments,
 	}, 0, 10))
 	loss := evalFlags{print: printLoss}
 	c.AddCommand(loss.command(stdout, stderr, &cobra.Command{
@@ -46,8 +48,10 @@ func evalCommand(stdout, stderr io.Writer) *cobra.Command {
 
 type evalFlags struct {
 	target  target
-	job     evaluate.Job
+	admin   administrator
+	request evaluate.Request
 	threads int
+	detach  bool
 	json    bool
 	print   func(io.Writer, evaluate.Report)
 }
@@ -55,12 +59,14 @@ type evalFlags struct {
 // command gives a command its flags; terms 0 stands for all timesteps.
 func (f *evalFlags) command(stdout, stderr io.Writer, c *cobra.Command, terms, bins int) *cobra.Command {
 	f.target.flags(c)
-	c.Flags().StringVar(&f.job.Dataset, "dataset", "", "the held-out images: as for training, other ones (needed)")
-	c.Flags().IntVar(&f.job.N, "n", 100, "how many images, the first of the dataset")
-	c.Flags().IntVar(&f.job.Terms, "terms", terms, "timesteps to evaluate for each image, spread over all (0: every one)")
-	c.Flags().IntVar(&f.job.Bins, "bins", bins, "rows over t")
-	c.Flags().StringVar(&f.job.Variance, "variance", "", "of the reverse process: fixed_large or fixed_small (default: the run's)")
-	c.Flags().Uint64Var(&f.job.Seed, "seed", 0, "seed of the noise")
+	f.admin.joinFlags(c.Flags())
+	c.Flags().BoolVar(&f.detach, "detach", false, "in a cluster: print the job's id and wait for nothing; ddpmctl jobs fetch gets the report")
+	c.Flags().StringVar(&f.request.Dataset, "dataset", "", "the held-out images: as for training, other ones (needed)")
+	c.Flags().IntVar(&f.request.N, "n", 100, "how many images, the first of the dataset")
+	c.Flags().IntVar(&f.request.Terms, "terms", terms, "timesteps to evaluate for each image, spread over all (0: every one)")
+	c.Flags().IntVar(&f.request.Bins, "bins", bins, "rows over t")
+	c.Flags().StringVar(&f.request.Variance, "variance", "", "of the reverse process: fixed_large or fixed_small (default: the run's)")
+	c.Flags().Uint64Var(&f.request.Seed, "seed", 0, "seed of the noise")
 	c.Flags().BoolVar(&f.json, "json", false, "print the whole report as JSON")
 	c.Flags().IntVar(&f.threads, "threads", runtime.NumCPU(), "threads")
 	c.RunE = func(c *cobra.Command, _ []string) error { return f.run(c, stdout, stderr) }
@@ -69,11 +75,65 @@ func (f *evalFlags) command(stdout, stderr io.Writer, c *cobra.Command, terms, b
 
 func (f *evalFlags) run(c *cobra.Command, stdout, stderr io.Writer) error {
 	switch {
-	case f.job.Dataset == "":
+	case f.request.Dataset == "":
 		return usageError{errors.New("--dataset is needed: images that the run was not trained on, as MNIST's t10k files or glyphs:// with another seed")}
 	case f.threads < 1:
 		return usageError{fmt.Errorf("--threads %d: must be at least 1", f.threads)}
+	case f.detach && !f.admin.asked():
+		return usageError{errors.New("--detach: is for a cluster; give its --config or --join too")}
 	}
+	measure := f.alone
+	if f.admin.asked() {
+		measure = f.inPool
+	}
+	text, err := measure(c, stdout, stderr)
+	if err != nil || text == nil {
+		return err
+	}
+	if f.json {
+		_, err := stdout.Write(text)
+		return err
+	}
+	report, err := evaluate.DecodeReport(text)
+	if err != nil {
+		return err
+	}
+	j := report.Job
+	fmt.Fprintf(stdout, "run %s, step %d, %d images of %s, %d timesteps each\n", j.Run, j.Step, j.N, j.Dataset, j.Terms)
+	f.print(stdout, report)
+	return nil
+}
+
+// inPool has a cluster measure and gives the report's bytes; nil where nobody waits.
+func (f *evalFlags) inPool(c *cobra.Command, stdout, stderr io.Writer) ([]byte, error) {
+	if c.Flags().Changed("threads") {
+		return nil, usageError{errors.New("--threads: in a cluster each worker chooses for itself; leave it out")}
+	}
+	if f.target.run == "" {
+		return nil, usageError{errors.New("--run is needed: whose checkpoint to measure")}
+	}
+	q := f.request
+	q.Run = f.target.run
+	if c.Flags().Changed("step") {
+		q.Step = &f.target.step
+	}
+	request, err := json.Marshal(q)
+	if err != nil {
+		return nil, fmt.Errorf("encode the request: %w", err)
+	}
+	s, err := f.admin.submit(c.Context(), &ddpmv1.SubmitJobRequest{Evaluation: request}, f.detach, stdout, stderr)
+	if err != nil || f.detach {
+		return nil, err
+	}
+	store, err := resultStore(c.Context(), s, f.target.storageGiven(c))
+	if err != nil {
+		return nil, err
+	}
+	return read(c.Context(), store, s.GetPrefix()+evaluate.ReportName)
+}
+
+// alone measures on this machine and gives the report's bytes.
+func (f *evalFlags) alone(c *cobra.Command, _, stderr io.Writer) ([]byte, error) {
 	ctx := c.Context()
 	var weights []float32
 	at, err := f.target.find(ctx, c, func(at found) (err error) {
@@ -81,45 +141,38 @@ func (f *evalFlags) run(c *cobra.Command, stdout, stderr io.Writer) error {
 		return err
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	data, err := dataset.Open(ctx, f.job.Dataset, ddpm.Want(at.spec.Model))
+	data, err := sampling.OpenHeldOut(ctx, at.store, at.spec, f.request.Dataset)
 	if err != nil {
-		return err
+		return nil, err
+	}
+	if c, ok := data.(io.Closer); ok {
+		defer c.Close()
 	}
 	if data.Digest() == at.spec.DatasetDigest {
 		fmt.Fprintln(stderr, "note: the run was trained on these images; they are not held out")
 	}
-	j := f.job
+	q := f.request
+	q.Run = f.target.run
+	j := q.Job(at.spec, at.manifest.Step, at.manifest.Digest)
 	j.Dataset, j.DatasetDigest = data.URI(), data.Digest()
-	if j.Terms == 0 {
-		j.Terms = at.spec.Diffusion.Steps
-	}
-	if j.Variance == "" {
-		j.Variance = at.spec.Diffusion.Variance
-	}
 	if err := j.Validate(at.spec.Diffusion, data.Len()); err != nil {
-		return usageError{err}
+		return nil, usageError{err}
 	}
 	pool := kernel.NewPool(f.threads)
 	defer pool.Close()
 	batch := sampler.BatchFor(at.spec.Model, machine.AvailableMemory(), f.threads)
-	results, err := evaluate.NewRunner(at.spec, weights, data, pool, batch).Run(ctx, j, evaluate.Task{Count: j.N}, progressBar(stderr, "evaluating"))
+	runner := evaluate.NewRunner(at.spec, sampler.NewModel(at.spec, weights, pool), data, batch)
+	results, err := runner.Run(ctx, j, evaluate.Task{Count: j.N}, progressBar(stderr, "evaluating"))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	report, err := evaluate.Reduce(j, at.spec.Diffusion.Steps, results)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if f.json {
-		e := json.NewEncoder(stdout)
-		e.SetIndent("", "  ")
-		return e.Encode(report)
-	}
-	fmt.Fprintf(stdout, "run %s, step %d, %d images of %s, %d timesteps each\n", f.target.run, at.manifest.Step, j.N, j.Dataset, j.Terms)
-	f.print(stdout, report)
-	return nil
+	return report.Encode()
 }
 
 func printNLL(w io.Writer, r evaluate.Report) {

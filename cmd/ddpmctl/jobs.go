@@ -29,7 +29,7 @@ func jobsCommand(stdout, stderr io.Writer) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "jobs",
 		Short: "List, show, watch, cancel and fetch the jobs of a cluster's sampling pool",
-		Long:  "Asks the coordinator for the jobs that ddpmctl sample --join has submitted.",
+		Long:  "Asks the coordinator for the jobs that ddpmctl sample --join and ddpmctl eval --join have submitted.",
 		Args:  noArguments,
 		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
@@ -58,10 +58,11 @@ func (f *jobsFlags) listCommand() *cobra.Command {
 					return printJSON(f.stdout, lines)
 				}
 				w := tabwriter.NewWriter(f.stdout, 0, 0, 2, ' ', 0)
-				fmt.Fprintln(w, "ID\tSTATE\tIMAGES\tRUN\tSTEP\tSAMPLER\tSUBMITTED")
+				fmt.Fprintln(w, "ID\tSTATE\tIMAGES\tRUN\tSTEP\tWHAT\tSUBMITTED")
 				for _, l := range lines {
-					fmt.Fprintf(w, "%s\t%s\t%d/%d\t%s\t%d\t%s, %d steps\t%s\n", l.ID, l.State, l.ImagesDone, l.Images,
-						l.Job.Run, l.Job.Step, l.Job.Settings.Method, l.Job.Settings.Steps, l.Submitted.Local().Format(time.DateTime))
+					run, step := l.Checkpoint()
+					fmt.Fprintf(w, "%s\t%s\t%d/%d\t%s\t%d\t%s\t%s\n", l.ID, l.State, l.ImagesDone, l.Images,
+						run, step, l.What(), l.Submitted.Local().Format(time.DateTime))
 				}
 				return w.Flush()
 			})
@@ -102,15 +103,22 @@ func (f *jobsFlags) oneCommand(name, short string, do func(context.Context, ddpm
 }
 
 func (f *jobsFlags) watchCommand() *cobra.Command {
-	return &cobra.Command{
+	var preview bool
+	var uri string
+	c := &cobra.Command{
 		Use:   "watch ID",
 		Short: "Follow a job until it has ended",
-		Args:  oneJob,
+		Long: "Watch shows how far a job is, its images and steps a second, and how long it will take. With --preview\n" +
+			"it draws finished images into a terminal that has colours, as they come.",
+		Args: oneJob,
 		RunE: func(c *cobra.Command, args []string) error {
 			show := jobBar(f.stderr)
-			if f.json { // a line each time
+			switch {
+			case f.json: // a line each time
 				e := json.NewEncoder(f.stdout)
 				show = func(s *ddpmv1.JobStatus) { _ = e.Encode(pool.NewView(s)) } // a reader that is gone
+			case preview:
+				show = (&previewer{ctx: c.Context(), out: f.stderr, uri: uri, columns: columns(f.stderr)}).show
 			}
 			s, err := f.admin.watch(c.Context(), args[0], show)
 			if err != nil || f.json {
@@ -119,6 +127,9 @@ func (f *jobsFlags) watchCommand() *cobra.Command {
 			return f.show(s)
 		},
 	}
+	c.Flags().BoolVar(&preview, "preview", false, "draw finished images into the terminal")
+	c.Flags().StringVar(&uri, "storage", "", "with --preview: the Store as this machine reaches it (default: as the coordinator does)")
+	return c
 }
 
 func (f *jobsFlags) fetchCommand() *cobra.Command {
@@ -167,12 +178,12 @@ func (f *jobsFlags) show(s *ddpmv1.JobStatus) error {
 	row := func(name, format string, args ...any) { fmt.Fprintf(w, name+"\t"+format+"\n", args...) }
 	row("job", "%s", l.ID)
 	row("state", "%s", strings.TrimSpace(l.State+" "+l.Reason))
-	row("run", "%s, step %d", l.Job.Run, l.Job.Step)
-	row("sampler", "%s, %d steps, seed %d", l.Job.Settings.Method, l.Job.Settings.Steps, l.Job.Settings.Seed)
+	run, step := l.Checkpoint()
+	row("run", "%s, step %d", run, step)
+	row("what", "%s", l.What())
 	row("images", "%d of %d", l.ImagesDone, l.Images)
 	if l.ImagesPerSecond > 0 {
-		row("speed", "%.3g images/s, %.3g steps/s, %d workers, %s left", l.ImagesPerSecond, l.StepsPerSecond, l.Workers,
-			(time.Duration(l.SecondsLeft) * time.Second).String())
+		row("speed", "%s", speed(s))
 	}
 	row("files", "%s in %s", l.Prefix, l.Storage)
 	return w.Flush()

@@ -32,6 +32,15 @@ func (t *target) runFlags(c *cobra.Command) {
 	c.Flags().StringVar(&t.run, "run", "", "the run's name (needed unless the Store has just one)")
 }
 
+// storageGiven is the Store as this machine reaches it; "" where it is as the coordinator
+// says.
+func (t *target) storageGiven(c *cobra.Command) string {
+	if c.Flags().Changed("storage") {
+		return t.storage
+	}
+	return ""
+}
+
 // found is a checkpoint, with the config of its run.
 type found struct {
 	store    storage.Store

@@ -103,7 +103,7 @@ func (f *sampleFlags) run(c *cobra.Command, stdout, stderr io.Writer) error {
 	if bar := progressBar(stderr, "sampling"); bar != nil {
 		progress = func(p job.Progress) { bar(p.Done, p.Of) }
 	}
-	images, err := job.NewRunner(at.spec, weights, pool, batch).Run(ctx, j, job.Task{Count: j.N}, progress)
+	images, err := job.NewRunner(at.spec, sampler.NewModel(at.spec, weights, pool), batch).Run(ctx, j, job.Task{Count: j.N}, progress)
 	if err != nil {
 		return err
 	}

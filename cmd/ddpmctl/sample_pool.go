@@ -16,6 +16,8 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/ddpm-cluster/ddpm-cluster/coordinator/pool"
+	"github.com/ddpm-cluster/ddpm-cluster/ddpm/evaluate"
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm/sampler/job"
 	ddpmv1 "github.com/ddpm-cluster/ddpm-cluster/proto/ddpm/v1"
 	"github.com/ddpm-cluster/ddpm-cluster/storage"
@@ -42,46 +44,53 @@ func (f *sampleFlags) inPool(c *cobra.Command, stdout, stderr io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("encode the request: %w", err)
 	}
+	s, err := f.admin.submit(c.Context(), &ddpmv1.SubmitJobRequest{Request: request}, f.detach, stdout, stderr)
+	if err != nil || f.detach {
+		return err
+	}
+	return fetched(c.Context(), s, &f.out, f.target.storageGiven(c), stdout)
+}
+
+// submit has a cluster do a job and waits for it; detached it only prints the job's id.
+func (a *administrator) submit(ctx context.Context, q *ddpmv1.SubmitJobRequest, detach bool, stdout, stderr io.Writer) (*ddpmv1.JobStatus, error) {
 	var id string
-	err = f.admin.ask(c.Context(), func(ctx context.Context, _ string, conn *grpc.ClientConn) error {
-		r, err := ddpmv1.NewJobsClient(conn).SubmitJob(ctx, &ddpmv1.SubmitJobRequest{Request: request})
+	err := a.ask(ctx, func(ctx context.Context, _ string, conn *grpc.ClientConn) error {
+		r, err := ddpmv1.NewJobsClient(conn).SubmitJob(ctx, q)
 		id = r.GetJob().GetId()
 		return err
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if f.detach {
+	if detach {
 		_, err := fmt.Fprintln(stdout, id)
-		return err
+		return nil, err
 	}
 	fmt.Fprintf(stderr, "job %s\n", id)
-	s, err := f.admin.watch(c.Context(), id, jobBar(stderr))
-	if c.Context().Err() != nil {
-		return fmt.Errorf("interrupted; job %s goes on without this command: ddpmctl jobs watch, cancel or fetch %s", id, id)
+	s, err := a.watch(ctx, id, jobBar(stderr))
+	if ctx.Err() != nil {
+		return nil, fmt.Errorf("interrupted; job %s goes on without this command: ddpmctl jobs watch, cancel or fetch %s", id, id)
 	}
-	if err != nil {
-		return err
-	}
-	return fetched(c.Context(), s, &f.out, f.storage(c), stdout)
-}
-
-// storage is where the files are fetched from if not where the coordinator says.
-func (f *sampleFlags) storage(c *cobra.Command) string {
-	if c.Flags().Changed("storage") {
-		return f.target.storage
-	}
-	return ""
+	return s, err
 }
 
 // jobBar shows a job's progress on a terminal.
 func jobBar(stderr io.Writer) func(*ddpmv1.JobStatus) {
-	bar := progressBar(stderr, "sampling")
+	bar := sayingBar(stderr)
 	return func(s *ddpmv1.JobStatus) {
 		if bar != nil {
-			bar(int(s.GetFraction()*float64(s.GetImages())), int(s.GetImages()))
+			bar(int(s.GetFraction()*float64(s.GetImages())), int(s.GetImages()), speed(s))
 		}
 	}
+}
+
+// speed says in a few words how a job goes.
+func speed(s *ddpmv1.JobStatus) string {
+	if s.GetImagesPerSecond() == 0 {
+		return fmt.Sprintf("%d workers", s.GetWorkers())
+	}
+	left := time.Duration(s.GetSecondsLeft()) * time.Second
+	return fmt.Sprintf("%.3g images/s, %.3g steps/s, %d workers, %v left", s.GetImagesPerSecond(), s.GetStepsPerSecond(), s.GetWorkers(), left)
 }
 
 // watch waits until a job has ended, through restarts of the coordinator, and gives
@@ -139,32 +148,50 @@ func watchOnce(ctx context.Context, conn *grpc.ClientConn, id string, show func(
 
 // fetched fetches a job's files to where they are wanted and says so.
 func fetched(ctx context.Context, s *ddpmv1.JobStatus, out *sampleOutput, uri string, stdout io.Writer) error {
-	j, err := job.Decode(s.GetJob())
+	store, err := resultStore(ctx, s, uri)
 	if err != nil {
-		return fmt.Errorf("job %s: %w", s.GetId(), err)
+		return err
 	}
-	if uri == "" {
-		uri = s.GetStorage()
-	}
-	store, err := storage.Open(ctx, uri)
-	if err != nil {
-		return fmt.Errorf("job %s is done; its files are at %s in %s, which this machine does not reach: %w; say by --storage how it does", s.GetId(), s.GetPrefix(), s.GetStorage(), err)
+	v := pool.NewView(s)
+	if v.Job == nil && (v.Evaluation == nil || out.picture()) {
+		return fmt.Errorf("job %s has no pictures to fetch: %s", s.GetId(), v.What())
 	}
 	err = out.place(func(path string) error {
-		if out.picture() {
+		switch {
+		case out.picture():
 			content, err := read(ctx, store, s.GetPrefix()+job.GridName)
 			if err != nil {
 				return err
 			}
 			return os.WriteFile(path, content, 0o644)
+		case v.Evaluation != nil:
+			content, err := read(ctx, store, s.GetPrefix()+evaluate.ReportName)
+			if err != nil {
+				return err
+			}
+			return writer(path)(evaluate.ReportName, content)
 		}
-		return fetchFolder(ctx, store, s.GetPrefix(), j, path)
+		return fetchFolder(ctx, store, s.GetPrefix(), *v.Job, path)
 	})
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(stdout, "%s: %d images of run %s, step %d, seed %d\n", out.path, j.N, j.Run, j.Step, j.Settings.Seed)
+	run, step := v.Checkpoint()
+	fmt.Fprintf(stdout, "%s: %d images of run %s, step %d: %s\n", out.path, s.GetImages(), run, step, v.What())
 	return nil
+}
+
+// resultStore opens the Store of a job's results, by another URI where the
+// coordinator's does not do here.
+func resultStore(ctx context.Context, s *ddpmv1.JobStatus, uri string) (storage.Store, error) {
+	if uri == "" {
+		uri = s.GetStorage()
+	}
+	store, err := storage.Open(ctx, uri)
+	if err != nil {
+		return nil, fmt.Errorf("the files of job %s are at %s in %s, which this machine does not reach: %w; say by --storage how it does", s.GetId(), s.GetPrefix(), s.GetStorage(), err)
+	}
+	return store, nil
 }
 
 // fetchFolder fetches every file of a job.

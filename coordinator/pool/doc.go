@@ -1,5 +1,6 @@
 // Package pool is the queue of the sampling pool: jobs that draw images from a run's
-// checkpoint, cut into tasks, which any number of workers takes under leases.
+// checkpoint, or measure it on held-out ones, cut into tasks, which any number of workers
+// takes under leases.
 //
 // Queue decides, without clock, goroutine or etcd: which task is next, whose lease
 // is over, when a job has ended. Server is the shell around it. It writes every
@@ -19,5 +20,6 @@
 // the same work.
 //
 // The last task of a job comes when all others are done: it reads the images back and
-// makes the grid, the npz and, last, job.json. Images never pass the coordinator.
+// makes the grid, the npz and, last, job.json; of an evaluation it reads the results back
+// and makes the report. Images pass the coordinator only when somebody asks it for them.
 package pool

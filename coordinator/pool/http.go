@@ -9,11 +9,13 @@ import (
 	"net/http"
 	"path"
 	"strconv"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/ddpm-cluster/ddpm-cluster/ddpm/evaluate"
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm/sampler/job"
 	ddpmv1 "github.com/ddpm-cluster/ddpm-cluster/proto/ddpm/v1"
 	"github.com/ddpm-cluster/ddpm-cluster/storage"
@@ -33,10 +35,19 @@ func (s *Server) Handle(mux *http.ServeMux) {
 			}
 		})))
 	}
-	handle("POST /api/samples", s.httpSubmit)
+	handle("POST /api/samples", func(w http.ResponseWriter, r *http.Request) error {
+		return s.httpSubmit(w, r, func(text []byte) (*ddpmv1.SubmitJobRequest, error) {
+			return &ddpmv1.SubmitJobRequest{Request: text}, nil
+		})
+	})
+	handle("POST /api/evaluations", func(w http.ResponseWriter, r *http.Request) error {
+		return s.httpSubmit(w, r, httpEvaluation)
+	})
 	handle("GET /api/samples", s.httpList)
 	handle("GET /api/samples/{id}", s.httpGet)
 	handle("DELETE /api/samples/{id}", s.httpCancel)
+	handle("GET /api/samples/{id}/images", s.httpImages)
+	handle("GET /api/samples/{id}/preview.png", s.httpPreview)
 	handle("GET /api/samples/{id}/files/{name...}", s.httpFile)
 }
 
@@ -64,7 +75,7 @@ func httpStatus(err error) int {
 	return http.StatusInternalServerError
 }
 
-func (s *Server) httpSubmit(w http.ResponseWriter, r *http.Request) error {
+func (s *Server) httpSubmit(w http.ResponseWriter, r *http.Request, request func(text []byte) (*ddpmv1.SubmitJobRequest, error)) error {
 	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
 		return status.Error(codes.InvalidArgument, "the Content-Type must be application/json")
 	}
@@ -72,13 +83,33 @@ func (s *Server) httpSubmit(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return status.Errorf(codes.InvalidArgument, "read the request: %v", err)
 	}
-	st, err := s.submit(r.Context(), text)
+	if len(text) == 0 {
+		return status.Error(codes.InvalidArgument, "the request is empty; it must be a JSON object")
+	}
+	q, err := request(text)
+	if err != nil {
+		return err
+	}
+	st, err := s.submit(r.Context(), q)
 	if err != nil {
 		return err
 	}
 	w.Header().Set("Location", "/api/samples/"+st.GetId())
 	answer(w, http.StatusCreated, NewView(st))
 	return nil
+}
+
+// httpEvaluation is the evaluation that is asked for. On a loopback address anybody of
+// this machine may ask, who shall not learn of files that the coordinator may read.
+func httpEvaluation(text []byte) (*ddpmv1.SubmitJobRequest, error) {
+	q, err := evaluate.DecodeRequest(text)
+	if err != nil {
+		return nil, status.Error(codes.InvalidArgument, err.Error())
+	}
+	if !strings.HasPrefix(q.Dataset, "store://") && !strings.HasPrefix(q.Dataset, "glyphs://") {
+		return nil, status.Errorf(codes.InvalidArgument, "dataset %q: over HTTP it must be store://NAME, a dataset of the Store, or glyphs://; ddpmctl eval takes others", words(q.Dataset))
+	}
+	return &ddpmv1.SubmitJobRequest{Evaluation: text}, nil
 }
 
 func (s *Server) httpList(w http.ResponseWriter, r *http.Request) error {
@@ -118,7 +149,7 @@ func (s *Server) httpFile(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	name := r.PathValue("name")
-	if !isFile(name, int(st.GetImages())) {
+	if !isFile(name, st) {
 		return status.Errorf(codes.NotFound, "a job has no file %q", words(name))
 	}
 	content, info, err := s.config.Store.Get(r.Context(), st.GetPrefix()+name)
@@ -141,13 +172,56 @@ func (s *Server) httpFile(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// isFile says that a job of so many images has a file of the name.
-func isFile(name string, images int) bool {
+// isFile says that a job has a file of the name.
+func isFile(name string, st *ddpmv1.JobStatus) bool {
+	if len(st.GetEvaluation()) > 0 {
+		return name == evaluate.ReportName
+	}
 	switch name {
 	case job.GridName, job.NPZName, job.TrajectoryName, job.JobName:
 		return true
 	}
-	var n int
-	_, err := fmt.Sscanf(name, "images/%d.png", &n)
-	return err == nil && n >= 0 && n < images && job.ImageName(n) == name
+	n, ok := imageOf(name)
+	return ok && n < int(st.GetImages())
+}
+
+// httpImages lists the images that are drawn by now.
+func (s *Server) httpImages(w http.ResponseWriter, r *http.Request) error {
+	st, err := jobs{s: s}.look(r.Context(), r.PathValue("id"))
+	if err != nil {
+		return err
+	}
+	drawn, err := Finished(r.Context(), s.config.Store, st.GetPrefix())
+	if err != nil {
+		return status.Error(codes.Unavailable, err.Error())
+	}
+	names := make([]string, len(drawn))
+	for i, n := range drawn {
+		names[i] = job.ImageName(n)
+	}
+	answer(w, http.StatusOK, names)
+	return nil
+}
+
+// httpPreview draws the images that are there by now, the first ones, on one picture.
+func (s *Server) httpPreview(w http.ResponseWriter, r *http.Request) error {
+	st, err := jobs{s: s}.look(r.Context(), r.PathValue("id"))
+	if err != nil {
+		return err
+	}
+	drawn, err := Finished(r.Context(), s.config.Store, st.GetPrefix())
+	if err != nil {
+		return status.Error(codes.Unavailable, err.Error())
+	}
+	if len(drawn) == 0 {
+		return status.Errorf(codes.NotFound, "no image of job %s is there yet", st.GetId())
+	}
+	png, err := preview(r.Context(), s.config.Store, st.GetPrefix(), drawn[:min(len(drawn), previewImages)])
+	if err != nil {
+		return status.Error(codes.Unavailable, err.Error())
+	}
+	w.Header().Set("Content-Type", "image/png")
+	w.Header().Set("Cache-Control", "no-store") // there are more in a moment
+	_, _ = w.Write(png)                         // a client that is gone
+	return nil
 }

@@ -1,12 +1,14 @@
 package pool
 
 import (
+	"bytes"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
 
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm/sampler/job"
+	"github.com/ddpm-cluster/ddpm-cluster/internal/picture"
 )
 
 func TestHTTP(t *testing.T) {
@@ -15,7 +17,12 @@ func TestHTTP(t *testing.T) {
 	mux := http.NewServeMux()
 	s.Handle(mux)
 	key := "runs/r/samples/" + id + "/" + job.ImageName(1)
-	if _, err := s.config.Store.Put(t.Context(), key, strings.NewReader("png"), 3, "image/png"); err != nil {
+	png, err := picture.Layout{Columns: 1, Zoom: 1}.PNG([][]uint8{make([]uint8, 16)}, 4, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	none := s.add(t, 2, 3, 1)
+	if _, err := s.config.Store.Put(t.Context(), key, bytes.NewReader(png), int64(len(png)), "image/png"); err != nil {
 		t.Fatal(err)
 	}
 	const kind = "application/json"
@@ -31,7 +38,17 @@ func TestHTTP(t *testing.T) {
 		{"GET", "/api/samples", "", "", 200, id},
 		{"GET", "/api/samples/" + id, "", "", 200, `"state": "queued"`},
 		{"GET", "/api/samples/nosuch", "", "", 404, "no job"},
-		{"GET", "/api/samples/" + id + "/files/images/000001.png", "", "", 200, "png"},
+		{"GET", "/api/samples/" + id + "/files/images/000001.png", "", "", 200, "PNG"},
+		{"GET", "/api/samples/" + id + "/images", "", "", 200, "[\n  \"images/000001.png\"\n]"},
+		{"GET", "/api/samples/" + id + "/preview.png", "", "", 200, "PNG"},
+		{"GET", "/api/samples/" + none + "/images", "", "", 200, "[]"},
+		{"GET", "/api/samples/" + none + "/preview.png", "", "", 404, "yet"},
+		{"GET", "/api/samples/nosuch/preview.png", "", "", 404, "no job"},
+		{"GET", "/api/samples/" + id + "/files/report.json", "", "", 404, "no file"},
+		{"POST", "/api/evaluations", kind, `{"run":"nosuch","dataset":"glyphs://","n":2,"bins":1,"seed":0}`, 404, "no such run"},
+		{"POST", "/api/evaluations", kind, `{"run":"nosuch","dataset":"/etc/passwd","n":2,"bins":1,"seed":0}`, 400, "store://"},
+		{"POST", "/api/evaluations", kind, ``, 400, "empty"},
+		{"POST", "/api/evaluations", kind, `{"colour":1}`, 400, "colour"},
 		{"GET", "/api/samples/" + id + "/files/images/000002.png", "", "", 404, "not yet"},
 		{"GET", "/api/samples/" + id + "/files/images/000003.png", "", "", 404, "no file"},
 		{"GET", "/api/samples/" + id + "/files/run.json", "", "", 404, "no file"},

@@ -9,7 +9,6 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	ddpmv1 "github.com/ddpm-cluster/ddpm-cluster/proto/ddpm/v1"
-	"github.com/ddpm-cluster/ddpm-cluster/storage/checkpoint"
 )
 
 // watchEvery is how often a watcher hears of a job, at most.
@@ -23,7 +22,7 @@ type jobs struct {
 
 // SubmitJob implements ddpmv1.JobsServer.
 func (j jobs) SubmitJob(ctx context.Context, q *ddpmv1.SubmitJobRequest) (*ddpmv1.SubmitJobResponse, error) {
-	st, err := j.s.submit(ctx, q.GetRequest())
+	st, err := j.s.submit(ctx, q)
 	if err != nil {
 		return nil, err
 	}
@@ -136,14 +135,14 @@ func (s *Server) status(id string) (*ddpmv1.JobStatus, error) {
 	if !ok {
 		return nil, unknown(id)
 	}
-	text, err := st.Job.Encode()
+	drawn, measured, err := st.encode()
 	if err != nil {
 		return nil, status.Error(codes.Internal, err.Error())
 	}
 	m := &ddpmv1.JobStatus{
-		Id: id, Reason: st.Reason, Job: text, Submitted: timestamppb.New(st.Submitted),
-		Images: uint32(st.Job.N), ImagesDone: uint32(st.ImagesDone), Fraction: st.Fraction, Workers: uint32(st.Workers),
-		Storage: s.config.Store.String(), Prefix: checkpoint.SamplesPrefix(st.Job.Run, id),
+		Id: id, Reason: st.Reason, Job: drawn, Evaluation: measured, Submitted: timestamppb.New(st.Submitted),
+		Images: uint32(st.images()), ImagesDone: uint32(st.ImagesDone), Fraction: st.Fraction, Workers: uint32(st.Workers),
+		Storage: s.config.Store.String(), Prefix: st.prefix(),
 	}
 	if st.State != Open {
 		m.Ended = timestamppb.New(st.Ended)
@@ -162,10 +161,10 @@ func (s *Server) status(id string) (*ddpmv1.JobStatus, error) {
 	}
 	if from, ok := s.rates[id]; ok && st.State == Open {
 		seconds := time.Since(from.at).Seconds()
-		if drawn := st.Fraction - from.fraction; drawn > 0 && seconds > 0 {
-			m.ImagesPerSecond = drawn * float64(st.Job.N) / seconds
-			m.StepsPerSecond = m.ImagesPerSecond * float64(st.Job.Settings.Steps)
-			m.SecondsLeft = (1 - st.Fraction) / drawn * seconds
+		if done := st.Fraction - from.fraction; done > 0 && seconds > 0 {
+			m.ImagesPerSecond = done * float64(st.images()) / seconds
+			m.StepsPerSecond = m.ImagesPerSecond * float64(st.steps())
+			m.SecondsLeft = (1 - st.Fraction) / done * seconds
 		}
 	}
 	return m, nil

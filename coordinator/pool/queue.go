@@ -5,7 +5,9 @@ import (
 	"slices"
 	"time"
 
+	"github.com/ddpm-cluster/ddpm-cluster/ddpm/evaluate"
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm/sampler/job"
+	"github.com/ddpm-cluster/ddpm-cluster/storage/checkpoint"
 )
 
 const (
@@ -15,15 +17,20 @@ const (
 	// with a worker. A small job is cut smaller, so that several workers have some.
 	imagesPerTask = 8
 	tasksAtLeast  = 8
+	// termsPerTask bounds a task that measures, in evaluations of the network, but for
+	// its first image.
+	termsPerTask = 512
 )
 
 // Record is what is kept of a job.
 type Record struct {
 	ID string `json:"id"`
 	// Number orders jobs by when they came.
-	Number uint64     `json:"number"`
-	Job    job.Job    `json:"job"`
-	Choice job.Choice `json:"choice"`
+	Number uint64 `json:"number"`
+	// Job draws images; Evaluation, where it is not nil, measures on some instead.
+	Job        job.Job       `json:"job,omitzero"`
+	Choice     job.Choice    `json:"choice,omitzero"`
+	Evaluation *evaluate.Job `json:"evaluation,omitempty"`
 	// TaskSize is how many images a task has, at most.
 	TaskSize int `json:"task_size"`
 	// Build is that of the workers that may draw the job: images of another build
@@ -49,13 +56,52 @@ const (
 // TaskSize chooses how many images a task of a job of n has.
 func TaskSize(n int) int { return max(1, min(n/tasksAtLeast, imagesPerTask)) }
 
+// evaluationTaskSize chooses how many images a task of an evaluation has.
+func evaluationTaskSize(j evaluate.Job) int {
+	return max(1, min(TaskSize(j.N), termsPerTask/max(j.Terms, 1)))
+}
+
+// images counts what the job draws, or measures on.
+func (r Record) images() int {
+	if r.Evaluation != nil {
+		return r.Evaluation.N
+	}
+	return r.Job.N
+}
+
+// steps counts the steps of an image: timesteps that are visited or measured.
+func (r Record) steps() int {
+	if r.Evaluation != nil {
+		return r.Evaluation.Terms
+	}
+	return r.Job.Settings.Steps
+}
+
+// prefix is the folder of the job's results in the Store.
+func (r Record) prefix() string {
+	if r.Evaluation != nil {
+		return checkpoint.EvaluationsPrefix(r.Evaluation.Run, r.ID)
+	}
+	return checkpoint.SamplesPrefix(r.Job.Run, r.ID)
+}
+
+// encode gives the job as JSON: the one that draws, or the one that measures.
+func (r Record) encode() (drawn, measured []byte, err error) {
+	if r.Evaluation != nil {
+		measured, err = r.Evaluation.Encode()
+		return nil, measured, err
+	}
+	drawn, err = r.Job.Encode()
+	return drawn, nil, err
+}
+
 // tasks are the job's tasks that draw; the one that makes the files comes after them.
-func (r Record) tasks() int { return (r.Job.N + r.TaskSize - 1) / r.TaskSize }
+func (r Record) tasks() int { return (r.images() + r.TaskSize - 1) / r.TaskSize }
 
 // drawn is what a task draws; nothing for the one that makes the files.
 func (r Record) drawn(number int) job.Task {
 	first := number * r.TaskSize
-	return job.Task{First: first, Count: max(0, min(r.TaskSize, r.Job.N-first))}
+	return job.Task{First: first, Count: max(0, min(r.TaskSize, r.images()-first))}
 }
 
 // Task is what is kept of a task that was handed out.

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/ddpm-cluster/ddpm-cluster/ddpm/evaluate"
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm/sampler/job"
 	ddpmv1 "github.com/ddpm-cluster/ddpm-cluster/proto/ddpm/v1"
 )
@@ -19,6 +20,36 @@ func TestTaskSize(t *testing.T) {
 		if got := TaskSize(n); got != want {
 			t.Errorf("%d images: tasks of %d, want %d", n, got, want)
 		}
+	}
+}
+
+// A task that measures has few evaluations of the network, however many an image takes.
+func TestEvaluationTaskSize(t *testing.T) {
+	for _, c := range []struct{ n, terms, want int }{{6, 1000, 1}, {100, 1000, 1}, {100, 50, 8}, {100, 100, 5}, {8, 2, 1}} {
+		if got := evaluationTaskSize(evaluate.Job{N: c.n, Terms: c.terms}); got != c.want {
+			t.Errorf("%d images of %d timesteps: tasks of %d, want %d", c.n, c.terms, got, c.want)
+		}
+	}
+}
+
+// What a lease of an evaluation is about, and where its results go.
+func TestEvaluationIsQueued(t *testing.T) {
+	keys := newKeys()
+	r := Record{ID: "e", Number: 1, Evaluation: &evaluate.Job{Run: "r", N: 3, Terms: 7}, TaskSize: 2, Build: testBuild, State: Open}
+	if err := keys.Put(t.Context(), jobKey(r.ID), r); err != nil {
+		t.Fatal(err)
+	}
+	s := newLeader(t, keys) // as the next coordinator reads it
+	l, _, err := s.take(t.Context(), "w")
+	if err != nil || l.GetCount() != 2 || len(l.GetJob()) != 0 || l.GetPrefix() != "runs/r/evaluations/e/" {
+		t.Fatalf("%v, %v", l, err)
+	}
+	if j, err := evaluate.Decode(l.GetEvaluation()); err != nil || j != *r.Evaluation {
+		t.Errorf("the lease measures %+v, %v", j, err)
+	}
+	st, err := s.status("e")
+	if v := NewView(st); err != nil || v.Job != nil || v.Evaluation == nil || v.Images != 3 || !strings.Contains(v.What(), "7 timesteps") {
+		t.Errorf("%+v, %v", v, err)
 	}
 }
 

@@ -21,7 +21,7 @@ func (q *Queue) Status(id string) (Status, bool) {
 	}
 	s := Status{Record: e.Record, Workers: e.leased, Begun: e.done > 0 || e.leased > 0 || e.State == Done}
 	if e.State == Done {
-		s.ImagesDone, s.Fraction = e.Job.N, 1
+		s.ImagesDone, s.Fraction = e.images(), 1
 		return s, true
 	}
 	drawn := 0.0
@@ -34,7 +34,7 @@ func (q *Queue) Status(id string) (Status, bool) {
 		}
 		drawn += t.progress * float64(n)
 	}
-	s.Fraction = drawn / float64(e.Job.N)
+	s.Fraction = drawn / float64(e.images())
 	if e.State != Open {
 		s.Workers = 0
 	}

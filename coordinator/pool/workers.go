@@ -12,7 +12,6 @@ import (
 
 	"github.com/ddpm-cluster/ddpm-cluster/internal/pki"
 	ddpmv1 "github.com/ddpm-cluster/ddpm-cluster/proto/ddpm/v1"
-	"github.com/ddpm-cluster/ddpm-cluster/storage/checkpoint"
 )
 
 // maxWords bounds what a worker says of itself or of a failure, in bytes.
@@ -69,15 +68,15 @@ func (s *Server) take(ctx context.Context, worker string) (*ddpmv1.Lease, <-chan
 	}
 	s.began(ref.Job)
 	r, _ := s.queue.Find(ref.Job)
-	text, err := r.Job.Encode()
+	toDraw, toMeasure, err := r.encode()
 	if err != nil {
 		return nil, nil, status.Error(codes.Internal, err.Error())
 	}
 	drawn := r.drawn(ref.Number)
 	return &ddpmv1.Lease{
 		JobId: ref.Job, Task: uint32(ref.Number), Id: t.Lease, Milliseconds: uint32(s.config.Lease.Milliseconds()),
-		Job: text, First: uint32(drawn.First), Count: uint32(drawn.Count), Files: ref.Number == r.tasks(),
-		Storage: s.config.Store.String(), Prefix: checkpoint.SamplesPrefix(r.Job.Run, r.ID),
+		Job: toDraw, Evaluation: toMeasure, First: uint32(drawn.First), Count: uint32(drawn.Count), Files: ref.Number == r.tasks(),
+		Storage: s.config.Store.String(), Prefix: r.prefix(),
 		Grid: r.Choice.Grid, Npz: r.Choice.NPZ,
 	}, nil, nil
 }

@@ -1,6 +1,7 @@
 package evaluate
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"math"
@@ -13,6 +14,7 @@ import (
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm/diffusion"
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm/kernel"
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm/rng"
+	"github.com/ddpm-cluster/ddpm-cluster/ddpm/sampler"
 )
 
 const timesteps = 60
@@ -33,7 +35,7 @@ func setUp(t *testing.T, batch int) (*Runner, Job) {
 	pool := kernel.NewPool(1)
 	t.Cleanup(pool.Close)
 	j := Job{Dataset: data.URI(), N: 6, Terms: timesteps, Bins: 4, Variance: diffusion.FixedLarge}
-	return NewRunner(p.Spec, weights, data, pool, batch), j
+	return NewRunner(p.Spec, sampler.NewModel(p.Spec, weights, pool), data, batch), j
 }
 
 func measureAll(t *testing.T, r *Runner, j Job, size int) []Result {
@@ -191,5 +193,59 @@ func TestValidateAndCancel(t *testing.T) {
 	}
 	if _, err := Reduce(good, timesteps, make([]Result, 3)); err == nil {
 		t.Error("a report is made of half the results")
+	}
+}
+
+// Results that travelled as files make the bytes of a report that those which did not
+// make.
+func TestResultsTravel(t *testing.T) {
+	r, j := setUp(t, 4)
+	j.Terms = 9
+	results := measureAll(t, r, j, 2)
+	want, err := Reduce(j, timesteps, results)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, one := range results {
+		b, err := one.Encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if results[i], err = DecodeResult(b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := Reduce(j, timesteps, results)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := want.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := got.Encode()
+	if err != nil || !bytes.Equal(a, b) {
+		t.Errorf("%v; other bytes:\n%s\n%s", err, a, b)
+	}
+	if again, err := DecodeReport(b); err != nil || !reflect.DeepEqual(again, want) {
+		t.Errorf("%+v, %v", again, err)
+	}
+	text, err := j.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again, err := Decode(text); err != nil || again != j {
+		t.Errorf("%+v, %v", again, err)
+	}
+	for _, bad := range []string{``, `[]`, `{"colour": 1}`} {
+		if _, err := Decode([]byte(bad)); err == nil {
+			t.Errorf("%q is a job", bad)
+		}
+		if _, err := DecodeRequest([]byte(bad)); err == nil {
+			t.Errorf("%q is a request", bad)
+		}
+		if _, err := DecodeResult([]byte(bad)); err == nil {
+			t.Errorf("%q is a result", bad)
+		}
 	}
 }

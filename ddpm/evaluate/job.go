@@ -1,6 +1,8 @@
 package evaluate
 
 import (
+	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 
@@ -8,8 +10,12 @@ import (
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm/rng"
 )
 
-// Job is what is measured: the first N images of a dataset.
+// Job is what is measured: a checkpoint, on the first N images of a dataset.
 type Job struct {
+	// Run and Step name the checkpoint, Digest the state that it holds.
+	Run    string `json:"run"`
+	Step   uint64 `json:"step"`
+	Digest string `json:"digest"`
 	// Dataset is the URI, DatasetDigest the content.
 	Dataset       string `json:"dataset"`
 	DatasetDigest string `json:"dataset_digest"`
@@ -43,6 +49,33 @@ func (j Job) Validate(process diffusion.Config, images int) error {
 	return errors.Join(errs...)
 }
 
+// Encode writes the job as JSON.
+func (j Job) Encode() ([]byte, error) {
+	b, err := json.Marshal(j)
+	if err != nil {
+		return nil, fmt.Errorf("encode evaluation: %w", err)
+	}
+	return b, nil
+}
+
+// Decode reads what Encode wrote. Unknown keys are refused: the results would depend
+// on them. Validate comes after.
+func Decode(b []byte) (Job, error) {
+	var j Job
+	err := decode(b, &j, "evaluation")
+	return j, err
+}
+
+// decode reads JSON without keys that nobody knows.
+func decode(b []byte, v any, what string) error {
+	d := json.NewDecoder(bytes.NewReader(b))
+	d.DisallowUnknownFields()
+	if err := d.Decode(v); err != nil {
+		return fmt.Errorf("decode %s: %w", what, err)
+	}
+	return nil
+}
+
 // Task is the images First … First+Count-1.
 type Task struct {
 	First int `json:"first"`
@@ -57,6 +90,14 @@ func (j Job) Tasks(size int) []Task {
 		tasks = append(tasks, Task{First: first, Count: min(size, j.N-first)})
 	}
 	return tasks
+}
+
+// Check reports whether the task is part of the job.
+func (j Job) Check(t Task) error {
+	if t.First < 0 || t.Count < 1 || t.First > j.N-t.Count {
+		return fmt.Errorf("task of %d images from %d on: the job has 0 … %d", t.Count, t.First, j.N-1)
+	}
+	return nil
 }
 
 // piece is k of n even pieces of [1, T): from lo to below hi.

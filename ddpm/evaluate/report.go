@@ -1,6 +1,7 @@
 package evaluate
 
 import (
+	"encoding/json"
 	"fmt"
 	"math"
 )
@@ -35,6 +36,22 @@ type Report struct {
 	Lines []Line   `json:"lines"`
 	// Loss is L_simple over uniform t.
 	Loss Estimate `json:"l_simple"`
+}
+
+// Encode writes the report as JSON for people and programs.
+func (r Report) Encode() ([]byte, error) {
+	b, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		return nil, fmt.Errorf("encode the report of an evaluation: %w", err)
+	}
+	return append(b, '\n'), nil
+}
+
+// DecodeReport reads what Encode wrote.
+func DecodeReport(b []byte) (Report, error) {
+	var r Report
+	err := decode(b, &r, "the report of an evaluation")
+	return r, err
 }
 
 // Reduce makes the report of all results of a job, in the order of the images, for a

@@ -7,7 +7,6 @@ import (
 
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm"
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm/dataset"
-	"github.com/ddpm-cluster/ddpm-cluster/ddpm/kernel"
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm/rng"
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm/sampler"
 )
@@ -29,8 +28,7 @@ type Result struct {
 	Rows  []Row   `json:"rows"`  // t = 0, then the bins
 }
 
-// Runner measures tasks of jobs with one checkpoint's weights. It serves one
-// goroutine.
+// Runner measures tasks of jobs with one checkpoint's model. It serves one goroutine.
 type Runner struct {
 	spec  ddpm.Spec
 	data  dataset.Dataset
@@ -38,11 +36,10 @@ type Runner struct {
 	batch int
 }
 
-// NewRunner lays out the weights, a flat vector in the order of unet.Config.Params,
-// which it reads for as long as it lives. batch is how many evaluations go through
-// the network at once, at least 1; it changes no result.
-func NewRunner(spec ddpm.Spec, weights []float32, data dataset.Dataset, pool *kernel.Pool, batch int) *Runner {
-	return &Runner{spec: spec, data: data, model: sampler.NewModel(spec, weights, pool), batch: max(batch, 1)}
+// NewRunner measures a model of the spec's on a dataset. batch is how many evaluations
+// go through the network at once, at least 1; it changes no result.
+func NewRunner(spec ddpm.Spec, model sampler.Model, data dataset.Dataset, batch int) *Runner {
+	return &Runner{spec: spec, data: data, model: model, batch: max(batch, 1)}
 }
 
 // Run measures a task's images. progress, if not nil, hears how many evaluations
@@ -51,8 +48,8 @@ func (r *Runner) Run(ctx context.Context, j Job, t Task, progress func(done, of 
 	if err := j.Validate(r.spec.Diffusion, r.data.Len()); err != nil {
 		return nil, err
 	}
-	if t.First < 0 || t.Count < 1 || t.First > j.N-t.Count {
-		return nil, fmt.Errorf("task of %d images from %d on: the job has 0 … %d", t.Count, t.First, j.N-1)
+	if err := j.Check(t); err != nil {
+		return nil, err
 	}
 	results := make([]Result, t.Count)
 	for i := range results {

@@ -31,6 +31,9 @@ func CheckpointsPrefix(run string) string { return "runs/" + run + "/checkpoints
 // SamplesPrefix begins the keys of what a sampling job has drawn.
 func SamplesPrefix(run, job string) string { return "runs/" + run + "/samples/" + job + "/" }
 
+// EvaluationsPrefix begins the keys of what an evaluation has measured.
+func EvaluationsPrefix(run, job string) string { return "runs/" + run + "/evaluations/" + job + "/" }
+
 // StepPrefix begins the keys of the checkpoint after step steps.
 func StepPrefix(run string, step uint64) string {
 	return fmt.Sprintf("%sstep-%08d/", CheckpointsPrefix(run), step)

@@ -11,17 +11,25 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/minio/minio-go/v7"
+
+	"github.com/ddpm-cluster/ddpm-cluster/internal/s3test"
 )
 
 // sampling is a coordinator of the sampling pool alone, with a run to draw from.
 type sampling struct {
 	t   *testing.T
 	dir string
-	cmd *exec.Cmd
+	// storage is where the run is, env what every command needs to get there.
+	storage string
+	env     []string
+	cmd     *exec.Cmd
 	// address is HOST:PORT, join what else a worker joins by.
 	address string
 	join    []string
@@ -30,10 +38,17 @@ type sampling struct {
 var poolJoin = regexp.MustCompile(`ddpm-worker --role sample --join (\S+) (.*)$`)
 
 // serveSampling trains a little and starts the pool on what came of it.
-func serveSampling(t *testing.T) *sampling {
+func serveSampling(t *testing.T, training ...string) *sampling {
 	t.Helper()
-	s := &sampling{t: t, dir: t.TempDir(), address: "127.0.0.1:0"}
-	if r := train(t, s.dir, "--workers", "1", "--steps", "2"); r.code != 0 {
+	dir := t.TempDir()
+	return serveSamplingOn(t, dir, dir, nil, training...)
+}
+
+func serveSamplingOn(t *testing.T, dir, storage string, env []string, training ...string) *sampling {
+	t.Helper()
+	s := &sampling{t: t, dir: dir, storage: storage, env: env, address: "127.0.0.1:0"}
+	args := append([]string{"--run", "tiny", "--workers", "1", "--steps", "2", "--storage", storage}, training...)
+	if r := trainEnv(t, env, dir, args...); r.code != 0 {
 		t.Fatal(r.stderr)
 	}
 	s.start()
@@ -43,7 +58,7 @@ func serveSampling(t *testing.T) *sampling {
 // start starts the coordinator, at the address where it was before.
 func (s *sampling) start() {
 	s.t.Helper()
-	s.cmd = prepare(s.t, nil, "ddpm-coordinator", "--serve-samples", "--data-dir", s.dir, "--listen", s.address)
+	s.cmd = prepare(s.t, s.env, "ddpm-coordinator", "--serve-samples", "--data-dir", s.dir, "--storage", s.storage, "--listen", s.address)
 	pipe, err := s.cmd.StderrPipe()
 	if err != nil {
 		s.t.Fatal(err)
@@ -76,11 +91,16 @@ func (s *sampling) start() {
 	s.t.Fatal("the coordinator does not serve the pool")
 }
 
-// worker starts one of the pool's.
+// worker starts one of the pool's, of one thread.
 func (s *sampling) worker() *exec.Cmd {
 	s.t.Helper()
-	args := append([]string{"--role", "sample", "--threads", "1", "--join", s.address}, s.join...)
-	cmd := prepare(s.t, nil, "ddpm-worker", args...)
+	return s.workerOf(1)
+}
+
+func (s *sampling) workerOf(threads int) *exec.Cmd {
+	s.t.Helper()
+	args := append([]string{"--role", "sample", "--threads", strconv.Itoa(threads), "--join", s.address}, s.join...)
+	cmd := prepare(s.t, s.env, "ddpm-worker", args...)
 	var stderr strings.Builder
 	cmd.Stderr = &stderr
 	if err := cmd.Start(); err != nil {
@@ -98,17 +118,25 @@ func (s *sampling) worker() *exec.Cmd {
 
 func (s *sampling) ctl(args ...string) result {
 	s.t.Helper()
-	return run(s.t, nil, "ddpmctl", append(args, "--config", filepath.Join(s.dir, "admin.conf"))...)
+	return run(s.t, s.env, "ddpmctl", append(args, "--config", filepath.Join(s.dir, "admin.conf"))...)
 }
 
+// images is how many a job draws; DDPM_TEST_POOL_IMAGES says so.
+func images(t *testing.T) int { return number(t, "DDPM_TEST_POOL_IMAGES", 64) }
+
 // jobArgs are of a job that takes a while.
-var jobArgs = []string{"sample", "--run", "tiny", "--n", "64", "--sampler", "ddim", "--steps", "200", "--eta", "0.5", "--seed", "7", "--trajectory", "5"}
+func jobArgs(t *testing.T) []string {
+	return []string{
+		"sample", "--run", "tiny", "--n", strconv.Itoa(images(t)), "--sampler", "ddim", "--steps", "200",
+		"--eta", "0.5", "--seed", "7", "--trajectory", "5",
+	}
+}
 
 // alone draws the job with no cluster.
 func (s *sampling) alone() map[string]string {
 	s.t.Helper()
 	out := filepath.Join(s.t.TempDir(), "alone")
-	if r := run(s.t, nil, "ddpmctl", append(jobArgs, "--storage", s.dir, "--out", out)...); r.code != 0 {
+	if r := run(s.t, s.env, "ddpmctl", append(jobArgs(s.t), "--storage", s.storage, "--out", out)...); r.code != 0 {
 		s.t.Fatal(r.stderr)
 	}
 	return hashes(s.t, out)
@@ -117,7 +145,7 @@ func (s *sampling) alone() map[string]string {
 // submit queues the job and gives its id.
 func (s *sampling) submit() string {
 	s.t.Helper()
-	r := s.ctl(append(jobArgs, "--detach")...)
+	r := s.ctl(append(jobArgs(s.t), "--detach")...)
 	if r.code != 0 {
 		s.t.Fatal(r.stderr)
 	}
@@ -146,17 +174,19 @@ func (s *sampling) midway(id string) {
 	}
 }
 
-// fetch waits for the job and compares its files, fetched and in the Store, to others.
+// fetch waits for the job and compares its files, fetched and, where the Store is a
+// folder, in it, to others.
 func (s *sampling) fetch(id string, want map[string]string) {
 	s.t.Helper()
 	out := filepath.Join(s.t.TempDir(), "fetched")
 	if r := s.ctl("jobs", "fetch", id, "--out", out); r.code != 0 {
 		s.t.Fatal(r.stderr)
 	}
-	for place, got := range map[string]map[string]string{
-		"fetched":      hashes(s.t, out),
-		"in the Store": hashes(s.t, filepath.Join(s.dir, "runs", "tiny", "samples", id)),
-	} {
+	places := map[string]map[string]string{"fetched": hashes(s.t, out)}
+	if s.storage == s.dir {
+		places["in the Store"] = hashes(s.t, filepath.Join(s.dir, "runs", "tiny", "samples", id))
+	}
+	for place, got := range places {
 		if !maps.Equal(got, want) {
 			s.t.Errorf("%d files are %s, want %d of a quiet machine's", len(got), place, len(want))
 			for name := range want {
@@ -197,8 +227,8 @@ func TestPoolsOfAnySize(t *testing.T) {
 	t.Parallel()
 	s := serveSampling(t)
 	want := s.alone()
-	if len(want) != 64+4 {
-		t.Fatalf("a job of 64 images has %d files", len(want))
+	if n := images(t); len(want) != n+4 {
+		t.Fatalf("a job of %d images has %d files", n, len(want))
 	}
 	had := 0
 	for _, n := range []int{1, 2, 4} {
@@ -243,6 +273,37 @@ func TestPoolWithCoordinatorKilled(t *testing.T) {
 	_ = s.cmd.Wait()
 	s.start()
 	s.fetch(id, s.alone())
+}
+
+// The pool of a Store in MinIO: workers are killed, the files are those of a quiet
+// machine, each there once.
+func TestPoolOnMinIO(t *testing.T) {
+	server := s3test.StartMinIO(t)
+	s := serveSamplingOn(t, t.TempDir(), s3test.URI(server.Address, "some/place"), server.Env())
+	first := s.worker()
+	s.worker()
+	id := s.submit()
+	s.midway(id)
+	if err := first.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	s.worker()
+	want := s.alone()
+	s.fetch(id, want)
+	prefix := "some/place/runs/tiny/samples/" + id + "/"
+	got := 0
+	for o := range server.Client().ListObjects(t.Context(), s3test.Bucket, minio.ListObjectsOptions{Prefix: prefix, Recursive: true}) {
+		if o.Err != nil {
+			t.Fatal(o.Err)
+		}
+		got++
+		if want[strings.TrimPrefix(o.Key, prefix)] == "" {
+			t.Errorf("%s is one too many", o.Key)
+		}
+	}
+	if got != len(want) {
+		t.Errorf("the bucket has %d files of the job, want %d", got, len(want))
+	}
 }
 
 // A worker that is asked to end gives its task back, and ends well.

@@ -1,7 +1,7 @@
 // Package sampling is a worker of the sampling pool. It takes a task from the
-// coordinator, draws its images with the checkpoint's averaged weights, puts them into
-// the Store, says so, and takes the next, until it is asked to end: then it gives its
-// task back.
+// coordinator, draws its images with the checkpoint's averaged weights, or measures
+// those weights on held-out images, puts what comes of it into the Store, says so, and
+// takes the next, until it is asked to end: then it gives its task back.
 //
 // While it draws it renews the task's lease. A coordinator that does not answer is no
 // reason to stop: the images are right whoever knows of them. A lease that is over is

@@ -10,6 +10,8 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/ddpm-cluster/ddpm-cluster/ddpm/dataset"
+	"github.com/ddpm-cluster/ddpm-cluster/ddpm/evaluate"
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm/sampler/job"
 	ddpmv1 "github.com/ddpm-cluster/ddpm-cluster/proto/ddpm/v1"
 	"github.com/ddpm-cluster/ddpm-cluster/storage"
@@ -21,34 +23,43 @@ const transfers = 8
 // maxObject bounds what is read of an image or its frames.
 const maxObject = 1 << 30
 
-// task is one lease with what it is about.
+// task is one lease with what it is about: images to draw, or to measure on.
 type task struct {
 	lease *ddpmv1.Lease
-	job   job.Job
 	store storage.Store
 	model *model
+
+	job  job.Job
+	eval *evaluate.Job // nil for a job that draws
+	data dataset.Dataset
 }
 
 // open finds what the lease is about.
-func (w *worker) open(ctx context.Context, l *ddpmv1.Lease) (*task, error) {
-	j, err := job.Decode(l.GetJob())
-	if err != nil {
+func (w *worker) open(ctx context.Context, l *ddpmv1.Lease) (t *task, err error) {
+	t = &task{lease: l}
+	if t.store, err = w.store(ctx, l.GetStorage()); err != nil {
+		return nil, err
+	}
+	if len(l.GetEvaluation()) > 0 {
+		return t, w.openEvaluation(ctx, t)
+	}
+	if t.job, err = job.Decode(l.GetJob()); err != nil {
 		return nil, fault{err}
 	}
-	store, err := w.store(ctx, l.GetStorage())
-	if err != nil {
+	if t.model, err = w.model(ctx, t.store, ref{t.job.Run, t.job.Step, t.job.Digest}); err != nil {
 		return nil, err
 	}
-	m, err := w.model(ctx, store, j)
-	if err != nil {
-		return nil, err
-	}
-	return &task{lease: l, job: j, store: store, model: m}, nil
+	return t, faulty(t.job.Validate(t.model.spec))
 }
 
 // do does the task, or finds that somebody has done it.
 func (t *task) do(ctx context.Context, progress func(job.Progress)) error {
-	if t.lease.GetFiles() {
+	switch {
+	case t.eval != nil && t.lease.GetFiles():
+		return t.report(ctx)
+	case t.eval != nil:
+		return t.measure(ctx, progress)
+	case t.lease.GetFiles():
 		return t.files(ctx)
 	}
 	return t.draw(ctx, progress)
@@ -60,7 +71,7 @@ func (t *task) draw(ctx context.Context, progress func(job.Progress)) error {
 	if err := t.job.Check(part); err != nil {
 		return fault{err}
 	}
-	images, err := t.model.runner.Run(ctx, t.job, part, progress)
+	images, err := job.NewRunner(t.model.spec, t.model.model, t.model.batch).Run(ctx, t.job, part, progress)
 	if err != nil {
 		return err
 	}

@@ -8,7 +8,6 @@ import (
 
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm"
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm/sampler"
-	"github.com/ddpm-cluster/ddpm-cluster/ddpm/sampler/job"
 	"github.com/ddpm-cluster/ddpm-cluster/internal/machine"
 	"github.com/ddpm-cluster/ddpm-cluster/storage"
 	"github.com/ddpm-cluster/ddpm-cluster/storage/checkpoint"
@@ -38,9 +37,18 @@ const keepModels = 2
 
 // model is a checkpoint that was loaded.
 type model struct {
-	name   string
-	spec   ddpm.Spec
-	runner *job.Runner
+	name  string
+	spec  ddpm.Spec
+	model sampler.Model
+	// batch is how many evaluations of the network are made at once.
+	batch int
+}
+
+// ref names a checkpoint: the digest is that of the state which it must hold.
+type ref struct {
+	run    string
+	step   uint64
+	digest string
 }
 
 // fault is a failure that is the task's own: another worker would fail too.
@@ -48,33 +56,30 @@ type fault struct{ error }
 
 func (f fault) Unwrap() error { return f.error }
 
-// model gives the checkpoint that a job draws from, the weights of which are loaded
-// once for all its tasks and those of other jobs.
-func (w *worker) model(ctx context.Context, store storage.Store, j job.Job) (*model, error) {
-	name := fmt.Sprintf("%s %s %d %s", store, j.Run, j.Step, j.Digest)
+// model gives the checkpoint that a job is about, the weights of which are loaded once
+// for all its tasks and those of other jobs.
+func (w *worker) model(ctx context.Context, store storage.Store, r ref) (*model, error) {
+	name := fmt.Sprintf("%s %s %d %s", store, r.run, r.step, r.digest)
 	if i := slices.IndexFunc(w.models, func(m *model) bool { return m.name == name }); i >= 0 {
 		m := w.models[i]
 		w.models = append(slices.Delete(w.models, i, i+1), m)
 		return m, nil
 	}
-	spec, err := readSpec(ctx, store, j.Run)
+	spec, err := readSpec(ctx, store, r.run)
 	if err != nil {
 		return nil, err
 	}
-	if err := j.Validate(spec); err != nil {
-		return nil, fault{err}
-	}
-	weights, err := w.weights(ctx, store, spec, j)
+	weights, err := w.weights(ctx, store, spec, r)
 	if err != nil {
 		return nil, err
 	}
 	batch := sampler.BatchFor(spec.Model, machine.AvailableMemory(), w.config.Threads)
-	m := &model{name: name, spec: spec, runner: job.NewRunner(spec, weights, w.pool, batch)}
+	m := &model{name: name, spec: spec, model: sampler.NewModel(spec, weights, w.pool), batch: batch}
 	if len(w.models) == keepModels {
 		w.models = slices.Delete(w.models, 0, 1)
 	}
 	w.models = append(w.models, m)
-	w.config.Log.Info("loaded weights", "run", j.Run, "step", j.Step, "parameters", len(weights), "batch", batch)
+	w.config.Log.Info("loaded weights", "run", r.run, "step", r.step, "parameters", len(weights), "batch", batch)
 	return m, nil
 }
 
@@ -93,13 +98,13 @@ func readSpec(ctx context.Context, store storage.Store, run string) (ddpm.Spec, 
 	return spec, nil
 }
 
-func (w *worker) weights(ctx context.Context, store storage.Store, spec ddpm.Spec, j job.Job) ([]float32, error) {
-	m, err := checkpoint.At(ctx, store, j.Run, j.Step)
+func (w *worker) weights(ctx context.Context, store storage.Store, spec ddpm.Spec, r ref) ([]float32, error) {
+	m, err := checkpoint.At(ctx, store, r.run, r.step)
 	if errors.Is(err, storage.ErrNotFound) {
-		return nil, fault{fmt.Errorf("run %s has no checkpoint of step %d any more", j.Run, j.Step)}
+		return nil, fault{fmt.Errorf("run %s has no checkpoint of step %d any more", r.run, r.step)}
 	}
-	if err == nil && m.Digest != j.Digest {
-		return nil, fault{fmt.Errorf("the checkpoint of step %d of run %s has digest %s, and the job was submitted for %s", j.Step, j.Run, m.Digest, j.Digest)}
+	if err == nil && m.Digest != r.digest {
+		return nil, fault{fmt.Errorf("the checkpoint of step %d of run %s has digest %s, and the job was submitted for %s", r.step, r.run, m.Digest, r.digest)}
 	}
 	if err == nil {
 		err = m.Fits(spec.Model.ParamCount())

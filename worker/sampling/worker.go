@@ -51,6 +51,7 @@ type worker struct {
 	stores map[string]storage.Store
 	// models are the checkpoints in memory, the one used last at the end.
 	models []*model
+	images heldOut
 }
 
 // Run draws what the coordinators of the pools hand out, of whom one leads, until ctx
@@ -59,6 +60,7 @@ type worker struct {
 func Run(ctx context.Context, c Config, pools []ddpmv1.PoolClient) error {
 	w := &worker{config: c, pools: pools, pool: kernel.NewPool(c.Threads), stores: map[string]storage.Store{}}
 	defer w.pool.Close()
+	defer w.closeImages()
 	for {
 		lease, err := w.take(ctx)
 		if ctx.Err() != nil {

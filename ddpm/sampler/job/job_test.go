@@ -45,7 +45,7 @@ func runner(t *testing.T, spec ddpm.Spec, threads, batch int) *Runner {
 	t.Helper()
 	pool := kernel.NewPool(threads)
 	t.Cleanup(pool.Close)
-	return NewRunner(spec, weights(spec), pool, batch)
+	return NewRunner(spec, sampler.NewModel(spec, weights(spec), pool), batch)
 }
 
 // drawAll draws all tasks of a size, the last first.

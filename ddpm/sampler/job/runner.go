@@ -5,7 +5,6 @@ import (
 	"fmt"
 
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm"
-	"github.com/ddpm-cluster/ddpm-cluster/ddpm/kernel"
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm/sampler"
 )
 
@@ -31,19 +30,17 @@ type Progress struct {
 	Done, Of int
 }
 
-// Runner draws the tasks of jobs from one checkpoint's weights. It serves one
-// goroutine.
+// Runner draws the tasks of jobs from one checkpoint's model. It serves one goroutine.
 type Runner struct {
 	spec  ddpm.Spec
 	model sampler.Model
 	batch int
 }
 
-// NewRunner lays out the weights, a flat vector in the order of unet.Config.Params,
-// which it reads for as long as it lives. batch is how many images go through the
+// NewRunner draws from a model of the spec's. batch is how many images go through the
 // network at once; 0 chooses by their size alone, sampler.BatchFor by the machine.
-func NewRunner(spec ddpm.Spec, weights []float32, pool *kernel.Pool, batch int) *Runner {
-	return &Runner{spec: spec, model: sampler.NewModel(spec, weights, pool), batch: batch}
+func NewRunner(spec ddpm.Spec, model sampler.Model, batch int) *Runner {
+	return &Runner{spec: spec, model: model, batch: batch}
 }
 
 // Run draws a task's images, in the order of their numbers. progress, if not nil,

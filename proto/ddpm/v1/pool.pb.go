@@ -4,8 +4,8 @@
 // 	protoc        (unknown)
 // source: ddpm/v1/pool.proto
 
-// The sampling pool: jobs that draw images, cut into tasks, which workers take under
-// leases. See package coordinator/pool.
+// The sampling pool: jobs that draw images or measure a network on held-out ones, cut
+// into tasks, which workers take under leases. See package coordinator/pool.
 
 package ddpmv1
 
@@ -206,8 +206,11 @@ type Lease struct {
 	Storage string `protobuf:"bytes,9,opt,name=storage,proto3" json:"storage,omitempty"`
 	Prefix  string `protobuf:"bytes,10,opt,name=prefix,proto3" json:"prefix,omitempty"`
 	// Which files are made beside the images and job.json.
-	Grid          bool `protobuf:"varint,11,opt,name=grid,proto3" json:"grid,omitempty"`
-	Npz           bool `protobuf:"varint,12,opt,name=npz,proto3" json:"npz,omitempty"`
+	Grid bool `protobuf:"varint,11,opt,name=grid,proto3" json:"grid,omitempty"`
+	Npz  bool `protobuf:"varint,12,opt,name=npz,proto3" json:"npz,omitempty"`
+	// What to measure instead: ddpm/evaluate.Job as JSON. The last task then makes the
+	// report of the others' results.
+	Evaluation    []byte `protobuf:"bytes,13,opt,name=evaluation,proto3" json:"evaluation,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -324,6 +327,13 @@ func (x *Lease) GetNpz() bool {
 		return x.Npz
 	}
 	return false
+}
+
+func (x *Lease) GetEvaluation() []byte {
+	if x != nil {
+		return x.Evaluation
+	}
+	return nil
 }
 
 type KeepTaskRequest struct {
@@ -642,7 +652,9 @@ func (*ReturnTaskResponse) Descriptor() ([]byte, []int) {
 type SubmitJobRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// ddpm/sampler/job.Request as JSON.
-	Request       []byte `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	Request []byte `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// Or ddpm/evaluate.Request as JSON.
+	Evaluation    []byte `protobuf:"bytes,2,opt,name=evaluation,proto3" json:"evaluation,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -680,6 +692,13 @@ func (*SubmitJobRequest) Descriptor() ([]byte, []int) {
 func (x *SubmitJobRequest) GetRequest() []byte {
 	if x != nil {
 		return x.Request
+	}
+	return nil
+}
+
+func (x *SubmitJobRequest) GetEvaluation() []byte {
+	if x != nil {
+		return x.Evaluation
 	}
 	return nil
 }
@@ -1079,7 +1098,7 @@ type JobStatus struct {
 	State JobState               `protobuf:"varint,2,opt,name=state,proto3,enum=ddpm.v1.JobState" json:"state,omitempty"`
 	// Why it failed.
 	Reason string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
-	// ddpm/sampler/job.Job as JSON.
+	// ddpm/sampler/job.Job as JSON, empty for an evaluation.
 	Job        []byte                 `protobuf:"bytes,4,opt,name=job,proto3" json:"job,omitempty"`
 	Submitted  *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=submitted,proto3" json:"submitted,omitempty"`
 	Ended      *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=ended,proto3" json:"ended,omitempty"`
@@ -1093,8 +1112,10 @@ type JobStatus struct {
 	SecondsLeft     float64 `protobuf:"fixed64,12,opt,name=seconds_left,json=secondsLeft,proto3" json:"seconds_left,omitempty"`
 	Workers         uint32  `protobuf:"varint,13,opt,name=workers,proto3" json:"workers,omitempty"`
 	// Where its files are: the Store, and the folder in it.
-	Storage       string `protobuf:"bytes,14,opt,name=storage,proto3" json:"storage,omitempty"`
-	Prefix        string `protobuf:"bytes,15,opt,name=prefix,proto3" json:"prefix,omitempty"`
+	Storage string `protobuf:"bytes,14,opt,name=storage,proto3" json:"storage,omitempty"`
+	Prefix  string `protobuf:"bytes,15,opt,name=prefix,proto3" json:"prefix,omitempty"`
+	// ddpm/evaluate.Job as JSON, for a job that measures.
+	Evaluation    []byte `protobuf:"bytes,16,opt,name=evaluation,proto3" json:"evaluation,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1234,6 +1255,13 @@ func (x *JobStatus) GetPrefix() string {
 	return ""
 }
 
+func (x *JobStatus) GetEvaluation() []byte {
+	if x != nil {
+		return x.Evaluation
+	}
+	return nil
+}
+
 var File_ddpm_v1_pool_proto protoreflect.FileDescriptor
 
 const file_ddpm_v1_pool_proto_rawDesc = "" +
@@ -1243,7 +1271,7 @@ const file_ddpm_v1_pool_proto_rawDesc = "" +
 	"\x06worker\x18\x01 \x01(\tR\x06worker\x12\x14\n" +
 	"\x05build\x18\x02 \x01(\tR\x05build\"8\n" +
 	"\x10TakeTaskResponse\x12$\n" +
-	"\x05lease\x18\x01 \x01(\v2\x0e.ddpm.v1.LeaseR\x05lease\"\x92\x02\n" +
+	"\x05lease\x18\x01 \x01(\v2\x0e.ddpm.v1.LeaseR\x05lease\"\xb2\x02\n" +
 	"\x05Lease\x12\x15\n" +
 	"\x06job_id\x18\x01 \x01(\tR\x05jobId\x12\x12\n" +
 	"\x04task\x18\x02 \x01(\rR\x04task\x12\x0e\n" +
@@ -1257,7 +1285,10 @@ const file_ddpm_v1_pool_proto_rawDesc = "" +
 	"\x06prefix\x18\n" +
 	" \x01(\tR\x06prefix\x12\x12\n" +
 	"\x04grid\x18\v \x01(\bR\x04grid\x12\x10\n" +
-	"\x03npz\x18\f \x01(\bR\x03npz\"{\n" +
+	"\x03npz\x18\f \x01(\bR\x03npz\x12\x1e\n" +
+	"\n" +
+	"evaluation\x18\r \x01(\fR\n" +
+	"evaluation\"{\n" +
 	"\x0fKeepTaskRequest\x12\x15\n" +
 	"\x06job_id\x18\x01 \x01(\tR\x05jobId\x12\x12\n" +
 	"\x04task\x18\x02 \x01(\rR\x04task\x12\x19\n" +
@@ -1275,9 +1306,12 @@ const file_ddpm_v1_pool_proto_rawDesc = "" +
 	"\x04task\x18\x02 \x01(\rR\x04task\x12\x19\n" +
 	"\blease_id\x18\x03 \x01(\tR\aleaseId\x12\x16\n" +
 	"\x06reason\x18\x04 \x01(\tR\x06reason\"\x14\n" +
-	"\x12ReturnTaskResponse\",\n" +
+	"\x12ReturnTaskResponse\"L\n" +
 	"\x10SubmitJobRequest\x12\x18\n" +
-	"\arequest\x18\x01 \x01(\fR\arequest\"9\n" +
+	"\arequest\x18\x01 \x01(\fR\arequest\x12\x1e\n" +
+	"\n" +
+	"evaluation\x18\x02 \x01(\fR\n" +
+	"evaluation\"9\n" +
 	"\x11SubmitJobResponse\x12$\n" +
 	"\x03job\x18\x01 \x01(\v2\x12.ddpm.v1.JobStatusR\x03job\"\x11\n" +
 	"\x0fListJobsRequest\":\n" +
@@ -1294,7 +1328,7 @@ const file_ddpm_v1_pool_proto_rawDesc = "" +
 	"\x10CancelJobRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\"9\n" +
 	"\x11CancelJobResponse\x12$\n" +
-	"\x03job\x18\x01 \x01(\v2\x12.ddpm.v1.JobStatusR\x03job\"\xf4\x03\n" +
+	"\x03job\x18\x01 \x01(\v2\x12.ddpm.v1.JobStatusR\x03job\"\x94\x04\n" +
 	"\tJobStatus\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12'\n" +
 	"\x05state\x18\x02 \x01(\x0e2\x11.ddpm.v1.JobStateR\x05state\x12\x16\n" +
@@ -1312,7 +1346,10 @@ const file_ddpm_v1_pool_proto_rawDesc = "" +
 	"\fseconds_left\x18\f \x01(\x01R\vsecondsLeft\x12\x18\n" +
 	"\aworkers\x18\r \x01(\rR\aworkers\x12\x18\n" +
 	"\astorage\x18\x0e \x01(\tR\astorage\x12\x16\n" +
-	"\x06prefix\x18\x0f \x01(\tR\x06prefix*\x95\x01\n" +
+	"\x06prefix\x18\x0f \x01(\tR\x06prefix\x12\x1e\n" +
+	"\n" +
+	"evaluation\x18\x10 \x01(\fR\n" +
+	"evaluation*\x95\x01\n" +
 	"\bJobState\x12\x19\n" +
 	"\x15JOB_STATE_UNSPECIFIED\x10\x00\x12\x14\n" +
 	"\x10JOB_STATE_QUEUED\x10\x01\x12\x15\n" +

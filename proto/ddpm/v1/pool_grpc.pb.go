@@ -4,8 +4,8 @@
 // - protoc             (unknown)
 // source: ddpm/v1/pool.proto
 
-// The sampling pool: jobs that draw images, cut into tasks, which workers take under
-// leases. See package coordinator/pool.
+// The sampling pool: jobs that draw images or measure a network on held-out ones, cut
+// into tasks, which workers take under leases. See package coordinator/pool.
 
 package ddpmv1
 
