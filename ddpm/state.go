@@ -10,6 +10,7 @@ import (
 
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm/rng"
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm/unet"
+	"github.com/ddpm-cluster/ddpm-cluster/internal/hugepages"
 )
 
 // State is what a step reads and writes: four vectors in the order of
@@ -59,8 +60,8 @@ func WeightsDigest(weights []float32) string {
 // EmptyState returns a zero state for n parameters, to be loaded into.
 func EmptyState(n int) *State {
 	return &State{
-		Weights: make([]float32, n), M: make([]float32, n),
-		V: make([]float32, n), EMA: make([]float32, n),
+		Weights: hugepages.Make[float32](n), M: hugepages.Make[float32](n),
+		V: hugepages.Make[float32](n), EMA: hugepages.Make[float32](n),
 	}
 }
 

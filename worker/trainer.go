@@ -10,6 +10,7 @@ import (
 
 	"github.com/ddpm-cluster/ddpm-cluster/allreduce"
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm"
+	"github.com/ddpm-cluster/ddpm-cluster/internal/hugepages"
 	ddpmv1 "github.com/ddpm-cluster/ddpm-cluster/proto/ddpm/v1"
 )
 
@@ -71,7 +72,7 @@ func newTrainer(r *run, log *slog.Logger, send func(*ddpmv1.WorkerMessage), comp
 	n := r.spec.Model.ParamCount()
 	t := &trainer{
 		run: r, log: log, send: send, backlog: &backlog{}, compareEvery: compareEvery,
-		sum: make([]int64, n), grad: make([]float32, n), reduced: make([]float32, n),
+		sum: hugepages.Make[int64](n), grad: hugepages.Make[float32](n), reduced: hugepages.Make[float32](n),
 		moved: make(chan struct{}),
 	}
 	t.saver = &saver{run: r, log: log, send: send}

@@ -16,6 +16,7 @@ import (
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm/kernel"
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm/sampler"
 	"github.com/ddpm-cluster/ddpm-cluster/internal/cpulevel"
+	"github.com/ddpm-cluster/ddpm-cluster/internal/hugepages"
 )
 
 // bench is what a benchmark is of.
@@ -113,7 +114,7 @@ func (b bench) step(ctx context.Context) (benchResult, error) {
 	pool := kernel.NewPool(b.threads)
 	defer pool.Close()
 	device, state := ddpm.NewCPU(s, data, pool), ddpm.NewState(s)
-	grad := make([]float32, len(state.Weights))
+	grad := hugepages.Make[float32](len(state.Weights))
 	return b.measure(ctx, s, 3, func() error {
 		device.Begin(state.Weights)
 		if _, err := device.Gradient(ddpm.PlanStep(s, state.Step).Shard(0), grad); err != nil {

@@ -5,6 +5,7 @@ import (
 
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm/kernel"
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm/rng"
+	"github.com/ddpm-cluster/ddpm-cluster/internal/hugepages"
 )
 
 // kernelBench is a call of a kernel with the work that it does: floating-point
@@ -46,7 +47,7 @@ func kernelBenches(pool *kernel.Pool, portable bool) []kernelBench {
 }
 
 func gemmBench(pool *kernel.Pool, n int) kernelBench {
-	a, b, c := noise(n*n), noise(n*n), make([]float32, n*n)
+	a, b, c := noise(n*n), noise(n*n), hugepages.Make[float32](n*n)
 	mat := func(data []float32) kernel.Mat {
 		return kernel.Mat{Data: data, Rows: n, Cols: n, RowStride: n, ColStride: 1}
 	}
@@ -60,7 +61,7 @@ func convBenches(pool *kernel.Pool, c kernel.Conv) []kernelBench {
 	in, out := c.N*c.H*c.W*c.Cin, c.N*c.OutH()*c.OutW()*c.Cout
 	weights := c.Cout * c.Cin * c.K * c.K
 	x, w, dy, bias := noise(in), noise(weights), noise(out), noise(c.Cout)
-	y, dx, dw := make([]float32, out), make([]float32, in), make([]float32, weights)
+	y, dx, dw := hugepages.Make[float32](out), hugepages.Make[float32](in), hugepages.Make[float32](weights)
 	var forward, grad kernel.Packed
 	c.PackForward(pool, &forward, w)
 	c.PackGradInput(pool, &grad, w)
@@ -89,11 +90,11 @@ func convBenches(pool *kernel.Pool, c kernel.Conv) []kernelBench {
 func memoryBenches(pool *kernel.Pool, n int) []kernelBench {
 	const channels, groups, cols = 128, 32, 256
 	g := kernel.GroupNorm{N: 8, HW: n / 8 / channels, C: channels, Groups: groups, Eps: 1e-6}
-	x, dy, y := noise(n), noise(n), make([]float32, n)
+	x, dy, y := noise(n), noise(n), hugepages.Make[float32](n)
 	gamma, beta := noise(channels), noise(channels)
 	dgamma, dbeta := make([]float32, channels), make([]float32, channels)
 	mean, rstd := make([]float32, g.N*groups), make([]float32, g.N*groups)
-	w, m, v, ema := noise(n), make([]float32, n), make([]float32, n), make([]float32, n)
+	w, m, v, ema := noise(n), hugepages.Make[float32](n), hugepages.Make[float32](n), hugepages.Make[float32](n)
 	adam := kernel.AdamStep{LR: 1e-4, Beta1: 0.9, Beta2: 0.999, Eps: 1e-8, Bias1: 0.1, Bias2: 0.001, GradScale: 1, EMADecay: 0.999}
 	of := func(what string, vectors float64, run func()) kernelBench {
 		return kernelBench{name: fmt.Sprintf("%s of %d values", what, n), bytes: 4 * vectors * float64(n), run: run}
@@ -107,9 +108,9 @@ func memoryBenches(pool *kernel.Pool, n int) []kernelBench {
 	}
 }
 
-// noise returns n normally distributed values.
+// noise returns n normally distributed values, in memory as a step has them.
 func noise(n int) []float32 {
-	x := make([]float32, n)
+	x := hugepages.Make[float32](n)
 	rng.Normals(x, 1, rng.Noise, 0, 0)
 	return x
 }

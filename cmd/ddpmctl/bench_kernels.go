@@ -37,9 +37,9 @@ func benchKernelsCommand(stdout io.Writer) *cobra.Command {
 		Short: "Time each kernel at each level, beside the FMA peak of one core",
 		Long: "Kernels runs each kernel on one thread, at each level that this CPU has (with " + cpulevel.Variable + "\n" +
 			"set: at that one), and prints its best time, its speed, and the share of the FMA peak that it\n" +
-			"reaches. The peak is measured in between: multiplications that read and write no memory. GFLOP/s\n" +
-			"count a convolution as its direct sum, whatever the algorithm, so that a share of Winograd's may be\n" +
-			"above 100%. What moves memory more than it computes has GB/s instead.",
+			"reaches. The peak is measured in turn with the runs: multiplications that read and write no\n" +
+			"memory. GFLOP/s count a convolution as its direct sum, whatever the algorithm, so that a share of\n" +
+			"Winograd's may be above 100%. What moves memory more than it computes has GB/s instead.",
 		Example: "  ddpmctl bench kernels --json",
 		Args:    noArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -91,46 +91,43 @@ func benchLevels(ctx context.Context, each time.Duration) ([]kernelResult, error
 func benchKernels(ctx context.Context, each time.Duration) ([]kernelResult, error) {
 	pool := kernel.NewPool(1)
 	defer pool.Close()
-	peak := fmaPeak()
 	var results []kernelResult
 	for _, b := range kernelBenches(pool, kernel.ActiveLevel() == kernel.LevelPortable) {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		seconds := fastest(b.run, each)
-		peak = max(peak, fmaPeak())
+		seconds, peak := besidePeak(b.run, each)
 		results = append(results, kernelResult{
 			Level: kernel.ActiveLevel(), Kernel: b.name, Seconds: seconds,
 			GFLOPS: b.flops / seconds / 1e9, GBytes: b.bytes / seconds / 1e9,
+			Peak: peak, PeakShare: b.flops / seconds / 1e9 / peak,
 		})
-	}
-	for i := range results {
-		results[i].Peak, results[i].PeakShare = peak, results[i].GFLOPS/peak
 	}
 	return results, nil
 }
 
-// fastest returns the seconds of the fastest of the runs that a time has room for,
-// after one that is not counted.
-func fastest(run func(), each time.Duration) float64 {
+// besidePeak returns the seconds of the fastest of the runs that a time has room for,
+// after one that is not counted, and the FMA peak of this core and level in GFLOP/s,
+// measured in turn with them: a core's clock changes with its load and its neighbours'.
+func besidePeak(run func(), each time.Duration) (seconds, peak float64) {
 	run()
-	var best time.Duration
 	for begin, i := time.Now(), 0; i == 0 || time.Since(begin) < each; i++ {
+		peak = max(peak, fmaPeak())
 		start := time.Now()
 		run()
-		if took := time.Since(start); i == 0 || took < best {
-			best = took
+		if took := time.Since(start).Seconds(); i == 0 || took < seconds {
+			seconds = took
 		}
 	}
-	return best.Seconds()
+	return seconds, max(peak, fmaPeak())
 }
 
-// fmaPeak returns the FMA peak of a core in GFLOP/s, at this level.
+// fmaPeak makes FMAs for some tenth of a millisecond and returns their GFLOP/s.
 func fmaPeak() float64 {
-	const rounds = 100_000
-	var flops int
-	seconds := fastest(func() { flops = kernel.FMAPeak(rounds) }, 3*time.Millisecond)
-	return float64(flops) / seconds / 1e9
+	const rounds = 50_000
+	start := time.Now()
+	flops := kernel.FMAPeak(rounds)
+	return float64(flops) / time.Since(start).Seconds() / 1e9
 }
 
 func printKernels(w io.Writer, results []kernelResult, asJSON bool) error {
@@ -139,7 +136,9 @@ func printKernels(w io.Writer, results []kernelResult, asJSON bool) error {
 	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintf(t, "level\tGFLOP/s\tof the peak\tGB/s\tms\t  kernel\n")
+	peak := 0.0
 	for i, r := range results {
+		peak = max(peak, r.Peak)
 		fmt.Fprintf(t, "%s\t", r.Level)
 		if r.GFLOPS > 0 {
 			fmt.Fprintf(t, "%.1f\t%.0f%%\t\t", r.GFLOPS, 100*r.PeakShare)
@@ -148,7 +147,8 @@ func printKernels(w io.Writer, results []kernelResult, asJSON bool) error {
 		}
 		fmt.Fprintf(t, "%.3f\t  %s\n", 1e3*r.Seconds, r.Kernel)
 		if i+1 == len(results) || results[i+1].Level != r.Level {
-			fmt.Fprintf(t, "%s\t%.1f\t100%%\t\t\t  FMA peak\n", r.Level, r.Peak)
+			fmt.Fprintf(t, "%s\t%.1f\t100%%\t\t\t  FMA peak\n", r.Level, peak)
+			peak = 0
 		}
 	}
 	return t.Flush()

@@ -24,25 +24,40 @@ type Mat struct {
 // acc = +0, then acc = FMA(a[i,k], b[k,j], acc) for k ascending; then
 // c[i,j] = c[i,j] + acc, save that without accumulate the first block stores
 // acc. K = 0 gives zeros, or leaves c as it is when accumulating.
+//
+// b is packed a block of k at a time, into memory that all blocks share: it is in a
+// cache still when the rows of a come to it.
 func Gemm(p *Pool, a, b Mat, c []float32, ldc int, accumulate bool) {
+	a.check("a")
+	b.check("b")
+	checkProduct(a, b.Rows, b.Cols, c, ldc)
 	packed := &p.shared().packed
-	packed.Pack(p, b)
-	GemmPacked(p, a, packed, c, ldc, accumulate)
+	for k := 0; k == 0 || k < a.Cols; k += KBlock {
+		n := min(KBlock, a.Cols-k)
+		packed.Pack(p, b.rowsFrom(k, n))
+		GemmPacked(p, a.columnsFrom(k, n), packed, c, ldc, accumulate || k > 0)
+	}
 }
 
 // GemmPacked is Gemm with b packed beforehand.
 func GemmPacked(p *Pool, a Mat, b *Packed, c []float32, ldc int, accumulate bool) {
 	a.check("a")
-	if a.Cols != b.rows {
-		panic(fmt.Sprintf("kernel: product of a [%d,%d] and b [%d,%d]", a.Rows, a.Cols, b.rows, b.cols))
-	}
+	checkProduct(a, b.rows, b.cols, c, ldc)
 	if a.Rows == 0 || b.cols == 0 || a.Cols == 0 && accumulate {
 		return
 	}
-	if ldc < b.cols || len(c) < (a.Rows-1)*ldc+b.cols {
-		panic(fmt.Sprintf("kernel: c of %d elements, rows %d apart, is too small for [%d,%d]", len(c), ldc, a.Rows, b.cols))
-	}
 	gemmRows(p, a, b, c, ldc, nil, accumulate)
+}
+
+// checkProduct panics when c cannot hold the product of a and b [rows,cols], or there
+// is none.
+func checkProduct(a Mat, rows, cols int, c []float32, ldc int) {
+	if a.Cols != rows {
+		panic(fmt.Sprintf("kernel: product of a [%d,%d] and b [%d,%d]", a.Rows, a.Cols, rows, cols))
+	}
+	if a.Rows > 0 && cols > 0 && (ldc < cols || len(c) < (a.Rows-1)*ldc+cols) {
+		panic(fmt.Sprintf("kernel: c of %d elements, rows %d apart, is too small for [%d,%d]", len(c), ldc, a.Rows, cols))
+	}
 }
 
 // gemmRows is the product behind GemmPacked and the 1x1 convolutions: bias, when
@@ -81,6 +96,18 @@ func (p *Pool) grid(rows, band, panels int, body func(ws *workspace, r0, r1, p0,
 			body(ws, i*rows/bands, (i+1)*rows/bands, g*panels/groups, (g+1)*panels/groups)
 		}
 	})
+}
+
+// rowsFrom returns n rows of the matrix, from row r on.
+func (m Mat) rowsFrom(r, n int) Mat {
+	m.Data, m.Rows = m.Data[min(r*m.RowStride, len(m.Data)):], n
+	return m
+}
+
+// columnsFrom returns n columns of the matrix, from column c on.
+func (m Mat) columnsFrom(c, n int) Mat {
+	m.Data, m.Cols = m.Data[min(c*m.ColStride, len(m.Data)):], n
+	return m
 }
 
 // check panics when the matrix reaches past its data.

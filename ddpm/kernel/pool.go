@@ -4,6 +4,8 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
+
+	"github.com/ddpm-cluster/ddpm-cluster/internal/hugepages"
 )
 
 // chunksPerThread is how many ranges a loop is cut into for each thread, so
@@ -218,7 +220,7 @@ type workspace struct {
 // The elements are arbitrary.
 func grow[T any](buf *[]T, n int) []T {
 	if cap(*buf) < n {
-		*buf = make([]T, n)
+		*buf = hugepages.Make[T](n)
 	}
 	*buf = (*buf)[:cap(*buf)]
 	return (*buf)[:n]

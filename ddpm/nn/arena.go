@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"math"
 	"slices"
+
+	"github.com/ddpm-cluster/ddpm-cluster/internal/hugepages"
 )
 
 // arena gives the tensors of a pass their memory, and takes it back from each as
@@ -91,7 +93,7 @@ func (a *arena) unplanned(length int) []float32 {
 		}
 	}
 	if best < 0 {
-		return make([]float32, length)
+		return hugepages.Make[float32](length)
 	}
 	m := a.spare[best]
 	a.spare = slices.Delete(a.spare, best, best+1)
@@ -102,7 +104,7 @@ func (a *arena) unplanned(length int) []float32 {
 func (a *arena) reset() (moved bool) {
 	if moved = a.astray; moved {
 		if need := fit(a.notes); need > len(a.slab) {
-			a.slab = make([]float32, need)
+			a.slab = hugepages.Make[float32](need)
 		}
 		a.plan, a.notes, a.spare = a.notes, nil, nil
 	}

@@ -5,6 +5,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/ddpm-cluster/ddpm-cluster/internal/hugepages"
 )
 
 // Tensor is a parameter as a file has it: len(Data) is the product of Shape.
@@ -60,7 +62,7 @@ func (c Config) Flatten(tensors map[string]Tensor) ([]float32, error) {
 			return nil, fmt.Errorf("the tensor %s has shape %v, its config asks for %v", p.Name, t.Shape, p.Shape)
 		}
 	}
-	flat := make([]float32, c.ParamCount())
+	flat := hugepages.Make[float32](c.ParamCount())
 	for _, p := range params {
 		copy(flat[p.Offset:], byName[p.Name].Data)
 		delete(byName, p.Name)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm"
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm/sampler"
+	"github.com/ddpm-cluster/ddpm-cluster/internal/hugepages"
 	"github.com/ddpm-cluster/ddpm-cluster/internal/machine"
 	"github.com/ddpm-cluster/ddpm-cluster/storage"
 	"github.com/ddpm-cluster/ddpm-cluster/storage/checkpoint"
@@ -20,7 +21,7 @@ func LoadWeights(ctx context.Context, store storage.Store, spec ddpm.Spec, m che
 	if err != nil {
 		return nil, err
 	}
-	weights := make([]float32, spec.Model.ParamCount())
+	weights := hugepages.Make[float32](spec.Model.ParamCount())
 	for _, p := range spec.Model.Params() {
 		t, ok := tensors[p.Name]
 		if !ok || len(t.Data) != p.Len() {
