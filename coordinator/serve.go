@@ -100,7 +100,7 @@ func (s *start) newLoop(leader *registry.Leader, last core.Generation, runID str
 		named:     highest(last),
 		publisher: newPublisher(k, leader.Check),
 		newest:    newest,
-		view:      newView(s.plan.Run, s.newest.Step, s.plan.Steps, newest, s.security.counts),
+		view:      newView(s.plan.Run, s.newest.Step, s.plan.Steps, newest, s.plan.Spec.Model.MACs(), s.security.counts),
 	}
 }
 
