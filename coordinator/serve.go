@@ -136,7 +136,8 @@ func (s *start) serve(ctx context.Context, l *loop) (core.End, error) {
 		defer workers.end()
 		l.local, l.children, srv.why = workers.lost, s.config.Workers, workers.why
 	}
-	look := looks{l.view, s.store, s.plan.Run}
+	look := looks{l.view, s.store, s.plan.Run, s.showing()}
+	defer look.data.close()
 	defer s.recall(ctx, l.view)()
 	g := newServer(srv, s.security.options()...)
 	s.security.register(g)

@@ -168,8 +168,8 @@ func (l *life) hello() *ddpmv1.Hello {
 		CpuLevel:    string(cpulevel.Active()),
 
 		CoreFlopsPerSecond: l.corePeak,
-		Hostname:    hostname,
-		Pid:         uint32(os.Getpid()),
+		Hostname:           hostname,
+		Pid:                uint32(os.Getpid()),
 	}
 	if t := l.served.Load(); t != nil {
 		h.Resume = &ddpmv1.Resume{WorkerId: l.id, RunId: l.runID, Position: t.position()}

@@ -142,7 +142,7 @@ func (s *Server) status(id string) (*ddpmv1.JobStatus, error) {
 	}
 	m := &ddpmv1.JobStatus{
 		Id: id, Reason: st.Reason, Job: text, Submitted: timestamppb.New(st.Submitted),
-		Images: uint32(st.Job.N), ImagesDone: uint32(st.ImagesDone), Fraction: st.Fraction, Workers: uint32(st.Workers),
+		Images: uint32(st.Job.N), ImagesDone: uint32(st.ImagesDone), Fraction: st.Fraction, Workers: uint32(st.Workers), Previews: st.Previews,
 		Storage: s.config.Store.String(), Prefix: checkpoint.SamplesPrefix(st.Job.Run, id),
 	}
 	if st.State != Open {

@@ -24,7 +24,7 @@ func TestHistoryKeepsExtremes(t *testing.T) {
 		case 54321:
 			l = -99
 		}
-		h.Add(Point{Step: s, Loss: l, GradientNorm: 2, Rate: 0.5, Images: 8, Seconds: 0.25, Stages: [3]float64{0.125, 0.0625, 0.0625}})
+		h.Add(Point{Step: s, Loss: l, GradientNorm: 2, Rate: 0.5, Images: 8, Seconds: 0.25, Stages: StageSeconds{Compute: 0.125, Reduce: 0.0625, Update: 0.0625}})
 	}
 	if len(h.bins) > bins {
 		t.Fatalf("%d bins", len(h.bins))

@@ -1093,8 +1093,10 @@ type JobStatus struct {
 	SecondsLeft     float64 `protobuf:"fixed64,12,opt,name=seconds_left,json=secondsLeft,proto3" json:"seconds_left,omitempty"`
 	Workers         uint32  `protobuf:"varint,13,opt,name=workers,proto3" json:"workers,omitempty"`
 	// Where its files are: the Store, and the folder in it.
-	Storage       string `protobuf:"bytes,14,opt,name=storage,proto3" json:"storage,omitempty"`
-	Prefix        string `protobuf:"bytes,15,opt,name=prefix,proto3" json:"prefix,omitempty"`
+	Storage string `protobuf:"bytes,14,opt,name=storage,proto3" json:"storage,omitempty"`
+	Prefix  string `protobuf:"bytes,15,opt,name=prefix,proto3" json:"prefix,omitempty"`
+	// The first images that are in the Store, by number, a few.
+	Previews      []uint32 `protobuf:"varint,16,rep,packed,name=previews,proto3" json:"previews,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1234,6 +1236,13 @@ func (x *JobStatus) GetPrefix() string {
 	return ""
 }
 
+func (x *JobStatus) GetPreviews() []uint32 {
+	if x != nil {
+		return x.Previews
+	}
+	return nil
+}
+
 var File_ddpm_v1_pool_proto protoreflect.FileDescriptor
 
 const file_ddpm_v1_pool_proto_rawDesc = "" +
@@ -1294,7 +1303,7 @@ const file_ddpm_v1_pool_proto_rawDesc = "" +
 	"\x10CancelJobRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\"9\n" +
 	"\x11CancelJobResponse\x12$\n" +
-	"\x03job\x18\x01 \x01(\v2\x12.ddpm.v1.JobStatusR\x03job\"\xf4\x03\n" +
+	"\x03job\x18\x01 \x01(\v2\x12.ddpm.v1.JobStatusR\x03job\"\x90\x04\n" +
 	"\tJobStatus\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12'\n" +
 	"\x05state\x18\x02 \x01(\x0e2\x11.ddpm.v1.JobStateR\x05state\x12\x16\n" +
@@ -1312,7 +1321,8 @@ const file_ddpm_v1_pool_proto_rawDesc = "" +
 	"\fseconds_left\x18\f \x01(\x01R\vsecondsLeft\x12\x18\n" +
 	"\aworkers\x18\r \x01(\rR\aworkers\x12\x18\n" +
 	"\astorage\x18\x0e \x01(\tR\astorage\x12\x16\n" +
-	"\x06prefix\x18\x0f \x01(\tR\x06prefix*\x95\x01\n" +
+	"\x06prefix\x18\x0f \x01(\tR\x06prefix\x12\x1a\n" +
+	"\bpreviews\x18\x10 \x03(\rR\bpreviews*\x95\x01\n" +
 	"\bJobState\x12\x19\n" +
 	"\x15JOB_STATE_UNSPECIFIED\x10\x00\x12\x14\n" +
 	"\x10JOB_STATE_QUEUED\x10\x01\x12\x15\n" +
