@@ -181,13 +181,13 @@ func (h *History) Curve(from uint64, points int) *Curve {
 	for points > 0 && len(h.bins) > merge*points {
 		merge *= 2
 	}
-	all := h.bins
-	if merge > 1 {
-		all = merged(h.bins, merge)
-	}
 	c := &Curve{Width: h.width * uint64(merge), Step: []uint64{}, Skipped: []int{}, Changes: h.changes, Olds: h.olds}
-	for i, b := range all {
-		if b.steps > 0 && uint64(i+1)*c.Width >= from {
+	first := 0 // whole bins of the curve alone
+	if from > 0 {
+		first = min(int((from-1)/c.Width)*merge, len(h.bins))
+	}
+	for _, b := range merged(h.bins[first:], merge) {
+		if b.steps > 0 {
 			c.add(b)
 		}
 	}

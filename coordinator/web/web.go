@@ -98,7 +98,7 @@ func handleRun(mux *http.ServeMux, s Source, over <-chan struct{}) {
 		panic("web: " + err.Error()) // it is embedded
 	}
 	mux.Handle("GET /", http.FileServerFS(files))
-	a := api{source: s, over: over, places: make(chan struct{}, viewers)}
+	a := api{source: s, over: over, places: make(chan struct{}, viewers), newest: new(newest)}
 	mux.HandleFunc("GET /api/status", a.status)
 	mux.HandleFunc("GET /api/events", a.events)
 	mux.HandleFunc("GET /api/checkpoints", a.checkpoints)
@@ -141,6 +141,7 @@ type api struct {
 	source Source
 	over   <-chan struct{}
 	places chan struct{} // of streams
+	newest *newest
 }
 
 // status is the whole document; ?points=N adds the curve.

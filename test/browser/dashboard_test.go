@@ -30,6 +30,8 @@ type browser struct {
 	ctx context.Context
 	mu  sync.Mutex
 	bad []string
+	// asked are the paths that the page has asked for.
+	asked map[string]bool
 }
 
 // open opens a headless browser, or skips the test.
@@ -53,7 +55,7 @@ func open(t *testing.T) *browser {
 	t.Cleanup(cancel)
 	ctx, cancel = context.WithTimeout(ctx, 2*limit)
 	t.Cleanup(cancel)
-	b := &browser{t: t, ctx: ctx}
+	b := &browser{t: t, ctx: ctx, asked: map[string]bool{}}
 	chromedp.ListenTarget(ctx, b.hear)
 	b.do(network.Enable(), runtime.Enable(), log.Enable())
 	return b
@@ -76,8 +78,16 @@ func (b *browser) hear(event any) {
 		u, err := url.Parse(e.Request.URL)
 		if err != nil || u.Scheme != "data" && u.Hostname() != "127.0.0.1" {
 			b.note("a request to " + e.Request.URL)
+		} else if u.Scheme != "data" {
+			b.ask(u.Path)
 		}
 	}
+}
+
+func (b *browser) ask(path string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.asked[path] = true
 }
 
 func (b *browser) note(what string) {

@@ -22,9 +22,10 @@ const limit = 2 * time.Minute
 
 // running is a coordinator with its workers.
 type running struct {
-	t   *testing.T
-	bin string
-	url string
+	t    *testing.T
+	bin  string
+	data string // its data dir, where its Store is too
+	url  string
 	// join is where workers join a run that is --insecure.
 	join string
 	cmd  *exec.Cmd
@@ -50,10 +51,10 @@ var joined = regexp.MustCompile(`ddpm-worker --join (\S+) --insecure`)
 // start starts a coordinator for two workers, and waits for its dashboard.
 func start(t *testing.T, bin string, args ...string) *running {
 	t.Helper()
-	r := &running{t: t, bin: bin, end: make(chan struct{})}
+	r := &running{t: t, bin: bin, data: t.TempDir(), end: make(chan struct{})}
 	ctx, cancel := context.WithCancel(context.Background())
 	r.cmd = exec.CommandContext(ctx, filepath.Join(bin, "ddpm-coordinator"), append([]string{
-		"--workers", "2", "--threads", "1", "--http", "127.0.0.1:0", "--data-dir", t.TempDir(),
+		"--workers", "2", "--threads", "1", "--http", "127.0.0.1:0", "--data-dir", r.data,
 	}, args...)...)
 	r.cmd.Cancel = func() error { return r.cmd.Process.Signal(syscall.SIGTERM) }
 	r.cmd.WaitDelay = 20 * time.Second

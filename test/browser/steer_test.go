@@ -43,6 +43,7 @@ func TestSteer(t *testing.T) {
 	b.await(`[...document.querySelectorAll("input, select, button, progress, [role=img], [role=region]")].every((e) => (e.ariaLabel || e.getAttribute("aria-labelledby") || e.textContent.trim() || e.labels?.length > 0))`)
 	b.await(`[...document.querySelectorAll("img")].every((i) => i.alt !== "")`)
 
+	b.sameByCommand(r)
 	b.picture("dashboard.png", 1280, 900, "light")
 	b.picture("dashboard-dark.png", 1280, 900, "dark")
 	b.picture("dashboard-phone.png", 390, 844, "light")
