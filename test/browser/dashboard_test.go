@@ -53,7 +53,7 @@ func open(t *testing.T) *browser {
 	t.Cleanup(cancel)
 	ctx, cancel = chromedp.NewContext(ctx)
 	t.Cleanup(cancel)
-	ctx, cancel = context.WithTimeout(ctx, 2*limit)
+	ctx, cancel = context.WithTimeout(ctx, 4*limit)
 	t.Cleanup(cancel)
 	b := &browser{t: t, ctx: ctx, asked: map[string]bool{}}
 	chromedp.ListenTarget(ctx, b.hear)

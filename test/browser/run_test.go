@@ -18,7 +18,7 @@ import (
 )
 
 // limit bounds whatever a test waits for.
-const limit = 2 * time.Minute
+const limit = 5 * time.Minute
 
 // running is a coordinator with its workers.
 type running struct {

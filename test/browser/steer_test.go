@@ -10,7 +10,7 @@ import (
 // cancels a job, and looks at what a step trains on.
 func TestSteer(t *testing.T) {
 	b := open(t)
-	r := start(t, build(t), "--insecure", "--preset", "digits", "--run", "digits-demo", "--steps", "100000", "--checkpoint-every", "10")
+	r := start(t, build(t), "--insecure", "--listen", "127.0.0.1:0", "--preset", "digits", "--run", "digits-demo", "--steps", "100000", "--checkpoint-every", "10")
 	r.worker()
 	r.worker()
 	b.do(chromedp.EmulateViewport(1280, 900), chromedp.Navigate(r.url))
