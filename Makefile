@@ -61,7 +61,7 @@ arm64: ## Test the mathematics on an emulated arm64 (needs qemu-user).
 
 .PHONY: browser
 browser: ## Test the dashboard in a headless Chromium (skips where there is none).
-	cd test/browser && go test -count=1 .
+	cd test/browser && go test -count=1 -timeout 60m .
 
 ##@ Releases
 

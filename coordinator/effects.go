@@ -47,7 +47,7 @@ func (l *loop) do(ctx context.Context, effect core.Effect) {
 func (l *loop) admit(ctx context.Context, e core.Admit) {
 	s := l.sessions[e.Worker]
 	h := s.hello
-	place := report.Place{RingAddress: h.GetRingAddress(), Hostname: h.GetHostname(), PID: h.GetPid(), Threads: h.GetThreads(), CPULevel: h.GetCpuLevel()}
+	place := report.Place{RingAddress: h.GetRingAddress(), Hostname: h.GetHostname(), PID: h.GetPid(), Threads: h.GetThreads(), CPULevel: h.GetCpuLevel(), CoreFlopsPerSecond: h.GetCoreFlopsPerSecond()}
 	l.leases.begin(ctx, e.Worker, place, l.limits.silence.Max)
 	l.view.joined(e.Worker, place)
 	l.log.Info("a worker joined", "worker", e.Worker, "host", h.GetHostname(), "pid", h.GetPid(), "cpu", h.GetCpuLevel(), "ring", h.GetRingAddress(), "back", h.GetResume() != nil)

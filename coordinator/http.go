@@ -24,6 +24,7 @@ type looks struct {
 	view  *view
 	store storage.Store // nil: there are no checkpoints to list
 	run   string
+	data  *showing
 }
 
 // Status implements web.Source.
@@ -94,6 +95,14 @@ func (w looks) Picture(ctx context.Context, step uint64) ([]byte, error) {
 		return nil, web.ErrNone
 	}
 	return checkpoint.ReadObject(ctx, w.store, m, checkpoint.SamplesKey)
+}
+
+// Examples implements web.Source.
+func (w looks) Examples(ctx context.Context, step uint64, n int) (*report.StepExamples, error) {
+	if w.data == nil {
+		return nil, web.ErrNone
+	}
+	return w.data.examples(ctx, step, n)
 }
 
 // statusServer is the status by gRPC, where only administrators ask.

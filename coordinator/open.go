@@ -9,14 +9,11 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"runtime"
 
 	"github.com/ddpm-cluster/ddpm-cluster/coordinator/config"
 	"github.com/ddpm-cluster/ddpm-cluster/coordinator/registry"
 	"github.com/ddpm-cluster/ddpm-cluster/coordinator/report"
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm"
-	"github.com/ddpm-cluster/ddpm-cluster/ddpm/dataset"
-	"github.com/ddpm-cluster/ddpm-cluster/ddpm/dataset/packed"
 	"github.com/ddpm-cluster/ddpm-cluster/storage"
 	"github.com/ddpm-cluster/ddpm-cluster/storage/checkpoint"
 )
@@ -99,12 +96,7 @@ func (s *start) openDataset(ctx context.Context) error {
 	if s.existing && s.config.Given("dataset") {
 		uri = s.config.Dataset
 	}
-	places := dataset.Places{
-		Stores: func(ctx context.Context, uri string) (packed.Store, error) { return storage.OpenBlobs(ctx, uri) },
-		Run:    storage.AsBlobs(s.store),
-		Import: &dataset.Importing{Threads: runtime.GOMAXPROCS(0), Log: s.log},
-	}
-	data, err := places.Open(ctx, uri, ddpm.Want(spec.Model))
+	data, err := s.dataset(ctx, uri)
 	if err != nil {
 		return err
 	}

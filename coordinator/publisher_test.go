@@ -55,7 +55,7 @@ func publishing(t *testing.T) (*loop, *slowStore) {
 		limits:  defaultLimits(),
 		over:    make(chan struct{}),
 		machine: core.New(core.Config{Workers: 1, MinWorkers: 1}), keeper: k, publisher: newPublisher(k, etcd.Check), log: log,
-		registry: etcd, leases: newLeases(etcd, log), view: newView("r", 0, 9, nil, (*security)(nil).counts), sessions: map[string]*session{}, end: &core.End{Reason: "a worker was lost"},
+		registry: etcd, leases: newLeases(etcd, log), view: newView("r", 0, 9, nil, 1, (*security)(nil).counts), sessions: map[string]*session{}, end: &core.End{Reason: "a worker was lost"},
 	}
 	return l, store
 }

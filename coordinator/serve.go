@@ -100,7 +100,7 @@ func (s *start) newLoop(leader *registry.Leader, last core.Generation, runID str
 		named:     highest(last),
 		publisher: newPublisher(k, leader.Check),
 		newest:    newest,
-		view:      newView(s.plan.Run, s.newest.Step, s.plan.Steps, newest, s.security.counts),
+		view:      newView(s.plan.Run, s.newest.Step, s.plan.Steps, newest, s.plan.Spec.Model.MACs(), s.security.counts),
 	}
 }
 
@@ -136,7 +136,8 @@ func (s *start) serve(ctx context.Context, l *loop) (core.End, error) {
 		defer workers.end()
 		l.local, l.children, srv.why = workers.lost, s.config.Workers, workers.why
 	}
-	look := looks{l.view, s.store, s.plan.Run}
+	look := looks{l.view, s.store, s.plan.Run, s.showing()}
+	defer look.data.close()
 	defer s.recall(ctx, l.view)()
 	g := newServer(srv, s.security.options()...)
 	s.security.register(g)

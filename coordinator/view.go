@@ -22,6 +22,8 @@ type view struct {
 	means   means
 	metrics *metrics.Metrics
 	access  func() *report.Access
+	// macs are the network's multiply-adds for an image.
+	macs int
 }
 
 // seen is a worker, and when it gave a sign of life.
@@ -31,19 +33,56 @@ type seen struct {
 }
 
 // means are of the last steps.
-type means struct{ loss, images, seconds, compute, reduce, update mean }
+type means struct {
+	loss, images, seconds                                         mean
+	compute, input, forward, backward, reduce, update, checkpoint mean
+	slices                                                        [report.TimeSlices]mean
+}
 
-func newView(run string, start, steps uint64, newest *report.Checkpoint, access func() *report.Access) *view {
+// add takes in a step's stages.
+func (m *means) add(s report.StageSeconds) report.Stages {
+	next := func(m *mean, v float64) report.Number {
+		m.add(v)
+		return report.Number(m.value)
+	}
+	return report.Stages{
+		Compute: next(&m.compute, s.Compute), Input: next(&m.input, s.Input), Forward: next(&m.forward, s.Forward),
+		Backward: next(&m.backward, s.Backward), Reduce: next(&m.reduce, s.Reduce), Update: next(&m.update, s.Update),
+		Checkpoint: next(&m.checkpoint, s.Checkpoint),
+	}
+}
+
+// addSlices takes in a step's losses by timestep.
+func (m *means) addSlices(s report.Slices) []report.Number {
+	out := make([]report.Number, report.TimeSlices)
+	for i := range out {
+		if s.Examples[i] > 0 {
+			m.slices[i].add(s.Loss[i] / s.Examples[i])
+		}
+		out[i] = report.Unknown()
+		if m.slices[i].n > 0 {
+			out[i] = report.Number(m.slices[i].value)
+		}
+	}
+	return out
+}
+
+// passes is how often the network's multiplications are made for an example: forward,
+// and backward by the inputs and by the weights.
+const passes = 3
+
+func newView(run string, start, steps uint64, newest *report.Checkpoint, macs int, access func() *report.Access) *view {
 	unknown := report.Unknown()
 	v := &view{
 		status: report.Status{
 			Run: run, Version: ddpmcluster.Version(), Started: time.Now().UTC(),
 			Phase: "waiting", Reason: "waiting for workers", Step: start, Steps: steps, Checkpoint: newest,
 			Loss: unknown, LossMean: unknown, GradientNorm: unknown, LearningRate: unknown, ImagesPerSecond: unknown, SecondsPerStep: unknown, SecondsLeft: unknown,
-			Stages: report.Stages{Compute: unknown, Reduce: unknown, Update: unknown},
-			Gone:   []report.Worker{}, History: []report.Generation{},
+			Stages:         report.Stages{Compute: unknown, Input: unknown, Forward: unknown, Backward: unknown, Reduce: unknown, Update: unknown, Checkpoint: unknown},
+			FlopsPerSecond: unknown, PeakFlopsPerSecond: unknown, PeakShare: unknown, SliceLoss: new(means).addSlices(report.Slices{}),
+			Gone: []report.Worker{}, History: []report.Generation{},
 		},
-		at: map[string]*seen{}, history: report.NewHistory(), access: access,
+		at: map[string]*seen{}, history: report.NewHistory(), access: access, macs: macs,
 	}
 	v.metrics = metrics.New(v.snapshot)
 	return v
@@ -56,7 +95,7 @@ func (v *view) change(edit func()) {
 }
 
 func (v *view) joined(id string, p report.Place) {
-	v.change(func() { v.at[id] = &seen{report.Worker{ID: id, Place: p}, time.Now()} })
+	v.change(func() { v.at[id] = &seen{report.Worker{ID: id, Place: p, Rank: -1}, time.Now()} })
 }
 
 // keptGone is how many workers that are gone the status goes on to show.
@@ -80,6 +119,7 @@ func (v *view) heard(id string, h *ddpmv1.Heartbeat) {
 	v.change(func() {
 		if w := v.at[id]; w != nil {
 			w.Step, w.ShardRate, w.at = h.GetStep(), h.GetShardRate(), time.Now()
+			w.RingSentBytes, w.RingBytesPerSecond = h.GetRingSentBytes(), h.GetRingBytesPerSecond()
 		}
 	})
 }
@@ -89,12 +129,15 @@ func (v *view) progressed(line report.Line) {
 	v.metrics.Step(line)
 	v.change(func() {
 		s, m := &v.status, &v.means
+		now := time.Now().UTC()
+		s.StepAt = &now
 		s.Step, s.Loss, s.GradientNorm, s.LearningRate, s.Images = line.Step, line.Loss, line.GradientNorm, report.Number(line.LearningRate), line.Images
 		if line.Skipped {
 			s.Skipped++
 		} else if line.Loss.Finite() {
 			m.loss.add(float64(line.Loss))
 			s.LossMean = report.Number(m.loss.value)
+			s.SliceLoss = m.addSlices(line.Slices())
 		}
 		v.history.Add(line.Point())
 		if !line.Timed() {
@@ -102,11 +145,8 @@ func (v *view) progressed(line report.Line) {
 		}
 		m.images.add(float64(line.Images))
 		m.seconds.add(line.Seconds)
-		m.compute.add(line.ComputeSeconds)
-		m.reduce.add(line.ReduceSeconds)
-		m.update.add(line.UpdateSeconds)
 		s.ImagesPerSecond, s.SecondsPerStep = report.Number(m.images.value/m.seconds.value), report.Number(m.seconds.value)
-		s.Stages = report.Stages{Compute: report.Number(m.compute.value), Reduce: report.Number(m.reduce.value), Update: report.Number(m.update.value)}
+		s.Stages = m.add(line.Stages())
 	})
 }
 
@@ -121,11 +161,11 @@ func (v *view) generation(g core.Generation) {
 		v.status.Generation = g.Number
 		v.status.History = last(append(v.status.History, report.Generation{Number: g.Number, Members: len(g.Members), StartStep: g.StartStep, Reason: g.Reason, At: time.Now().UTC()}), keptGenerations)
 		for _, w := range v.at {
-			w.Shards = 0
+			w.Shards, w.Rank = 0, -1
 		}
-		for _, m := range g.Members {
+		for rank, m := range g.Members {
 			if w := v.at[m.Worker]; w != nil {
-				w.Shards = m.Shards
+				w.Shards, w.Rank = m.Shards, rank
 			}
 		}
 	})
@@ -171,7 +211,28 @@ func (v *view) snapshot() report.Status {
 		w.SeenSeconds = time.Since(w.at).Seconds()
 		s.Workers = append(s.Workers, w.Worker)
 	}
+	v.speed(&s)
 	return s
+}
+
+// speed says what the run makes of its machines.
+func (v *view) speed(s *report.Status) {
+	peak := 0.0
+	for _, w := range s.Workers {
+		if w.Rank < 0 {
+			continue
+		}
+		if w.CoreFlopsPerSecond == 0 {
+			return // of one that does not tell, the whole is not known
+		}
+		peak += w.CoreFlopsPerSecond * float64(max(w.Threads, 1))
+	}
+	if peak == 0 {
+		return
+	}
+	s.PeakFlopsPerSecond = report.Number(peak)
+	s.FlopsPerSecond = s.ImagesPerSecond * report.Number(2*passes*v.macs)
+	s.PeakShare = s.FlopsPerSecond / s.PeakFlopsPerSecond
 }
 
 // curve is the run's, from a step on.

@@ -24,6 +24,9 @@ type Device interface {
 
 // CPU is the Device of this machine's processor.
 type CPU struct {
+	// Clock gives the time in nanoseconds for the account; nil: times are not told.
+	Clock func() int64
+
 	spec   Spec
 	data   dataset.Dataset
 	tables *diffusion.Tables
@@ -31,6 +34,8 @@ type CPU struct {
 	batch  Batch
 	keys   []unet.Key
 	xt, d  []float32
+
+	account Account
 }
 
 // NewCPU returns a device that reads examples from data and splits its work over
@@ -48,18 +53,23 @@ func (c *CPU) Begin(weights []float32) { c.net.SetWeights(weights) }
 
 // Gradient implements Device.
 func (c *CPU) Gradient(shard []Example, grad []float32) (float64, error) {
+	began := c.now()
 	if err := c.batch.Load(c.spec, c.data, shard); err != nil {
 		return 0, fmt.Errorf("shard of step %d: %w", shard[0].Step, err)
 	}
+	loaded := c.now()
 	c.qSample()
 	c.keys = c.keys[:0]
 	for _, ex := range shard {
 		c.keys = append(c.keys, unet.Key{Step: ex.Step, Slot: ex.Slot})
 	}
 	eps := c.net.Forward(c.xt, c.batch.T, unet.Training(c.spec.Seed, c.keys).WithClasses(c.batch.Classes))
-	loss := lSimple(c.d, eps, c.batch.Eps)
+	c.account.Losses = resized(c.account.Losses, len(shard))
+	loss := lSimple(c.d, eps, c.batch.Eps, c.account.Losses)
+	predicted := c.now()
 	clear(grad)
 	c.net.Backward(c.d, grad)
+	c.account.Input, c.account.Forward, c.account.Backward = loaded-began, predicted-loaded, c.now()-predicted
 	return loss, nil
 }
 
@@ -75,14 +85,28 @@ func (c *CPU) qSample() {
 }
 
 // lSimple returns the mean of (predicted - eps)² and writes its gradient by the
-// prediction into d. The sum runs over the elements in order, in float64.
-func lSimple(d, predicted, eps []float32) float64 {
+// prediction into d, and each example's own mean into losses. The sum runs over the
+// elements in order, in float64; an example's part of it is what it has grown by.
+func lSimple(d, predicted, eps []float32, losses []float64) float64 {
 	scale := 2 / float32(len(eps))
+	n := len(eps) / len(losses)
 	sum := 0.0
-	for i, p := range predicted {
-		diff := p - eps[i]
-		d[i] = scale * diff
-		sum += float64(float64(diff) * float64(diff))
+	for e := range losses {
+		before := sum
+		for i := e * n; i < (e+1)*n; i++ {
+			diff := predicted[i] - eps[i]
+			d[i] = scale * diff
+			sum += float64(float64(diff) * float64(diff))
+		}
+		losses[e] = (sum - before) / float64(n)
 	}
 	return sum / float64(len(eps))
+}
+
+// resized is a slice of that length, whatever it holds.
+func resized[T any](s []T, n int) []T {
+	if cap(s) < n {
+		return make([]T, n)
+	}
+	return s[:n]
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"testing"
 
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm/dataset"
@@ -161,5 +162,45 @@ func TestTrainingLearns(t *testing.T) {
 	}
 	if !(last < 0.75*first) {
 		t.Errorf("the loss went from %.3f to %.3f in %d steps", first, last, steps)
+	}
+}
+
+// A shard's account has the losses of its examples, which are those of the examples
+// alone, and tells the time where there is a clock.
+func TestAccount(t *testing.T) {
+	s := planSpec()
+	d := NewCPU(s, ramps{n: s.DatasetLen, spec: s}, nil)
+	var now int64
+	d.Clock = func() int64 { now += 5; return now }
+	d.Begin(NewState(s).Weights)
+	grad := make([]float32, s.Model.ParamCount())
+	shard := PlanStep(s, 7).Shard(3)
+	loss, err := d.Gradient(shard, grad)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := d.Account()
+	losses := slices.Clone(a.Losses)
+	if len(losses) != len(shard) || a.Input != 5 || a.Forward != 5 || a.Backward != 5 {
+		t.Fatalf("%+v", a)
+	}
+	sum := 0.0
+	for i, l := range losses {
+		sum += l
+		alone, err := d.Gradient(shard[i:i+1], grad)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if math.Abs(alone-l) > 1e-9 {
+			t.Errorf("example %d has the loss %v, alone %v", i, l, alone)
+		}
+	}
+	if math.Abs(sum/float64(len(losses))-loss) > 1e-12 {
+		t.Errorf("the examples' mean is %v, the shard's loss %v", sum/float64(len(losses)), loss)
+	}
+	for _, v := range []struct{ t, slice int }{{0, 0}, {s.Diffusion.Steps - 1, TimeSlices - 1}, {s.Diffusion.Steps / 2, TimeSlices / 2}} {
+		if got := s.TimeSlice(v.t); got != v.slice {
+			t.Errorf("timestep %d is in slice %d, want %d", v.t, got, v.slice)
+		}
 	}
 }

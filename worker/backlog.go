@@ -3,6 +3,8 @@ package worker
 import (
 	"sync"
 
+	"google.golang.org/protobuf/proto"
+
 	ddpmv1 "github.com/ddpm-cluster/ddpm-cluster/proto/ddpm/v1"
 )
 
@@ -35,11 +37,9 @@ func (b *backlog) after(step, generation uint64) []*ddpmv1.Progress {
 	var out []*ddpmv1.Progress
 	for _, p := range b.steps {
 		if p.GetStep() > step {
-			out = append(out, &ddpmv1.Progress{
-				Generation: generation, Step: p.GetStep(), Loss: p.GetLoss(), GradientNorm: p.GetGradientNorm(),
-				LearningRate: p.GetLearningRate(), Skipped: p.GetSkipped(), Images: p.GetImages(),
-				Seconds: p.GetSeconds(), ComputeSeconds: p.GetComputeSeconds(), ReduceSeconds: p.GetReduceSeconds(), UpdateSeconds: p.GetUpdateSeconds(),
-			})
+			told := proto.CloneOf(p)
+			told.Generation = generation
+			out = append(out, told)
 		}
 	}
 	return out

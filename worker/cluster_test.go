@@ -188,6 +188,7 @@ func (l *logs) contains(text string) bool {
 // fakeDevice computes a gradient that depends on all that it may depend on.
 type fakeDevice struct {
 	weights []float32
+	losses  []float64
 	// after sees each shard with its gradient; what it returns replaces the loss.
 	after func(shard []ddpm.Example, grad []float32) (float64, error)
 }
@@ -198,6 +199,7 @@ func (d *fakeDevice) Begin(weights []float32) { d.weights = weights }
 
 func (d *fakeDevice) Gradient(shard []ddpm.Example, grad []float32) (float64, error) {
 	loss := 0.0
+	d.losses = d.losses[:0]
 	for i, w := range d.weights {
 		grad[i] = w / 16
 	}
@@ -207,12 +209,16 @@ func (d *fakeDevice) Gradient(shard []ddpm.Example, grad []float32) (float64, er
 			grad[i] += float32((key+uint64(i))%17) / 1024
 		}
 		loss += float64(key%97) / 97
+		d.losses = append(d.losses, float64(key%97)/97)
 	}
 	if d.after == nil {
 		return loss / float64(len(shard)), nil
 	}
 	return d.after(shard, grad)
 }
+
+// Account implements ddpm.Accountant.
+func (d *fakeDevice) Account() ddpm.Account { return ddpm.Account{Losses: d.losses} }
 
 // spoil is a device whose shards go through f after they are computed.
 func spoil(f func(shard []ddpm.Example, grad []float32) (float64, error)) deviceMaker {

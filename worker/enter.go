@@ -107,6 +107,7 @@ func (t *trainer) catchUpByGradient(g *generation) error {
 	t.mu.Lock()
 	t.busy = true
 	t.mu.Unlock()
+	t.saver.settle()
 	info := t.update(totals)
 	t.report(g, totals, info)
 	t.log.Info("caught up by a step", "step", t.state.Step, "generation", g.number)

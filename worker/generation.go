@@ -88,13 +88,16 @@ func (g *generation) savesAt(step uint64) bool {
 }
 
 // connect links up with both neighbours.
-func (g *generation) connect(tag allreduce.RunTag, server *allreduce.Server) (*allreduce.Ring, error) {
+func (g *generation) connect(tag allreduce.RunTag, server *allreduce.Server, m *meter) (*allreduce.Ring, error) {
 	ctx, cancel := context.WithTimeoutCause(g.ctx, linkPatience, fmt.Errorf("not linked up within %v", linkPatience))
 	defer cancel()
 	member := allreduce.Member{Run: tag, Generation: g.number, Rank: g.rank, World: g.size}
 	link, err := allreduce.Connect(ctx, server, member, g.next().GetRingAddress(), grpc.WithTransportCredentials(g.security(g.next().GetWorkerId())))
 	if err != nil {
 		return nil, err
+	}
+	if link != nil { // a ring of one has none
+		link = metered{link, m}
 	}
 	return allreduce.NewRing(allreduce.Config{Member: member}, link)
 }
@@ -129,7 +132,7 @@ func (l *life) begin(g *generation) {
 		return
 	}
 	l.generations.Go(func() {
-		ring, err := g.connect(l.tag, l.ring.links)
+		ring, err := g.connect(l.tag, l.ring.links, &l.trainer.meter)
 		if err != nil {
 			d := l.trainer.broke(g, err)
 			if errors.Is(err, allreduce.ErrUnreachable) {

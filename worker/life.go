@@ -65,6 +65,8 @@ type life struct {
 	log      *slog.Logger
 	patience time.Duration
 	device   deviceMaker
+	// corePeak is what a core makes at most, in floating-point operations a second.
+	corePeak float64
 
 	// member is nil with --insecure.
 	member *membership.Member
@@ -96,6 +98,7 @@ func newLife(c Config) *life {
 }
 
 func (l *life) live(ctx context.Context) error {
+	l.corePeak = corePeak()
 	var err error
 	if l.member, err = membership.Join(ctx, l.config.Security, l.config.Join, l.patience, l.log); err != nil {
 		return err
@@ -163,8 +166,10 @@ func (l *life) hello() *ddpmv1.Hello {
 		RingAddress: l.ring.address,
 		Threads:     uint32(threads(l.config.Threads, 0)),
 		CpuLevel:    string(cpulevel.Active()),
-		Hostname:    hostname,
-		Pid:         uint32(os.Getpid()),
+
+		CoreFlopsPerSecond: l.corePeak,
+		Hostname:           hostname,
+		Pid:                uint32(os.Getpid()),
 	}
 	if t := l.served.Load(); t != nil {
 		h.Resume = &ddpmv1.Resume{WorkerId: l.id, RunId: l.runID, Position: t.position()}

@@ -30,7 +30,9 @@ type run struct {
 type deviceMaker func(spec ddpm.Spec, data dataset.Dataset, pool *kernel.Pool) ddpm.Device
 
 func newCPU(spec ddpm.Spec, data dataset.Dataset, pool *kernel.Pool) ddpm.Device {
-	return ddpm.NewCPU(spec, data, pool)
+	device := ddpm.NewCPU(spec, data, pool)
+	device.Clock = monotonic()
+	return device
 }
 
 // openRun opens the Store and the dataset of the run, and makes sure that both are

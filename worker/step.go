@@ -20,7 +20,11 @@ const (
 	laneSaves            // members that vote for a checkpoint after this step
 	laneShards           // shards that were computed; must be all of them
 	laneWeights          // hashes of the members' weights; must all be the same
-	laneCount
+	// The examples by slices of their timesteps: the sums of their losses, in fixed
+	// point, and how many they are.
+	laneSliceLoss
+	laneSliceExamples = laneSliceLoss + ddpm.TimeSlices
+	laneCount         = laneSliceExamples + ddpm.TimeSlices
 )
 
 type tail [laneCount]int64
@@ -42,9 +46,10 @@ func (t *trainer) compute(ctx context.Context, shard int) error {
 	}
 	if len(t.done) == 0 {
 		clear(t.sum)
-		t.tail = tail{}
+		t.tail, t.spent = tail{}, spent{}
 	}
-	loss, err := t.run.device.Gradient(t.plan.Shard(shard), t.grad)
+	examples := t.plan.Shard(shard)
+	loss, err := t.run.device.Gradient(examples, t.grad)
 	if err != nil {
 		return fmt.Errorf("compute shard %d of step %d: %w", shard, t.step, err)
 	}
@@ -52,6 +57,7 @@ func (t *trainer) compute(ctx context.Context, shard int) error {
 	fixed, ok := t.fixed().FromFloat64(loss, t.run.spec.Shards())
 	t.tail[laneLoss] += fixed
 	t.tail[laneShards]++
+	t.account(examples)
 	if !fits || !ok {
 		t.tail[laneOverflows]++
 		t.tellOverflow(shard, loss, ok)
@@ -102,6 +108,7 @@ func (t *trainer) complete(ctx context.Context, g *generation) error {
 	if len(t.done) == 0 {
 		clear(t.sum) // a member without shards
 	}
+	sent, entered := t.meter.sent.Load(), time.Now()
 	err := g.ring.AllReduce(g.ctx, t.step, allreduce.Vector{
 		Sum: t.sum, Tail: totals[:], Out: t.grad, Finish: t.fixed().Means(t.run.spec.Shards()),
 	})
@@ -125,15 +132,19 @@ func (t *trainer) complete(ctx context.Context, g *generation) error {
 	// Who has all it needs may close its end of the ring now: that breaks nothing.
 	parted := ends && t.part(g, departure{unreachable: -1})
 	t.moveOn(g, ends)
-	seconds := g.clock.reduced(began)
+	t.measured(t.meter.sent.Load()-sent, time.Since(entered))
+	at := g.clock.reduced(began)
+	t.saver.settle()
+	at = g.clock.settled(at)
 	info := t.update(totals)
-	g.clock.updated(seconds)
+	g.clock.updated(at)
 	t.report(g, totals, info)
 	if parted {
 		t.tell(g) // and then wait for a slow Store, if need be
 	}
 	if last := totals[laneSaves] > 0 || t.state.Step >= g.lastStep(); last || g.savesAt(t.state.Step) {
 		t.saver.begin(ctx, g, t.state, t.loss(totals), last)
+		g.clock.kept()
 	}
 	return nil
 }
@@ -184,9 +195,8 @@ func (t *trainer) moveOn(g *generation, ends bool) {
 }
 
 // update applies a step's result, which is in grad: the same on every member, or
-// the same skip. A checkpoint that still reads the state goes first.
+// the same skip. No checkpoint may read the state any more.
 func (t *trainer) update(totals tail) (info ddpm.UpdateInfo) {
-	t.saver.settle()
 	t.stateMu.Lock()
 	defer t.stateMu.Unlock()
 	t.grad, t.reduced = t.reduced, t.grad
@@ -214,36 +224,15 @@ func (t *trainer) report(g *generation, totals tail, info ddpm.UpdateInfo) {
 		Generation: g.number, Step: t.state.Step,
 		Loss: t.loss(totals), GradientNorm: info.GradientNorm, LearningRate: info.LearningRate, Skipped: totals[laneOverflows] > 0,
 		Images:  uint32(t.run.spec.Batch),
-		Seconds: c.compute + c.reduce + c.update, ComputeSeconds: c.compute, ReduceSeconds: c.reduce, UpdateSeconds: c.update,
+		Seconds: c.total(), ComputeSeconds: c.compute, ReduceSeconds: c.reduce, UpdateSeconds: c.update, CheckpointSeconds: c.keep,
+		InputSeconds: seconds(t.spent.input), ForwardSeconds: seconds(t.spent.forward), BackwardSeconds: seconds(t.spent.backward),
 	}
+	t.spent = spent{}
+	t.slices(p, totals)
 	t.log.Debug("step", "step", p.GetStep(), "loss", p.GetLoss(), "seconds", p.GetSeconds(),
 		"compute", p.GetComputeSeconds(), "input_wait_total", t.run.inputWait().Seconds(), "reduce", p.GetReduceSeconds(), "update", p.GetUpdateSeconds())
 	t.backlog.add(p)
 	if g.rank == 0 {
 		t.send(&ddpmv1.WorkerMessage{Body: &ddpmv1.WorkerMessage_Progress{Progress: p}})
 	}
-}
-
-// stepClock times the parts of a step, in seconds.
-type stepClock struct {
-	at                      time.Time
-	compute, reduce, update float64
-}
-
-// computed ends a step's gradients, which began where the step before ended.
-func (c *stepClock) computed() {
-	c.compute = 0
-	if !c.at.IsZero() {
-		c.compute = time.Since(c.at).Seconds()
-	}
-}
-
-func (c *stepClock) reduced(began time.Time) time.Time {
-	c.reduce = time.Since(began).Seconds()
-	return time.Now()
-}
-
-func (c *stepClock) updated(began time.Time) {
-	c.at = time.Now()
-	c.update = c.at.Sub(began).Seconds()
 }

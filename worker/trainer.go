@@ -46,12 +46,15 @@ type trainer struct {
 	rate       rate
 	// doubted is the worker whose connection failed since the last step.
 	doubted string
+	meter   meter
 
 	// sum holds the done shards in fixed point, tail their lanes, grad one shard's
 	// gradient and, while the ring runs, its result.
 	sum  []int64
 	tail tail
 	grad []float32
+	// spent is where the time of the done shards went.
+	spent spent
 	// planned says that plan and the device are at step.
 	planned bool
 	plan    ddpm.Plan
@@ -276,7 +279,7 @@ func (t *trainer) standing() *ddpmv1.Position {
 func (t *trainer) heartbeat() *ddpmv1.Heartbeat {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	h := &ddpmv1.Heartbeat{Step: t.step, ShardRate: t.rate.perSecond()}
+	h := &ddpmv1.Heartbeat{Step: t.step, ShardRate: t.rate.perSecond(), RingSentBytes: t.meter.sent.Load(), RingBytesPerSecond: t.meter.rate}
 	if t.generation != nil {
 		h.Generation = t.generation.number
 	}

@@ -3,6 +3,7 @@ package worker
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math"
 	"strings"
 	"sync/atomic"
@@ -16,14 +17,18 @@ import (
 // The law, as far as this package can break it: how many workers there are and how
 // the shards are dealt changes nothing.
 func TestAnyNumberOfWorkersGivesTheSameBits(t *testing.T) {
-	want, wantLoss := "", 0.0
+	want, wantLoss, wantSlices := "", 0.0, ""
 	for _, workers := range []int{1, 2, 3, 9} { // of 9 workers one has no shard
 		c := newCluster(t, workers)
 		c.every = 1
 		f, digest := c.train(t)
 		last := f.progress[len(f.progress)-1]
+		slices := fmt.Sprint(last.GetSliceLoss(), last.GetSliceExamples())
 		if want == "" {
-			want, wantLoss = digest, last.GetLoss()
+			want, wantLoss, wantSlices = digest, last.GetLoss(), slices
+		}
+		if examples := last.GetSliceExamples(); slices != wantSlices || sum(examples) != uint32(c.spec.Batch) {
+			t.Errorf("%d workers: losses by timestep %s of %d examples, one has %s", workers, slices, c.spec.Batch, wantSlices)
 		}
 		if digest != want || last.GetLoss() != wantLoss {
 			t.Errorf("%d workers: digest %s and loss %v, one has %s and %v", workers, digest, last.GetLoss(), want, wantLoss)
@@ -32,6 +37,13 @@ func TestAnyNumberOfWorkersGivesTheSameBits(t *testing.T) {
 			t.Errorf("%d workers: %d checkpoints and %d reports of %d steps", workers, len(f.parts), len(f.progress), c.steps)
 		}
 	}
+}
+
+func sum(all []uint32) (total uint32) {
+	for _, n := range all {
+		total += n
+	}
+	return total
 }
 
 // The same with the real network, and with threads.

@@ -2,14 +2,18 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm"
+	"github.com/ddpm-cluster/ddpm-cluster/storage"
 	"github.com/ddpm-cluster/ddpm-cluster/storage/checkpoint"
 )
 
@@ -25,6 +29,9 @@ type listed struct {
 	Parts    int    `json:"parts,omitempty"`
 	Objects  int    `json:"objects,omitempty"`
 	Bytes    int64  `json:"bytes,omitempty"` // of its objects
+	// At is when it was complete, Picture says that it has one.
+	At      *time.Time `json:"at,omitempty"`
+	Picture bool       `json:"picture,omitempty"`
 }
 
 func listedOf(m checkpoint.Manifest) listed {
@@ -32,7 +39,23 @@ func listedOf(m checkpoint.Manifest) listed {
 	for _, o := range m.Objects {
 		l.Bytes += o.Size
 	}
+	_, l.Picture = m.Object(checkpoint.SamplesKey)
 	return l
+}
+
+// completed gives the times at which the run's manifests were written, by their keys.
+func completed(ctx context.Context, store storage.Store, run string) (map[string]time.Time, error) {
+	objects, err := store.List(ctx, checkpoint.CheckpointsPrefix(run))
+	if err != nil {
+		return nil, err
+	}
+	at := map[string]time.Time{}
+	for _, o := range objects {
+		if strings.HasSuffix(o.Key, "/"+checkpoint.ManifestKey) && !o.ModTime.IsZero() {
+			at[o.Key] = o.ModTime.UTC()
+		}
+	}
+	return at, nil
 }
 
 func listCommand(stdout io.Writer) *cobra.Command {
@@ -53,9 +76,17 @@ func listCommand(stdout io.Writer) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			times, err := completed(c.Context(), f.store, t.run)
+			if err != nil {
+				return err
+			}
 			all := []listed{}
 			for _, m := range whole {
-				all = append(all, listedOf(m))
+				l := listedOf(m)
+				if at, ok := times[checkpoint.StepPrefix(t.run, m.Step)+checkpoint.ManifestKey]; ok {
+					l.At = &at
+				}
+				all = append(all, l)
 			}
 			for _, s := range skipped {
 				all = append(all, listed{Step: s.Step, Reason: s.Reason})

@@ -24,7 +24,7 @@ func dataCommand(stdout, stderr io.Writer) *cobra.Command {
 		Args: noArguments,
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	c.AddCommand(dataImportCommand(stdout, stderr), dataListCommand(stdout), dataShowCommand(stdout), dataVerifyCommand(stdout, stderr))
+	c.AddCommand(dataImportCommand(stdout, stderr), dataListCommand(stdout), dataShowCommand(stdout), dataStepCommand(stdout), dataVerifyCommand(stdout, stderr))
 	return c
 }
 

@@ -39,7 +39,7 @@ func New(now func() report.Status) *Metrics {
 			prometheus.ExponentialBuckets(0.01, 2, 16)),
 		stage: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Namespace: namespace, Name: "step_stage_duration_seconds", Buckets: buckets(),
-			Help: "Time of a step's stages: compute (with waiting for the dataset), reduce (with waiting for slower members), update.",
+			Help: "Time of a step's stages, one after the other: compute (input, forward, backward and the rest), reduce (with waiting for slower members), update, checkpoint (what one takes of the training); and of compute's parts, by rank 0's clock.",
 		}, []string{"stage"}),
 	}
 	m.registry.MustRegister(m.steps, m.skipped, m.images, m.published, m.givenUp, m.step, m.publishing, m.stage,
@@ -73,9 +73,12 @@ func (m *Metrics) Step(l report.Line) {
 		return
 	}
 	m.step.Observe(l.Seconds)
-	m.stage.WithLabelValues("compute").Observe(l.ComputeSeconds)
-	m.stage.WithLabelValues("reduce").Observe(l.ReduceSeconds)
-	m.stage.WithLabelValues("update").Observe(l.UpdateSeconds)
+	for stage, seconds := range map[string]float64{
+		"compute": l.ComputeSeconds, "input": l.InputSeconds, "forward": l.ForwardSeconds, "backward": l.BackwardSeconds,
+		"reduce": l.ReduceSeconds, "update": l.UpdateSeconds, "checkpoint": l.CheckpointSeconds,
+	} {
+		m.stage.WithLabelValues(stage).Observe(seconds)
+	}
 }
 
 // Checkpoint counts one that is complete.

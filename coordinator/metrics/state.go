@@ -1,6 +1,8 @@
 package metrics
 
 import (
+	"strconv"
+
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/ddpm-cluster/ddpm-cluster/coordinator/report"
@@ -32,8 +34,13 @@ func (s state) Collect(out chan<- prometheus.Metric) {
 	if r.Images > 0 && !r.Loss.Finite() {
 		nan = 1
 	}
+	for i, loss := range r.SliceLoss {
+		e.known("slice_loss", "Mean loss, over about the last 30 steps, of the examples whose timestep is in a slice of [0, T): slice 0 has the least noise.", loss, label{"slice", strconv.Itoa(i)})
+	}
 	e.gauge("loss_not_finite", "1 where the newest step's loss is NaN or infinite.", nan)
 	e.known("images_per_second", "Images trained on in a second, over about the last 30 steps.", r.ImagesPerSecond)
+	e.known("flops_per_second", "Floating-point operations of the network, as its layers define them, that the run makes in a second.", r.FlopsPerSecond)
+	e.known("peak_flops_per_second", "Floating-point operations that the members' threads could make in a second at most, as each has measured its own.", r.PeakFlopsPerSecond)
 	e.known("remaining_seconds", "Time that the steps to come take at the present rate.", r.SecondsLeft)
 	for _, p := range phases() {
 		is := 0.0
@@ -70,6 +77,8 @@ func (e emitter) workers(all []report.Worker) {
 		name := label{"worker", w.ID}
 		e.gauge("worker_shards_per_second", "Shards that a worker computes in a second of computing.", w.ShardRate, name)
 		e.gauge("worker_shards", "Shards of each step that are a worker's own.", float64(w.Shards), name)
+		e.count("worker_ring_sent_bytes_total", "Bytes that a worker has sent to the next one in the ring since it began.", w.RingSentBytes, name)
+		e.gauge("worker_ring_bytes_per_second", "Bytes that a worker sent in a second of its last all-reduce, with waiting for others.", w.RingBytesPerSecond, name)
 		e.gauge("worker_silence_seconds", "Time since a worker's last sign of life.", w.SeenSeconds, name)
 	}
 	e.gauge("workers", "Workers that are there.", float64(len(all)))
@@ -99,8 +108,8 @@ func (e emitter) count(name, help string, v uint64, labels ...label) {
 }
 
 // known is a gauge where there is a value.
-func (e emitter) known(name, help string, v report.Number) {
+func (e emitter) known(name, help string, v report.Number, labels ...label) {
 	if v.Finite() {
-		e.gauge(name, help, float64(v))
+		e.gauge(name, help, float64(v), labels...)
 	}
 }

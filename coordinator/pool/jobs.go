@@ -141,7 +141,7 @@ func (s *Server) status(id string) (*ddpmv1.JobStatus, error) {
 	}
 	m := &ddpmv1.JobStatus{
 		Id: id, Reason: st.Reason, Job: drawn, Evaluation: measured, Submitted: timestamppb.New(st.Submitted),
-		Images: uint32(st.images()), ImagesDone: uint32(st.ImagesDone), Fraction: st.Fraction, Workers: uint32(st.Workers),
+		Images: uint32(st.images()), ImagesDone: uint32(st.ImagesDone), Fraction: st.Fraction, Workers: uint32(st.Workers), Previews: st.Previews,
 		Storage: s.config.Store.String(), Prefix: st.prefix(),
 	}
 	if st.State != Open {

@@ -18,6 +18,8 @@ type View struct {
 	Reason     string `json:"reason,omitempty"`
 	Images     uint32 `json:"images"`
 	ImagesDone uint32 `json:"images_done"`
+	// Previews are the first images that are in the Store, by number, 16 at most.
+	Previews []uint32 `json:"previews,omitempty"`
 	// Fraction is the part of the drawing that is done, 0 to 1. The speeds are those
 	// of the whole pool on this job, 0 while not known.
 	Fraction        float64    `json:"fraction"`
@@ -39,7 +41,7 @@ type View struct {
 func NewView(s *ddpmv1.JobStatus) View {
 	v := View{
 		ID: s.GetId(), State: strings.ToLower(strings.TrimPrefix(s.GetState().String(), "JOB_STATE_")), Reason: s.GetReason(),
-		Images: s.GetImages(), ImagesDone: s.GetImagesDone(), Fraction: s.GetFraction(), Workers: s.GetWorkers(),
+		Images: s.GetImages(), ImagesDone: s.GetImagesDone(), Previews: s.GetPreviews(), Fraction: s.GetFraction(), Workers: s.GetWorkers(),
 		ImagesPerSecond: s.GetImagesPerSecond(), StepsPerSecond: s.GetStepsPerSecond(), SecondsLeft: s.GetSecondsLeft(),
 		Submitted: s.GetSubmitted().AsTime(), Storage: s.GetStorage(), Prefix: s.GetPrefix(),
 	}

@@ -1,6 +1,10 @@
 package report
 
-import "math"
+import (
+	"math"
+
+	"github.com/ddpm-cluster/ddpm-cluster/ddpm"
+)
 
 // Point is a completed step.
 type Point struct {
@@ -8,10 +12,30 @@ type Point struct {
 	Loss, GradientNorm, Rate float64 // Rate is the learning rate
 	Skipped                  bool
 	// Seconds are 0 where the step's time is not known, and so are Images and Stages
-	// (compute, reduce, update) then.
+	// then.
 	Images, Seconds float64
-	Stages          [3]float64
+	Stages          StageSeconds
+	// Slices are the batch by timestep.
+	Slices Slices
 }
+
+// StageSeconds is where a step's time goes, in seconds. Input, Forward and Backward are
+// parts of Compute; the others follow one another and make the whole.
+type StageSeconds struct{ Compute, Input, Forward, Backward, Reduce, Update, Checkpoint float64 }
+
+func (s StageSeconds) plus(o StageSeconds) StageSeconds {
+	return StageSeconds{
+		s.Compute + o.Compute, s.Input + o.Input, s.Forward + o.Forward, s.Backward + o.Backward,
+		s.Reduce + o.Reduce, s.Update + o.Update, s.Checkpoint + o.Checkpoint,
+	}
+}
+
+// TimeSlices is in how many equal slices of [0, T) the loss is told apart.
+const TimeSlices = ddpm.TimeSlices
+
+// Slices are examples by their timesteps: the sum of their losses in a slice, and how
+// many they are.
+type Slices struct{ Loss, Examples [TimeSlices]float64 }
 
 // bins is how many a history has at most. It is even, so that pairs can be merged.
 const bins = 1 << 14
@@ -27,7 +51,8 @@ type bin struct {
 	loss, least, most float64 // of the finite losses
 	norm, rate        float64
 	images, seconds   float64
-	stages            [3]float64
+	stages            StageSeconds
+	slices            Slices
 }
 
 // History is a run's steps in bounded memory, however long the run: bins of equal
@@ -69,7 +94,7 @@ func (h *History) Add(p Point) {
 		one.skipped, one.norm = 1, 0
 	}
 	if !p.Skipped && Number(p.Loss).Finite() {
-		one.finite, one.loss, one.least, one.most = 1, p.Loss, p.Loss, p.Loss
+		one.finite, one.loss, one.least, one.most, one.slices = 1, p.Loss, p.Loss, p.Loss, p.Slices
 	}
 	h.bins[i] = h.bins[i].with(one)
 }
@@ -96,8 +121,10 @@ func (b bin) with(c bin) bin {
 	b.rate += c.rate
 	b.images += c.images
 	b.seconds += c.seconds
-	for i := range b.stages {
-		b.stages[i] += c.stages[i]
+	b.stages = b.stages.plus(c.stages)
+	for i := range TimeSlices {
+		b.slices.Loss[i] += c.slices.Loss[i]
+		b.slices.Examples[i] += c.slices.Examples[i]
 	}
 	return b
 }
@@ -132,8 +159,15 @@ type Curve struct {
 	LearningRate    Column `json:"learning_rate"`
 	ImagesPerSecond Column `json:"images_per_second"`
 	Compute         Column `json:"compute_seconds"`
+	Input           Column `json:"input_seconds"`
+	Forward         Column `json:"forward_seconds"`
+	Backward        Column `json:"backward_seconds"`
 	Reduce          Column `json:"reduce_seconds"`
 	Update          Column `json:"update_seconds"`
+	Checkpoint      Column `json:"checkpoint_seconds"`
+	// SliceLoss is the mean loss of the bin's examples whose timestep is in a slice of
+	// [0, T), a column for each of TimeSlices.
+	SliceLoss [TimeSlices]Column `json:"slice_loss"`
 	// Skipped is how many steps of the bin changed nothing.
 	Skipped []int `json:"skipped"`
 	// Changes differs where the curve does, Olds where it does in what is not new.
@@ -147,13 +181,13 @@ func (h *History) Curve(from uint64, points int) *Curve {
 	for points > 0 && len(h.bins) > merge*points {
 		merge *= 2
 	}
-	all := h.bins
-	if merge > 1 {
-		all = merged(h.bins, merge)
-	}
 	c := &Curve{Width: h.width * uint64(merge), Step: []uint64{}, Skipped: []int{}, Changes: h.changes, Olds: h.olds}
-	for i, b := range all {
-		if b.steps > 0 && uint64(i+1)*c.Width >= from {
+	first := 0 // whole bins of the curve alone
+	if from > 0 {
+		first = min(int((from-1)/c.Width)*merge, len(h.bins))
+	}
+	for _, b := range merged(h.bins[first:], merge) {
+		if b.steps > 0 {
 			c.add(b)
 		}
 	}
@@ -171,8 +205,18 @@ func (c *Curve) add(b bin) {
 	c.GradientNorm = append(c.GradientNorm, b.norm/float64(b.steps-b.skipped))
 	c.LearningRate = append(c.LearningRate, b.rate/float64(b.steps))
 	c.ImagesPerSecond = append(c.ImagesPerSecond, b.images/b.seconds)
-	c.Compute = append(c.Compute, b.stages[0]/timed)
-	c.Reduce = append(c.Reduce, b.stages[1]/timed)
-	c.Update = append(c.Update, b.stages[2]/timed)
+	st := b.stages
+	for _, v := range []struct {
+		column *Column
+		sum    float64
+	}{
+		{&c.Compute, st.Compute}, {&c.Input, st.Input}, {&c.Forward, st.Forward}, {&c.Backward, st.Backward},
+		{&c.Reduce, st.Reduce}, {&c.Update, st.Update}, {&c.Checkpoint, st.Checkpoint},
+	} {
+		*v.column = append(*v.column, v.sum/timed)
+	}
+	for i := range c.SliceLoss {
+		c.SliceLoss[i] = append(c.SliceLoss[i], b.slices.Loss[i]/b.slices.Examples[i])
+	}
 	c.Skipped = append(c.Skipped, b.skipped)
 }

@@ -24,7 +24,7 @@ func TestHistoryKeepsExtremes(t *testing.T) {
 		case 54321:
 			l = -99
 		}
-		h.Add(Point{Step: s, Loss: l, GradientNorm: 2, Rate: 0.5, Images: 8, Seconds: 0.25, Stages: [3]float64{0.125, 0.0625, 0.0625}})
+		h.Add(Point{Step: s, Loss: l, GradientNorm: 2, Rate: 0.5, Images: 8, Seconds: 0.25, Stages: StageSeconds{Compute: 0.125, Reduce: 0.0625, Update: 0.0625}})
 	}
 	if len(h.bins) > bins {
 		t.Fatalf("%d bins", len(h.bins))
@@ -139,5 +139,26 @@ func TestByNumber(t *testing.T) {
 	slices.SortFunc(names, ByNumber)
 	if got := strings.Join(names, " "); got != "w1 w2 w10 w-a w-b" {
 		t.Error(got)
+	}
+}
+
+// Losses by timestep are means over examples, not over steps: a step with more of a
+// slice counts for more. Of a slice without examples nothing is known.
+func TestSlices(t *testing.T) {
+	t.Parallel()
+	h := NewHistory()
+	line := func(step uint64, loss float64, examples uint32) Line {
+		l := Line{Step: step, Loss: 1, SliceLoss: make([]float64, TimeSlices), SliceExamples: make([]uint32, TimeSlices)}
+		l.SliceLoss[3], l.SliceExamples[3] = loss, examples
+		return l
+	}
+	for _, l := range []Line{line(1, 1, 3), line(2, 5, 1), {Step: 3, Loss: 1, SliceLoss: []float64{9}, SliceExamples: []uint32{9}}, {Step: 4, Loss: 1}} {
+		h.Add(l.Point())
+	}
+	if got := text(t, h.Curve(0, 0).SliceLoss[3]); got != "[1,5,null,null]" {
+		t.Errorf("step by step %s", got)
+	}
+	if got := text(t, h.Curve(0, 1).SliceLoss); !strings.HasPrefix(got, "[[null],[null],[null],[2],[null]") {
+		t.Errorf("as one %s", got)
 	}
 }

@@ -19,6 +19,16 @@ type Line struct {
 	ComputeSeconds float64 `json:"compute_seconds"`
 	ReduceSeconds  float64 `json:"reduce_seconds"`
 	UpdateSeconds  float64 `json:"update_seconds"`
+	// Input, forward and backward are parts of compute, of rank 0's. Absent is 0: lines
+	// of earlier versions have none of what follows.
+	InputSeconds      float64 `json:"input_seconds,omitempty"`
+	ForwardSeconds    float64 `json:"forward_seconds,omitempty"`
+	BackwardSeconds   float64 `json:"backward_seconds,omitempty"`
+	CheckpointSeconds float64 `json:"checkpoint_seconds,omitempty"`
+	// SliceLoss is the mean loss of the examples whose timestep is in a slice of
+	// [0, T), 0 of none; SliceExamples is how many they are.
+	SliceLoss     []float64 `json:"slice_loss,omitempty"`
+	SliceExamples []uint32  `json:"slice_examples,omitempty"`
 }
 
 // Timed says that the step's time is known: a generation's first step has no
@@ -31,9 +41,30 @@ func (l Line) Timed() bool {
 func (l Line) Point() Point {
 	p := Point{Step: l.Step, Loss: float64(l.Loss), GradientNorm: float64(l.GradientNorm), Rate: l.LearningRate, Skipped: l.Skipped}
 	if l.Timed() {
-		p.Images, p.Seconds, p.Stages = float64(l.Images), l.Seconds, [3]float64{l.ComputeSeconds, l.ReduceSeconds, l.UpdateSeconds}
+		p.Images, p.Seconds, p.Stages = float64(l.Images), l.Seconds, l.Stages()
 	}
+	p.Slices = l.Slices()
 	return p
+}
+
+// Stages is where the step's time went.
+func (l Line) Stages() StageSeconds {
+	return StageSeconds{
+		Compute: l.ComputeSeconds, Input: l.InputSeconds, Forward: l.ForwardSeconds, Backward: l.BackwardSeconds,
+		Reduce: l.ReduceSeconds, Update: l.UpdateSeconds, Checkpoint: l.CheckpointSeconds,
+	}
+}
+
+// Slices are the step's examples by timestep; those of a line that another version
+// wrote, in other slices, are not told.
+func (l Line) Slices() (s Slices) {
+	if len(l.SliceLoss) != TimeSlices || len(l.SliceExamples) != TimeSlices {
+		return s
+	}
+	for i, n := range l.SliceExamples {
+		s.Loss[i], s.Examples[i] = l.SliceLoss[i]*float64(n), float64(n)
+	}
+	return s
 }
 
 // maxLine bounds a line of metrics.jsonl, in bytes.

@@ -36,6 +36,19 @@ type Status struct {
 	ImagesPerSecond Number `json:"images_per_second"`
 	SecondsPerStep  Number `json:"seconds_per_step"`
 	Stages          Stages `json:"stages"`
+	// SliceLoss is the mean loss of the examples whose timestep is in a slice of [0, T),
+	// over about the last 30 steps, a value for each of TimeSlices; null where nothing
+	// is known.
+	SliceLoss []Number `json:"slice_loss"`
+	// StepAt is when the coordinator heard of the newest step; null before the first.
+	StepAt *time.Time `json:"step_at"`
+	// FlopsPerSecond are the multiplications and additions of the network, as its layers
+	// define them, that the run makes in a second; PeakFlopsPerSecond what the members'
+	// threads could make at most, each having measured its own; PeakShare is the one in
+	// the other.
+	FlopsPerSecond     Number `json:"flops_per_second"`
+	PeakFlopsPerSecond Number `json:"peak_flops_per_second"`
+	PeakShare          Number `json:"peak_share"`
 	// SecondsLeft is how long the steps that remain take at the present rate.
 	SecondsLeft Number `json:"seconds_left"`
 
@@ -68,12 +81,17 @@ type Access struct {
 	Limited uint64 `json:"limited"`
 }
 
-// Stages is where a step's time goes, in seconds: computing gradients (with waiting
-// for the dataset), the all-reduce (with waiting for slower members), the update.
+// Stages is where a step's time goes, in seconds: computing gradients (of which input,
+// forward and backward are parts), the all-reduce (with waiting for slower members),
+// the update, and what a checkpoint takes of the training.
 type Stages struct {
-	Compute Number `json:"compute"`
-	Reduce  Number `json:"reduce"`
-	Update  Number `json:"update"`
+	Compute    Number `json:"compute"`
+	Input      Number `json:"input"`
+	Forward    Number `json:"forward"`
+	Backward   Number `json:"backward"`
+	Reduce     Number `json:"reduce"`
+	Update     Number `json:"update"`
+	Checkpoint Number `json:"checkpoint"`
 }
 
 // Place is where a worker runs.
@@ -83,6 +101,9 @@ type Place struct {
 	PID         uint32 `json:"pid"`
 	Threads     uint32 `json:"threads"`
 	CPULevel    string `json:"cpu_level"`
+	// CoreFlopsPerSecond is what one of its cores makes at most, measured when it
+	// began; 0: not known.
+	CoreFlopsPerSecond float64 `json:"core_flops_per_second"`
 }
 
 // Worker is one worker's part of a run.
@@ -97,6 +118,13 @@ type Worker struct {
 	// step are its own: 0 for one that is no member.
 	ShardRate float64 `json:"shard_rate"`
 	Shards    int     `json:"shards"`
+	// Rank is its place in the ring, -1 for one that is no member: it sends to the
+	// next rank, the last to rank 0.
+	Rank int `json:"rank"`
+	// RingSentBytes is what it has sent there since it began, RingBytesPerSecond how
+	// fast in its last all-reduce, waiting for others included; 0 where there was none.
+	RingSentBytes      uint64  `json:"ring_sent_bytes"`
+	RingBytesPerSecond float64 `json:"ring_bytes_per_second"`
 	// Gone is why it is not in the run any more, GoneAt since when.
 	Gone   string     `json:"gone,omitempty"`
 	GoneAt *time.Time `json:"gone_at,omitempty"`

@@ -27,6 +27,9 @@ type Source interface {
 	Checkpoints(ctx context.Context) ([]report.Checkpoint, error)
 	// Picture is a checkpoint's, a PNG. ErrNone.
 	Picture(ctx context.Context, step uint64) ([]byte, error)
+	// Examples gives the first n examples of the step that follows so many complete
+	// ones. ErrNone.
+	Examples(ctx context.Context, step uint64, n int) (*report.StepExamples, error)
 }
 
 //go:embed static
@@ -95,11 +98,12 @@ func handleRun(mux *http.ServeMux, s Source, over <-chan struct{}) {
 		panic("web: " + err.Error()) // it is embedded
 	}
 	mux.Handle("GET /", http.FileServerFS(files))
-	a := api{source: s, over: over, places: make(chan struct{}, viewers)}
+	a := api{source: s, over: over, places: make(chan struct{}, viewers), newest: new(newest)}
 	mux.HandleFunc("GET /api/status", a.status)
 	mux.HandleFunc("GET /api/events", a.events)
 	mux.HandleFunc("GET /api/checkpoints", a.checkpoints)
 	mux.HandleFunc("GET /api/checkpoints/{step}/samples.png", a.picture)
+	mux.HandleFunc("GET /api/examples", a.examples)
 }
 
 // guarded lets in who may see the run, and keeps others' pages away from it.
@@ -137,6 +141,7 @@ type api struct {
 	source Source
 	over   <-chan struct{}
 	places chan struct{} // of streams
+	newest *newest
 }
 
 // status is the whole document; ?points=N adds the curve.
@@ -155,13 +160,18 @@ func (a api) status(w http.ResponseWriter, r *http.Request) {
 
 // points reads ?points=N.
 func points(r *http.Request, otherwise int) (int, error) {
-	text := r.URL.Query().Get("points")
+	return number(r, "points", otherwise, report.MaxPoints)
+}
+
+// number reads a parameter in 1 … most.
+func number(r *http.Request, name string, otherwise, most int) (int, error) {
+	text := r.URL.Query().Get(name)
 	if text == "" {
 		return otherwise, nil
 	}
 	n, err := strconv.Atoi(text)
-	if err != nil || n < 1 || n > report.MaxPoints {
-		return 0, fmt.Errorf("points=%q: must be a number in 1 … %d", text, report.MaxPoints)
+	if err != nil || n < 1 || n > most {
+		return 0, fmt.Errorf("%s=%q: must be a number in 1 … %d", name, text, most)
 	}
 	return n, nil
 }
@@ -200,6 +210,36 @@ func (a api) picture(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "image/png")
 	w.Header().Set("Cache-Control", "private, max-age=86400, immutable") // as checkpoints are
 	_, _ = w.Write(png)                                                  // a client that is gone
+}
+
+// usualExamples is how many examples are shown where nobody says.
+const usualExamples = 24
+
+// examples shows what a step trains on: ?step=N, those that are complete before it, by
+// default all of now, and ?n=N examples.
+func (a api) examples(w http.ResponseWriter, r *http.Request) {
+	n, err := number(r, "n", usualExamples, report.MaxExamples)
+	step := a.source.Status().Step
+	if text := r.URL.Query().Get("step"); text != "" && err == nil {
+		if step, err = strconv.ParseUint(text, 10, 48); err != nil {
+			err = fmt.Errorf("step=%q: must be a number in 0 … %d", text, uint64(1)<<48-1)
+		}
+	}
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), storeLimit)
+	defer cancel()
+	e, err := a.source.Examples(ctx, step, n)
+	switch {
+	case errors.Is(err, ErrNone):
+		http.Error(w, "the run's dataset is not here", http.StatusNotFound)
+	case err != nil:
+		http.Error(w, err.Error(), http.StatusBadGateway)
+	default:
+		answer(w, e)
+	}
 }
 
 func answer(w http.ResponseWriter, v any) {

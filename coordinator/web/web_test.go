@@ -50,6 +50,13 @@ func (f *fake) Checkpoints(context.Context) ([]report.Checkpoint, error) {
 	return []report.Checkpoint{{Step: 5, Picture: true}}, nil
 }
 
+func (f *fake) Examples(_ context.Context, step uint64, n int) (*report.StepExamples, error) {
+	if step == 6 {
+		return nil, errors.New("the dataset is away")
+	}
+	return &report.StepExamples{Step: step, Examples: make([]report.Example, n)}, nil
+}
+
 func (f *fake) Picture(_ context.Context, step uint64) ([]byte, error) {
 	switch step {
 	case 5:
@@ -124,6 +131,11 @@ func TestAnswers(t *testing.T) {
 		{"/api/checkpoints/5/samples.png", "", 200, "a picture"},
 		{"/api/checkpoints/6/samples.png", "", 502, "the Store is away"},
 		{"/api/checkpoints/7/samples.png", "", 404, "no picture of step 7"},
+		{"/api/examples?step=3&n=2", "", 200, `"step":3,"timesteps":0,"examples":[{"slot":0`},
+		{"/api/examples", "", 200, `"step":1,`},
+		{"/api/examples?n=0", "", 400, "1 … 256"},
+		{"/api/examples?step=x", "", 400, "must be a number"},
+		{"/api/examples?step=6", "", 502, "the dataset is away"},
 		{"/api/checkpoints/-1/samples.png", "", 400, "a number"},
 	} {
 		code, text, header := get(t, url+v.path, v.host)
@@ -139,7 +151,7 @@ func TestAnswers(t *testing.T) {
 // The page names nothing that another host would have to give.
 func TestPageIsWhole(t *testing.T) {
 	t.Parallel()
-	for _, name := range []string{"index.html", "style.css", "app.js", "charts.js", "tables.js", "format.js"} {
+	for _, name := range []string{"index.html", "style.css", "app.js", "charts.js", "examples.js", "format.js", "jobs.js", "ring.js", "tables.js"} {
 		text, err := static.ReadFile("static/" + name)
 		if err != nil {
 			t.Fatal(err)

@@ -8,10 +8,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/log"
@@ -28,6 +30,8 @@ type browser struct {
 	ctx context.Context
 	mu  sync.Mutex
 	bad []string
+	// asked are the paths that the page has asked for.
+	asked map[string]bool
 }
 
 // open opens a headless browser, or skips the test.
@@ -49,9 +53,9 @@ func open(t *testing.T) *browser {
 	t.Cleanup(cancel)
 	ctx, cancel = chromedp.NewContext(ctx)
 	t.Cleanup(cancel)
-	ctx, cancel = context.WithTimeout(ctx, 2*limit)
+	ctx, cancel = context.WithTimeout(ctx, 4*limit)
 	t.Cleanup(cancel)
-	b := &browser{t: t, ctx: ctx}
+	b := &browser{t: t, ctx: ctx, asked: map[string]bool{}}
 	chromedp.ListenTarget(ctx, b.hear)
 	b.do(network.Enable(), runtime.Enable(), log.Enable())
 	return b
@@ -74,8 +78,16 @@ func (b *browser) hear(event any) {
 		u, err := url.Parse(e.Request.URL)
 		if err != nil || u.Scheme != "data" && u.Hostname() != "127.0.0.1" {
 			b.note("a request to " + e.Request.URL)
+		} else if u.Scheme != "data" {
+			b.ask(u.Path)
 		}
 	}
+}
+
+func (b *browser) ask(path string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.asked[path] = true
 }
 
 func (b *browser) note(what string) {
@@ -129,18 +141,54 @@ func (b *browser) picture(name string, width, height int64, scheme string) {
 	}
 }
 
+// late is how late a step's point may be. The page is to show it within 2 s; a machine
+// that has other things to do gets more.
+const late = 20 * time.Second
+
+// punctual measures how long after a step the page draws its point, by the clock of
+// this machine, which is the coordinator's and the browser's too.
+func (b *browser) punctual(r *running) {
+	b.t.Helper()
+	b.do(chromedp.Evaluate(`window.drawn = {};
+		new MutationObserver(() => { drawn[document.getElementById("loss-chart").dataset.step] ??= Date.now(); })
+			.observe(document.getElementById("loss-chart"), { attributes: true, attributeFilter: ["data-step"] })`, nil))
+	heard := map[uint64]time.Time{} // by step: when the coordinator heard of it
+	var drawn map[uint64]int64
+	var lags []time.Duration
+	for deadline := time.Now().Add(limit); len(lags) < 5; time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			b.t.Fatalf("of the steps %v the page has drawn %v", heard, drawn)
+		}
+		s, err := r.status()
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		heard[s.Step] = s.StepAt
+		b.do(chromedp.Evaluate(`drawn`, &drawn))
+		lags = lags[:0]
+		for step, at := range drawn {
+			if when, ok := heard[step]; ok {
+				lags = append(lags, time.UnixMilli(at).Sub(when))
+			}
+		}
+	}
+	slices.Sort(lags)
+	b.t.Logf("points are drawn after %v", lags)
+	if worst := lags[len(lags)-1]; worst > late {
+		b.t.Errorf("a point is drawn %v after its step", worst)
+	}
+}
+
 // What somebody sees of a run of two workers: losses as they come, a checkpoint's
 // picture, and a worker that is killed, with the reason; and nothing wrong in the
 // console, and nobody else asked.
 func TestDashboard(t *testing.T) {
 	b := open(t)
-	r := start(t, build(t), "--preset", "digits", "--run", "digits-demo", "--steps", "100000", "--checkpoint-every", "10")
+	r := start(t, build(t), "--local", "--preset", "digits", "--run", "digits-demo", "--steps", "100000", "--checkpoint-every", "10")
 	b.do(chromedp.EmulateViewport(1280, 900), chromedp.Navigate(r.url))
 	b.await(`document.getElementById("phase").textContent === "training"`)
-	// A point is there within moments of its step: the page is at most as late as its
-	// stream, which tells every second.
+	b.punctual(r)
 	s := r.await("a step", func(s status) bool { return s.Step >= 3 })
-	b.await(fmt.Sprintf(`Number(document.getElementById("step").textContent.split(" ")[0].replaceAll(",", "")) >= %d`, s.Step))
 	b.await(`document.querySelector("#loss-chart canvas") !== null && /now [0-9]/.test(document.getElementById("loss-chart").ariaLabel)`)
 	b.await(`document.querySelectorAll("#workers tbody tr").length === 2`)
 	r.await("a checkpoint", func(s status) bool { return s.Checkpoint != nil && s.Checkpoint.Step >= 20 })
@@ -164,9 +212,6 @@ func TestDashboard(t *testing.T) {
 	b.await(`document.getElementById("log").checked && document.querySelector("#loss-chart canvas") !== null`)
 	b.do(chromedp.KeyEvent(" "))
 	b.await(`document.documentElement.scrollWidth <= window.innerWidth`)
-	b.picture("dashboard.png", 1280, 900, "light")
-	b.picture("dashboard-dark.png", 1280, 900, "dark")
-	b.picture("dashboard-phone.png", 390, 844, "light")
 	b.do(chromedp.EmulateViewport(390, 844))
 	b.await(`document.documentElement.scrollWidth <= window.innerWidth`)
 	b.clean()

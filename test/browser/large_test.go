@@ -40,7 +40,7 @@ func (l *large) train() {
 	s := float64(l.step)
 	l.history.Add(report.Point{
 		Step: l.step, Loss: 0.02 + 1/(1+s/1000) + 0.01*math.Sin(s), GradientNorm: 1, Rate: 1e-4,
-		Images: 512, Seconds: 1, Stages: [3]float64{0.8, 0.15, 0.05},
+		Images: 512, Seconds: 1, Stages: report.StageSeconds{Compute: 0.8, Forward: 0.3, Backward: 0.45, Reduce: 0.15, Update: 0.05},
 	})
 }
 
@@ -71,6 +71,11 @@ func (l *large) Curve(from uint64, points int) *report.Curve {
 
 // Checkpoints implements web.Source.
 func (l *large) Checkpoints(context.Context) ([]report.Checkpoint, error) { return nil, nil }
+
+// Examples implements web.Source.
+func (l *large) Examples(context.Context, uint64, int) (*report.StepExamples, error) {
+	return nil, web.ErrNone
+}
 
 // Picture implements web.Source.
 func (l *large) Picture(context.Context, uint64) ([]byte, error) { return nil, web.ErrNone }

@@ -2,6 +2,7 @@ package browser
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -17,14 +18,18 @@ import (
 )
 
 // limit bounds whatever a test waits for.
-const limit = 2 * time.Minute
+const limit = 5 * time.Minute
 
 // running is a coordinator with its workers.
 type running struct {
-	t   *testing.T
-	url string
-	cmd *exec.Cmd
-	end chan struct{}
+	t    *testing.T
+	bin  string
+	data string // its data dir, where its Store is too
+	url  string
+	// join is where workers join a run that is --insecure.
+	join string
+	cmd  *exec.Cmd
+	end  chan struct{}
 }
 
 // build builds the product's commands.
@@ -41,13 +46,15 @@ func build(t *testing.T) (bin string) {
 
 var address = regexp.MustCompile(`msg=dashboard at=(http://\S+)`)
 
-// start starts a run with two local workers, and waits for its dashboard.
+var joined = regexp.MustCompile(`ddpm-worker --join (\S+) --insecure`)
+
+// start starts a coordinator for two workers, and waits for its dashboard.
 func start(t *testing.T, bin string, args ...string) *running {
 	t.Helper()
-	r := &running{t: t, end: make(chan struct{})}
+	r := &running{t: t, bin: bin, data: t.TempDir(), end: make(chan struct{})}
 	ctx, cancel := context.WithCancel(context.Background())
 	r.cmd = exec.CommandContext(ctx, filepath.Join(bin, "ddpm-coordinator"), append([]string{
-		"--local", "--workers", "2", "--threads", "1", "--http", "127.0.0.1:0", "--data-dir", t.TempDir(),
+		"--workers", "2", "--threads", "1", "--http", "127.0.0.1:0", "--data-dir", r.data,
 	}, args...)...)
 	r.cmd.Cancel = func() error { return r.cmd.Process.Signal(syscall.SIGTERM) }
 	r.cmd.WaitDelay = 20 * time.Second
@@ -58,7 +65,7 @@ func start(t *testing.T, bin string, args ...string) *running {
 	if err := r.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	found := make(chan string, 1)
+	found, join := make(chan string, 1), make(chan string, 1)
 	var log sync.Mutex
 	var text []byte
 	go func() {
@@ -69,6 +76,9 @@ func start(t *testing.T, bin string, args ...string) *running {
 			log.Unlock()
 			if m := address.FindStringSubmatch(lines.Text()); m != nil {
 				found <- m[1]
+			}
+			if m := joined.FindStringSubmatch(lines.Text()); m != nil {
+				join <- m[1]
 			}
 		}
 		_ = r.cmd.Wait() // it was told to end
@@ -89,13 +99,37 @@ func start(t *testing.T, bin string, args ...string) *running {
 	case <-time.After(limit):
 		t.Fatal("there is no dashboard")
 	}
+	select {
+	case r.join = <-join: // it comes before the dashboard
+	default:
+	}
 	return r
+}
+
+// worker starts a worker of the run, until the test ends.
+func (r *running) worker(args ...string) {
+	r.t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	cmd := exec.CommandContext(ctx, filepath.Join(r.bin, "ddpm-worker"), append([]string{"--join", r.join, "--insecure", "--threads", "1"}, args...)...)
+	var text bytes.Buffer
+	cmd.Stderr = &text
+	if err := cmd.Start(); err != nil {
+		r.t.Fatal(err)
+	}
+	r.t.Cleanup(func() {
+		cancel()
+		_ = cmd.Wait() // it was killed
+		if r.t.Failed() {
+			r.t.Logf("the log of worker %q:\n%s", args, text.String())
+		}
+	})
 }
 
 // status is what these tests read of /api/status.
 type status struct {
-	Phase      string `json:"phase"`
-	Step       uint64 `json:"step"`
+	Phase      string    `json:"phase"`
+	Step       uint64    `json:"step"`
+	StepAt     time.Time `json:"step_at"`
 	Checkpoint *struct {
 		Step uint64 `json:"step"`
 	} `json:"checkpoint"`

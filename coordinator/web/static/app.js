@@ -1,6 +1,9 @@
 // The dashboard: what the coordinator's event stream says, as it says it.
 import { Charts, join } from "./charts.js";
-import { ago, brief, bytes, count, digits, long, loss as lossText } from "./format.js";
+import { ago, brief, bytes, count, digits, flops, long, loss as lossText } from "./format.js";
+import { Examples } from "./examples.js";
+import { Jobs } from "./jobs.js";
+import { ring } from "./ring.js";
 import { Checkpoints, Workers, generations } from "./tables.js";
 
 const at = (id) => document.getElementById(id);
@@ -11,6 +14,8 @@ const value = (n) => n ?? NaN;
 const charts = new Charts();
 const workers = new Workers();
 const checkpoints = new Checkpoints();
+const jobs = new Jobs();
+new Examples();
 let curve = null;
 let ended = false;
 
@@ -26,6 +31,8 @@ function show(s) {
   workers.set(s.workers);
   workers.gone(s.at, s.gone);
   generations(s.at, s.history);
+  ring(s.workers);
+  jobs.of(s.run);
   checkpoints.see(s.checkpoint ? s.checkpoint.step : null);
   write("footer", `ddpm ${s.version} · this coordinator has led for ${long((Date.parse(s.at) - Date.parse(s.started)) / 1000)}` +
     (s.access ? ` · ${count(s.access.refused + s.access.limited)} connections refused` : ""));
@@ -42,6 +49,8 @@ function glance(s) {
   write("norm", `last step ${lossText(value(s.loss))} · gradient ${digits(value(s.gradient_norm))}${skipped}`);
   write("rate", digits(value(s.images_per_second)));
   write("steptime", s.seconds_per_step === null ? "" : `${brief(s.seconds_per_step)} a step`);
+  write("peak", s.peak_share === null ? "–" : `${digits(100 * s.peak_share)} %`);
+  write("peaknote", s.flops_per_second === null ? "" : `${flops(s.flops_per_second)} of ${flops(s.peak_flops_per_second)}`);
   const members = s.workers.filter((w) => w.shards > 0).length;
   write("members", members === s.workers.length ? count(members) : `${count(members)} of ${count(s.workers.length)}`);
   write("generation", `generation ${count(s.generation)}` + (s.gone.length ? ` · ${count(s.gone.length)} gone lately` : ""));

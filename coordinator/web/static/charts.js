@@ -18,6 +18,17 @@ function smooth(values, weight) {
 // sum adds columns; what one of them lacks is lacking.
 const sum = (a, b) => a.map((v, i) => (v === null || b[i] === null ? null : v + b[i]));
 
+// rest is what of computing is none of its parts: rounding to fixed point and planning.
+const rest = (c) => c.compute_seconds.map((v, i) => (v === null ? null : Math.max(0, v - c.input_seconds[i] - c.forward_seconds[i] - c.backward_seconds[i])));
+
+// stages are where a step's time goes, from the bottom: their names, their colours'
+// names, and their columns of a curve.
+const stages = [
+  ["Input", "input", (c) => c.input_seconds], ["Forward", "forward", (c) => c.forward_seconds], ["Backward", "backward", (c) => c.backward_seconds],
+  ["Rest of computing", "rest", rest], ["All-reduce", "reduce", (c) => c.reduce_seconds], ["Update", "update", (c) => c.update_seconds],
+  ["Checkpoint", "keep", (c) => c.checkpoint_seconds],
+];
+
 function axis(extra) {
   return { stroke: colour("muted"), grid: { stroke: colour("line"), width: 1 }, ticks: { stroke: colour("line"), width: 1 }, font: "12px system-ui, sans-serif", ...extra };
 }
@@ -68,8 +79,8 @@ export class Charts {
     if (!c || c.step.length === 0) return;
     this.plot("loss-chart", () => this.lossOptions(), [c.step, c.loss_min, c.loss_max, smooth(c.loss, this.settings.weight)]);
     this.plot("rate-chart", () => this.rateOptions(), [c.step, c.images_per_second]);
-    const two = sum(c.compute_seconds, c.reduce_seconds);
-    this.plot("stage-chart", () => this.stageOptions(), [c.step, sum(two, c.update_seconds), two, c.compute_seconds]);
+    this.plot("slices-chart", () => this.slicesOptions(), [c.step, ...c.slice_loss.map((v) => smooth(v, this.settings.weight))]);
+    this.plot("stage-chart", () => this.stageOptions(), [c.step, ...this.stacked().toReversed()]);
     this.describe();
   }
 
@@ -112,16 +123,38 @@ export class Charts {
     };
   }
 
+  slicesOptions() {
+    const n = this.curve.slice_loss.length;
+    return {
+      scales: { x: { time: false }, y: { distr: this.settings.log ? 3 : 1 } },
+      axes: [axis({ values: (_, all) => all.map(compact) }), axis({ size: 64, values: (_, all) => all.map((v) => (v === null ? "" : digits(v))) })],
+      // From the accent's hue round to red, as the noise grows.
+      series: [steps, ...this.curve.slice_loss.map((_, i) => ({
+        label: `${digits(i / n)}–${digits((i + 1) / n)} T`, stroke: `hsl(${225 - (225 * i) / (n - 1)} 70% 50%)`, width: 1.5, points: { show: false }, value: shown(lossText), spanGaps: true,
+      }))],
+    };
+  }
+
+  // stacked are the sums of the stages up to each, from the bottom.
+  stacked() {
+    const sums = [];
+    for (const [, , of] of stages) {
+      const column = of(this.curve);
+      sums.push(sums.length ? sum(sums[sums.length - 1], column) : column);
+    }
+    return sums;
+  }
+
   // The stages are stacked by drawing the sums, the largest first.
   stageOptions() {
-    const stage = (label, name, column) => ({
+    const stage = ([label, name, of]) => ({
       label, stroke: colour(name), fill: colour(name), width: 1, points: { show: false },
-      value: (_, _v, _s, i) => (i === null || i === undefined ? "–" : brief(this.curve[column][i])),
+      value: (_, _v, _s, i) => (i === null || i === undefined ? "–" : brief(of(this.curve)[i])),
     });
     return {
       scales: { x: { time: false }, y: { range: (_, _min, max) => [0, (max || 1) * 1.1] } },
       axes: [axis({ values: (_, all) => all.map(compact) }), axis({ size: 64, values: (_, all) => all.map(brief) })],
-      series: [steps, stage("Update", "update", "update_seconds"), stage("All-reduce", "reduce", "reduce_seconds"), stage("Compute", "compute", "compute_seconds")],
+      series: [steps, ...stages.toReversed().map(stage)],
     };
   }
 
@@ -131,7 +164,10 @@ export class Charts {
     const name = (id, text) => document.getElementById(id).setAttribute("aria-label", text);
     name("loss-chart", `Loss over ${count(c.step[i])} steps, now ${lossText(c.loss[i])}`);
     name("rate-chart", `Images a second over steps, now ${digits(c.images_per_second[i])}`);
-    name("stage-chart", `A step's time, now: compute ${brief(c.compute_seconds[i])}, all-reduce ${brief(c.reduce_seconds[i])}, update ${brief(c.update_seconds[i])}`);
+    name("stage-chart", `A step's time, now: ${stages.map(([label, , of]) => `${label} ${brief(of(c)[i])}`).join(", ")}`);
+    name("slices-chart", `Loss by tenths of the timesteps, now ${c.slice_loss.map((v) => lossText(v[i])).join(", ")}`);
+    // Which step is drawn, for whoever measures how late.
+    document.getElementById("loss-chart").dataset.step = c.step[i];
   }
 }
 
@@ -145,7 +181,9 @@ export function join(curve, more) {
   while (keep > 0 && bin(curve.step[keep - 1]) >= first) keep--;
   const out = { width: more.width };
   for (const name of Object.keys(more)) {
-    if (Array.isArray(more[name])) out[name] = curve[name].slice(0, keep).concat(more[name]);
+    if (!Array.isArray(more[name])) continue;
+    const whole = (a, b) => a.slice(0, keep).concat(b);
+    out[name] = Array.isArray(more[name][0]) ? more[name].map((b, i) => whole(curve[name][i], b)) : whole(curve[name], more[name]);
   }
   return out;
 }

@@ -52,3 +52,6 @@ export function bytes(n) {
   while (n >= 1024 && at < units.length - 1) { n /= 1024; at++; }
   return `${digits(n)} ${units[at]}`;
 }
+
+// flops is a speed in floating-point operations a second.
+export const flops = (n) => (n >= 1e12 ? `${digits(n / 1e12)} TFLOP/s` : `${digits(n / 1e9)} GFLOP/s`);

@@ -28,6 +28,9 @@ const columns = [
   { name: "Threads", text: (w) => count(w.threads), order: (w) => w.threads, n: true, wide: true },
   { name: "Shards", text: (w) => count(w.shards), order: (w) => w.shards, n: true, wide: true },
   { name: "Shards/s", text: (w) => digits(w.shard_rate), order: (w) => w.shard_rate, n: true },
+  { name: "Rank", text: (w) => (w.rank < 0 ? "–" : count(w.rank)), order: (w) => w.rank, n: true, wide: true },
+  { name: "Sent", text: (w) => bytes(w.ring_sent_bytes), order: (w) => w.ring_sent_bytes, n: true, wide: true },
+  { name: "Link", text: (w) => `${bytes(w.ring_bytes_per_second)}/s`, order: (w) => w.ring_bytes_per_second, n: true, wide: true },
   { name: "Step", text: (w) => count(w.step), order: (w) => w.step, n: true },
   { name: "Seen", text: (w) => (w.seen_seconds < 1 ? "now" : `${brief(w.seen_seconds)} ago`), order: (w) => w.seen_seconds, n: true, wide: true },
 ];

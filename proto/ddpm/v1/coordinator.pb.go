@@ -580,9 +580,12 @@ type Hello struct {
 	Pid      uint32 `protobuf:"varint,7,opt,name=pid,proto3" json:"pid,omitempty"`
 	// What the worker is already, where its session broke or its coordinator
 	// died.
-	Resume        *Resume `protobuf:"bytes,8,opt,name=resume,proto3" json:"resume,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Resume *Resume `protobuf:"bytes,8,opt,name=resume,proto3" json:"resume,omitempty"`
+	// Floating-point operations that one of its cores makes in a second at most,
+	// measured, a fused multiply-add counted as two; 0: not known.
+	CoreFlopsPerSecond float64 `protobuf:"fixed64,9,opt,name=core_flops_per_second,json=coreFlopsPerSecond,proto3" json:"core_flops_per_second,omitempty"`
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
 }
 
 func (x *Hello) Reset() {
@@ -669,6 +672,13 @@ func (x *Hello) GetResume() *Resume {
 		return x.Resume
 	}
 	return nil
+}
+
+func (x *Hello) GetCoreFlopsPerSecond() float64 {
+	if x != nil {
+		return x.CoreFlopsPerSecond
+	}
+	return 0
 }
 
 // Resume is a worker that comes back.
@@ -854,9 +864,15 @@ type Heartbeat struct {
 	// Steps completed.
 	Step uint64 `protobuf:"varint,2,opt,name=step,proto3" json:"step,omitempty"`
 	// Shards that it computes in a second of computing, 0 before the first.
-	ShardRate     float64 `protobuf:"fixed64,3,opt,name=shard_rate,json=shardRate,proto3" json:"shard_rate,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	ShardRate float64 `protobuf:"fixed64,3,opt,name=shard_rate,json=shardRate,proto3" json:"shard_rate,omitempty"`
+	// Bytes that it has sent to its successor in the ring since it began, headers
+	// included.
+	RingSentBytes uint64 `protobuf:"varint,4,opt,name=ring_sent_bytes,json=ringSentBytes,proto3" json:"ring_sent_bytes,omitempty"`
+	// Bytes that it sent in a second of its last all-reduce, waiting included; 0 before
+	// the first.
+	RingBytesPerSecond float64 `protobuf:"fixed64,5,opt,name=ring_bytes_per_second,json=ringBytesPerSecond,proto3" json:"ring_bytes_per_second,omitempty"`
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
 }
 
 func (x *Heartbeat) Reset() {
@@ -906,6 +922,20 @@ func (x *Heartbeat) GetStep() uint64 {
 func (x *Heartbeat) GetShardRate() float64 {
 	if x != nil {
 		return x.ShardRate
+	}
+	return 0
+}
+
+func (x *Heartbeat) GetRingSentBytes() uint64 {
+	if x != nil {
+		return x.RingSentBytes
+	}
+	return 0
+}
+
+func (x *Heartbeat) GetRingBytesPerSecond() float64 {
+	if x != nil {
+		return x.RingBytesPerSecond
 	}
 	return 0
 }
@@ -1531,8 +1561,19 @@ type Progress struct {
 	ComputeSeconds float64 `protobuf:"fixed64,9,opt,name=compute_seconds,json=computeSeconds,proto3" json:"compute_seconds,omitempty"`
 	ReduceSeconds  float64 `protobuf:"fixed64,10,opt,name=reduce_seconds,json=reduceSeconds,proto3" json:"reduce_seconds,omitempty"`
 	UpdateSeconds  float64 `protobuf:"fixed64,11,opt,name=update_seconds,json=updateSeconds,proto3" json:"update_seconds,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// Where rank 0's compute_seconds went: waiting for the dataset, the network forward
+	// and backward, and copying for a checkpoint or waiting for the one before. The rest
+	// is rounding to fixed point and planning.
+	InputSeconds      float64 `protobuf:"fixed64,12,opt,name=input_seconds,json=inputSeconds,proto3" json:"input_seconds,omitempty"`
+	ForwardSeconds    float64 `protobuf:"fixed64,13,opt,name=forward_seconds,json=forwardSeconds,proto3" json:"forward_seconds,omitempty"`
+	BackwardSeconds   float64 `protobuf:"fixed64,14,opt,name=backward_seconds,json=backwardSeconds,proto3" json:"backward_seconds,omitempty"`
+	CheckpointSeconds float64 `protobuf:"fixed64,15,opt,name=checkpoint_seconds,json=checkpointSeconds,proto3" json:"checkpoint_seconds,omitempty"`
+	// The batch by timestep, in equal slices of [0, T): L_simple's mean over the slice's
+	// examples, 0 of none, and how many they are. Empty where the device does not tell.
+	SliceLoss     []float64 `protobuf:"fixed64,16,rep,packed,name=slice_loss,json=sliceLoss,proto3" json:"slice_loss,omitempty"`
+	SliceExamples []uint32  `protobuf:"varint,17,rep,packed,name=slice_examples,json=sliceExamples,proto3" json:"slice_examples,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Progress) Reset() {
@@ -1640,6 +1681,48 @@ func (x *Progress) GetUpdateSeconds() float64 {
 		return x.UpdateSeconds
 	}
 	return 0
+}
+
+func (x *Progress) GetInputSeconds() float64 {
+	if x != nil {
+		return x.InputSeconds
+	}
+	return 0
+}
+
+func (x *Progress) GetForwardSeconds() float64 {
+	if x != nil {
+		return x.ForwardSeconds
+	}
+	return 0
+}
+
+func (x *Progress) GetBackwardSeconds() float64 {
+	if x != nil {
+		return x.BackwardSeconds
+	}
+	return 0
+}
+
+func (x *Progress) GetCheckpointSeconds() float64 {
+	if x != nil {
+		return x.CheckpointSeconds
+	}
+	return 0
+}
+
+func (x *Progress) GetSliceLoss() []float64 {
+	if x != nil {
+		return x.SliceLoss
+	}
+	return nil
+}
+
+func (x *Progress) GetSliceExamples() []uint32 {
+	if x != nil {
+		return x.SliceExamples
+	}
+	return nil
 }
 
 // Overflow names what did not fit in a shard's gradient.
@@ -2323,7 +2406,7 @@ const file_ddpm_v1_coordinator_proto_rawDesc = "" +
 	"\x04halt\x18\x04 \x01(\v2\r.ddpm.v1.HaltH\x00R\x04halt\x12&\n" +
 	"\x05yield\x18\x05 \x01(\v2\x0e.ddpm.v1.YieldH\x00R\x05yield\x12,\n" +
 	"\adismiss\x18\x06 \x01(\v2\x10.ddpm.v1.DismissH\x00R\adismissB\x06\n" +
-	"\x04body\"\xe8\x01\n" +
+	"\x04body\"\x9b\x02\n" +
 	"\x05Hello\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12\x14\n" +
 	"\x05build\x18\x02 \x01(\tR\x05build\x12!\n" +
@@ -2332,7 +2415,8 @@ const file_ddpm_v1_coordinator_proto_rawDesc = "" +
 	"\tcpu_level\x18\x05 \x01(\tR\bcpuLevel\x12\x1a\n" +
 	"\bhostname\x18\x06 \x01(\tR\bhostname\x12\x10\n" +
 	"\x03pid\x18\a \x01(\rR\x03pid\x12'\n" +
-	"\x06resume\x18\b \x01(\v2\x0f.ddpm.v1.ResumeR\x06resume\"k\n" +
+	"\x06resume\x18\b \x01(\v2\x0f.ddpm.v1.ResumeR\x06resume\x121\n" +
+	"\x15core_flops_per_second\x18\t \x01(\x01R\x12coreFlopsPerSecond\"k\n" +
 	"\x06Resume\x12\x1b\n" +
 	"\tworker_id\x18\x01 \x01(\tR\bworkerId\x12\x15\n" +
 	"\x06run_id\x18\x02 \x01(\tR\x05runId\x12-\n" +
@@ -2346,14 +2430,16 @@ const file_ddpm_v1_coordinator_proto_rawDesc = "" +
 	"\x16heartbeat_milliseconds\x18\x06 \x01(\rR\x15heartbeatMilliseconds\x12\x18\n" +
 	"\athreads\x18\a \x01(\rR\athreads\x12#\n" +
 	"\rreported_step\x18\b \x01(\x04R\freportedStep\x12#\n" +
-	"\rcompare_every\x18\t \x01(\x04R\fcompareEvery\"^\n" +
+	"\rcompare_every\x18\t \x01(\x04R\fcompareEvery\"\xb9\x01\n" +
 	"\tHeartbeat\x12\x1e\n" +
 	"\n" +
 	"generation\x18\x01 \x01(\x04R\n" +
 	"generation\x12\x12\n" +
 	"\x04step\x18\x02 \x01(\x04R\x04step\x12\x1d\n" +
 	"\n" +
-	"shard_rate\x18\x03 \x01(\x01R\tshardRate\"\v\n" +
+	"shard_rate\x18\x03 \x01(\x01R\tshardRate\x12&\n" +
+	"\x0fring_sent_bytes\x18\x04 \x01(\x04R\rringSentBytes\x121\n" +
+	"\x15ring_bytes_per_second\x18\x05 \x01(\x01R\x12ringBytesPerSecond\"\v\n" +
 	"\tAvailable\"\xa0\x02\n" +
 	"\n" +
 	"Generation\x12\x16\n" +
@@ -2411,7 +2497,7 @@ const file_ddpm_v1_coordinator_proto_rawDesc = "" +
 	"\vunreachable\x18\b \x01(\x05R\vunreachable\x12\x18\n" +
 	"\adiffers\x18\t \x01(\bR\adiffers\x12\x18\n" +
 	"\aweights\x18\n" +
-	" \x01(\x06R\aweights\"\xdf\x02\n" +
+	" \x01(\x06R\aweights\"\xcd\x04\n" +
 	"\bProgress\x12\x1e\n" +
 	"\n" +
 	"generation\x18\x01 \x01(\x04R\n" +
@@ -2426,7 +2512,14 @@ const file_ddpm_v1_coordinator_proto_rawDesc = "" +
 	"\x0fcompute_seconds\x18\t \x01(\x01R\x0ecomputeSeconds\x12%\n" +
 	"\x0ereduce_seconds\x18\n" +
 	" \x01(\x01R\rreduceSeconds\x12%\n" +
-	"\x0eupdate_seconds\x18\v \x01(\x01R\rupdateSeconds\"b\n" +
+	"\x0eupdate_seconds\x18\v \x01(\x01R\rupdateSeconds\x12#\n" +
+	"\rinput_seconds\x18\f \x01(\x01R\finputSeconds\x12'\n" +
+	"\x0fforward_seconds\x18\r \x01(\x01R\x0eforwardSeconds\x12)\n" +
+	"\x10backward_seconds\x18\x0e \x01(\x01R\x0fbackwardSeconds\x12-\n" +
+	"\x12checkpoint_seconds\x18\x0f \x01(\x01R\x11checkpointSeconds\x12\x1d\n" +
+	"\n" +
+	"slice_loss\x18\x10 \x03(\x01R\tsliceLoss\x12%\n" +
+	"\x0eslice_examples\x18\x11 \x03(\rR\rsliceExamples\"b\n" +
 	"\bOverflow\x12\x12\n" +
 	"\x04step\x18\x01 \x01(\x04R\x04step\x12\x14\n" +
 	"\x05shard\x18\x02 \x01(\rR\x05shard\x12\x16\n" +

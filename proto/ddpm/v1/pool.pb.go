@@ -1115,7 +1115,9 @@ type JobStatus struct {
 	Storage string `protobuf:"bytes,14,opt,name=storage,proto3" json:"storage,omitempty"`
 	Prefix  string `protobuf:"bytes,15,opt,name=prefix,proto3" json:"prefix,omitempty"`
 	// ddpm/evaluate.Job as JSON, for a job that measures.
-	Evaluation    []byte `protobuf:"bytes,16,opt,name=evaluation,proto3" json:"evaluation,omitempty"`
+	Evaluation []byte `protobuf:"bytes,16,opt,name=evaluation,proto3" json:"evaluation,omitempty"`
+	// The first images that are in the Store, by number, a few.
+	Previews      []uint32 `protobuf:"varint,17,rep,packed,name=previews,proto3" json:"previews,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1262,6 +1264,13 @@ func (x *JobStatus) GetEvaluation() []byte {
 	return nil
 }
 
+func (x *JobStatus) GetPreviews() []uint32 {
+	if x != nil {
+		return x.Previews
+	}
+	return nil
+}
+
 var File_ddpm_v1_pool_proto protoreflect.FileDescriptor
 
 const file_ddpm_v1_pool_proto_rawDesc = "" +
@@ -1328,7 +1337,7 @@ const file_ddpm_v1_pool_proto_rawDesc = "" +
 	"\x10CancelJobRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\"9\n" +
 	"\x11CancelJobResponse\x12$\n" +
-	"\x03job\x18\x01 \x01(\v2\x12.ddpm.v1.JobStatusR\x03job\"\x94\x04\n" +
+	"\x03job\x18\x01 \x01(\v2\x12.ddpm.v1.JobStatusR\x03job\"\xb0\x04\n" +
 	"\tJobStatus\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12'\n" +
 	"\x05state\x18\x02 \x01(\x0e2\x11.ddpm.v1.JobStateR\x05state\x12\x16\n" +
@@ -1349,7 +1358,8 @@ const file_ddpm_v1_pool_proto_rawDesc = "" +
 	"\x06prefix\x18\x0f \x01(\tR\x06prefix\x12\x1e\n" +
 	"\n" +
 	"evaluation\x18\x10 \x01(\fR\n" +
-	"evaluation*\x95\x01\n" +
+	"evaluation\x12\x1a\n" +
+	"\bpreviews\x18\x11 \x03(\rR\bpreviews*\x95\x01\n" +
 	"\bJobState\x12\x19\n" +
 	"\x15JOB_STATE_UNSPECIFIED\x10\x00\x12\x14\n" +
 	"\x10JOB_STATE_QUEUED\x10\x01\x12\x15\n" +
