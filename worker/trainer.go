@@ -71,7 +71,7 @@ func newTrainer(r *run, log *slog.Logger, send func(*ddpmv1.WorkerMessage), comp
 		sum: make([]int64, n), grad: make([]float32, n), reduced: make([]float32, n),
 		moved: make(chan struct{}),
 	}
-	t.saver = &saver{run: r, log: log, send: send}
+	t.saver = newSaver(r, log, send)
 	t.changed = sync.NewCond(&t.mu)
 	return t
 }
@@ -84,7 +84,7 @@ func (t *trainer) live(ctx context.Context) error {
 		t.changed.Broadcast()
 	})
 	defer stop()
-	defer t.saver.wait()
+	defer t.saver.open(ctx)()
 	defer t.reportInput(time.Now())
 	for {
 		do := t.next(ctx)
@@ -115,7 +115,7 @@ func (t *trainer) next(ctx context.Context) func() error {
 			return func() error { return t.compute(ctx, shard) }
 		case current && g.ring != nil:
 			t.busy = true
-			return func() error { return t.complete(ctx, g) }
+			return func() error { return t.complete(g) }
 		}
 		t.changed.Wait()
 	}
