@@ -61,7 +61,7 @@ func (b *Batch) resize(examples, imageLen int) {
 // Want is what a dataset has to offer for the model.
 func Want(model unet.Config) dataset.Want {
 	return dataset.Want{
-		Size: model.Size, Channels: model.InChannels,
+		Size: model.Size, Channels: model.InChannels, Labels: model.ClassEmbeds > 0,
 		Fits: func(s dataset.Shape) []string {
 			var names []string
 			for _, p := range Presets() {

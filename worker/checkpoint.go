@@ -2,6 +2,7 @@ package worker
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"sync"
 	"time"
@@ -14,82 +15,107 @@ import (
 	"github.com/ddpm-cluster/ddpm-cluster/storage/checkpoint"
 )
 
-// saver writes this member's share of checkpoints behind the training: at most one
-// checkpoint is under way. It goes on when the generation that asked for it is over.
+// saver writes this member's share of checkpoints behind the training, one after the
+// other. What is under way goes on when the generation that asked for it is over.
 type saver struct {
 	run  *run
 	send func(*ddpmv1.WorkerMessage)
 	log  *slog.Logger
 
-	// rank and size are the member's in the checkpoint under way.
-	rank, size int
-	// weights, m and v are copies of the member's part of the state, ema of the
-	// whole moving average. They serve every checkpoint in turn.
-	weights, m, v, ema []float32
+	// settled is closed when the newest checkpoint has read the state, which may
+	// change again then; last when its share is stored and told, or given up. nil
+	// before the first. Both are the loop's.
+	settled, last chan struct{}
 
-	// settled is closed when the state has been read and may change again, done
-	// when the checkpoint's share is stored and told, or given up. nil before the
-	// first.
-	settled, done chan struct{}
-	cancel        context.CancelFunc
+	// ctx ends what is under way; open sets it, and cancel.
+	ctx    context.Context
+	cancel context.CancelFunc
+	work   sync.WaitGroup
 
 	mu sync.Mutex
+	// fewer is signalled when a copy is let go.
+	fewer *sync.Cond
+	// held counts the copies, of the checkpoint under way and of those that wait.
+	held int
+	// spare is a copy that nobody uses, for the next checkpoint's values.
+	spare *snapshot
 	// told is what became of the newest checkpoints, for a coordinator that has not
 	// heard.
 	told []*ddpmv1.WorkerMessage
 }
 
-// boundaryPatience is how long training waits for the checkpoint before to be stored
-// when another one is due. That is for runs whose checkpoints are moments apart.
-const boundaryPatience = 5 * time.Second
+func newSaver(r *run, log *slog.Logger, send func(*ddpmv1.WorkerMessage)) *saver {
+	s := &saver{run: r, log: log, send: send}
+	s.fewer = sync.NewCond(&s.mu)
+	return s
+}
 
-// storePatience is how long a store that fails is tried again for an object of a
-// checkpoint, before the checkpoint is given up.
+// storePatience is how long, from a checkpoint's step on, a store that fails is tried
+// again for it. Then it is tried once, before the checkpoint is given up.
 const storePatience = 10 * time.Minute
 
-// maxTold bounds what is told again.
-const maxTold = 4
+// maxTold bounds what is told again: what became of the copies that a worker can hold.
+const maxTold = 2 * maxCopies
+
+// open lets checkpoints begin, until ctx ends or close is called, which gives up what
+// is under way and waits until it has ended.
+func (s *saver) open(ctx context.Context) (close func()) {
+	s.ctx, s.cancel = context.WithCancel(ctx)
+	return func() {
+		s.cancel()
+		s.work.Wait()
+	}
+}
 
 // begin starts a checkpoint of the state at a step boundary. The state must not
-// change until settle has returned; it may be read. While the checkpoint before is
-// under way there is no other: patient waits for its end, otherwise this one is
-// given up, so that a slow Store does not hold up training.
-//
-// It is given up when ctx ends.
-func (s *saver) begin(ctx context.Context, g *generation, state *ddpm.State, loss float64, patient bool) {
-	step := state.Step
-	if patient && s.done != nil {
-		<-s.done // which ends with ctx
-	}
-	if !s.idleWithin(boundaryPatience) {
-		s.tell(&ddpmv1.WorkerMessage{Body: &ddpmv1.WorkerMessage_PartFailed{PartFailed: &ddpmv1.PartFailed{
-			Generation: g.number, Step: step, Reason: "the checkpoint before is still being stored",
-		}}})
+// change until settle has returned; it may be read. Where the member holds as many
+// copies as it may, the checkpoint is given up, so that the Store never holds up
+// training; but if the checkpoint is the last before the member idles, it waits.
+func (s *saver) begin(g *generation, state *ddpm.State, loss float64, last bool) {
+	began := time.Now()
+	if !last && s.full(g.size) {
+		s.skip(g, state.Step, 1)
 		return
 	}
-	start := time.Now()
-	s.rank, s.size = g.rank, g.size
-	s.settled, s.done = make(chan struct{}), make(chan struct{})
-	ctx, cancel := context.WithCancel(ctx)
-	s.cancel = cancel
+	c := s.take(g.size)
+	c.generation, c.step, c.loss, c.rank, c.size = g.number, state.Step, loss, g.rank, g.size
+	settled, before, done := make(chan struct{}), s.last, make(chan struct{})
+	s.settled, s.last = settled, done
 	// Step is copied: it is the loop's to read and write.
 	frozen := *state
-	go func() {
-		defer close(s.done)
-		defer cancel()
+	s.work.Go(func() {
+		defer close(done)
+		defer s.release(c)
 		digest := frozen.Digest()
-		s.copy(&frozen)
-		close(s.settled)
-		saved := &ddpmv1.PartSaved{Generation: g.number, Step: step, Digest: digest, Loss: loss}
-		err := s.save(ctx, saved)
-		if err != nil {
-			s.log.Warn("a part of a checkpoint could not be stored", "step", step, "reason", err.Error())
-			s.tell(&ddpmv1.WorkerMessage{Body: &ddpmv1.WorkerMessage_PartFailed{PartFailed: &ddpmv1.PartFailed{Generation: g.number, Step: step, Reason: err.Error()}}})
-			return
+		c.copy(&frozen)
+		close(settled)
+		if before != nil {
+			<-before // which ends with ctx
 		}
-		s.log.Info("checkpoint part saved", "step", step, "seconds", time.Since(start).Seconds())
-		s.tell(&ddpmv1.WorkerMessage{Body: &ddpmv1.WorkerMessage_PartSaved{PartSaved: saved}})
-	}()
+		s.finish(c, digest, began)
+	})
+}
+
+// skip gives a checkpoint up because that many members can't hold one more copy.
+func (s *saver) skip(g *generation, step uint64, members int) {
+	s.log.Warn("a checkpoint is given up: those before it are still being stored", "step", step)
+	s.tell(&ddpmv1.WorkerMessage{Body: &ddpmv1.WorkerMessage_PartFailed{PartFailed: &ddpmv1.PartFailed{
+		Generation: g.number, Step: step,
+		Reason: fmt.Sprintf("checkpoints before it are still being stored by %d of %d workers, which hold no more copies", members, g.size),
+	}}})
+}
+
+// finish stores a copy and tells the coordinator what became of it.
+func (s *saver) finish(c *snapshot, digest string, began time.Time) {
+	saved := &ddpmv1.PartSaved{Generation: c.generation, Step: c.step, Digest: digest, Loss: c.loss}
+	store := storage.Patient(s.run.store, max(0, storePatience-time.Since(began)), s.log)
+	if err := s.save(s.ctx, store, c, saved); err != nil {
+		s.log.Warn("a part of a checkpoint could not be stored", "step", c.step, "reason", err.Error())
+		s.tell(&ddpmv1.WorkerMessage{Body: &ddpmv1.WorkerMessage_PartFailed{PartFailed: &ddpmv1.PartFailed{Generation: c.generation, Step: c.step, Reason: err.Error()}}})
+		return
+	}
+	s.log.Info("checkpoint part saved", "step", c.step, "seconds", time.Since(began).Seconds())
+	s.tell(&ddpmv1.WorkerMessage{Body: &ddpmv1.WorkerMessage_PartSaved{PartSaved: saved}})
 }
 
 // tell tells the coordinator what became of a checkpoint, and keeps it.
@@ -110,21 +136,6 @@ func (s *saver) tellAgain() {
 	}
 }
 
-// idleWithin waits a bounded time until no checkpoint is under way.
-func (s *saver) idleWithin(d time.Duration) bool {
-	if s.done == nil {
-		return true
-	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-s.done:
-		return true
-	case <-timer.C:
-		return false
-	}
-}
-
 // settle waits until the state may change. The digest and the copy run beside the
 // next step's gradients, so there is seldom anything to wait for.
 func (s *saver) settle() {
@@ -133,37 +144,15 @@ func (s *saver) settle() {
 	}
 }
 
-// wait gives up what is under way and waits until it has ended.
-func (s *saver) wait() {
-	if s.done != nil {
-		s.cancel()
-		<-s.done
-	}
-}
-
-// part returns the range of parameters that the member writes.
-func (s *saver) part(params int) (lo, hi int) {
-	return s.rank * params / s.size, (s.rank + 1) * params / s.size
-}
-
-// copy keeps what the checkpoint takes of the state.
-func (s *saver) copy(state *ddpm.State) {
-	lo, hi := s.part(len(state.Weights))
-	s.weights = append(s.weights[:0], state.Weights[lo:hi]...)
-	s.m = append(s.m[:0], state.M[lo:hi]...)
-	s.v = append(s.v[:0], state.V[lo:hi]...)
-	s.ema = append(s.ema[:0], state.EMA...)
-}
-
 // save stores the member's objects and draws its previews.
-func (s *saver) save(ctx context.Context, saved *ddpmv1.PartSaved) error {
+func (s *saver) save(ctx context.Context, store storage.Store, c *snapshot, saved *ddpmv1.PartSaved) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() (err error) {
-		saved.Objects, err = s.upload(ctx, saved.GetStep())
+		saved.Objects, err = s.upload(ctx, store, c)
 		return err
 	})
 	group.Go(func() (err error) {
-		saved.Previews, err = s.draw(ctx)
+		saved.Previews, err = draw(ctx, s.run, c)
 		return err
 	})
 	return group.Wait()
@@ -171,20 +160,19 @@ func (s *saver) save(ctx context.Context, saved *ddpmv1.PartSaved) error {
 
 // upload stores the member's part, and for rank 0 what makes the checkpoint a
 // folder that diffusers opens.
-func (s *saver) upload(ctx context.Context, step uint64) ([]*ddpmv1.Object, error) {
-	lo, hi := s.part(len(s.ema))
+func (s *saver) upload(ctx context.Context, store storage.Store, c *snapshot) ([]*ddpmv1.Object, error) {
+	lo, hi := c.part(len(c.ema))
 	part := checkpoint.Part{
-		Offset: int64(lo), Total: int64(len(s.ema)),
-		Weights: s.weights, M: s.m, V: s.v, EMA: s.ema[lo:hi],
+		Offset: int64(lo), Total: int64(len(c.ema)),
+		Weights: c.weights, M: c.m, V: c.v, EMA: c.ema[lo:hi],
 	}
-	store := storage.Patient(s.run.store, storePatience, s.log)
-	object, err := checkpoint.WritePart(ctx, store, s.run.name, step, s.rank, s.size, part)
+	object, err := checkpoint.WritePart(ctx, store, s.run.name, c.step, c.rank, c.size, part)
 	if err != nil {
 		return nil, err
 	}
 	objects := []checkpoint.Object{object}
-	if s.rank == 0 {
-		pipeline, err := writePipeline(ctx, store, s.run, step, s.ema)
+	if c.rank == 0 {
+		pipeline, err := writePipeline(ctx, store, s.run, c.step, c.ema)
 		if err != nil {
 			return nil, err
 		}

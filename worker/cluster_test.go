@@ -39,6 +39,8 @@ type cluster struct {
 	// devices makes the device of the worker that is started as the i-th, instead
 	// of device.
 	devices func(i int) deviceMaker
+	// store, where set, wraps the Store of the worker that is started as the i-th.
+	store func(i int, st storage.Store) storage.Store
 	// late are workers that are started when begin is closed.
 	late  int
 	begin chan struct{}
@@ -123,6 +125,12 @@ func (c *cluster) worker(i int, address string) *life {
 	l.patience, l.device = c.patience, c.device
 	if c.devices != nil {
 		l.device = c.devices(i)
+	}
+	if c.store != nil {
+		l.store = func(ctx context.Context, uri, name string, spec ddpm.Spec) (storage.Store, error) {
+			st, err := openStore(ctx, uri, name, spec)
+			return c.store(i, st), err
+		}
 	}
 	return l
 }

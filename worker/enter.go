@@ -32,10 +32,10 @@ func (t *trainer) enter(ctx context.Context, g *generation) error {
 	if g.idles() {
 		t.leave(g, departure{unreachable: -1})
 	}
-	// The checkpoint before may take its time: who asks for the position meanwhile
+	// The checkpoints before may take their time: who asks for the position meanwhile
 	// is not kept waiting.
 	if g.assignment.GetGeneration().GetSaveAtStart() {
-		t.saver.begin(ctx, g, t.state, t.loss(t.totals), g.idles())
+		t.saver.begin(g, t.state, t.loss(t.totals), g.idles())
 	}
 	return nil
 }

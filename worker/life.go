@@ -64,6 +64,7 @@ type life struct {
 	config   Config
 	log      *slog.Logger
 	patience time.Duration
+	store    storeOpener
 	device   deviceMaker
 	// corePeak is what a core makes at most, in floating-point operations a second.
 	corePeak float64
@@ -94,7 +95,7 @@ func newLife(c Config) *life {
 	if c.Away == 0 {
 		c.Away = DefaultAway
 	}
-	return &life{config: c, log: c.Log, patience: defaultPatience, device: newCPU}
+	return &life{config: c, log: c.Log, patience: defaultPatience, store: openStore, device: newCPU}
 }
 
 func (l *life) live(ctx context.Context) error {
@@ -132,7 +133,7 @@ func (l *life) work(ctx context.Context, w *ddpmv1.Welcome) error {
 	opened, failed := make(chan *trainer, 1), make(chan error, 1)
 	var group sync.WaitGroup
 	group.Go(func() {
-		run, err := openRun(ctx, w, l.config.Threads, l.device)
+		run, err := openRun(ctx, w, l.config.Threads, l.store, l.device)
 		if err != nil {
 			failed <- err
 			return

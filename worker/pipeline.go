@@ -42,17 +42,17 @@ func writePipeline(ctx context.Context, store storage.Store, r *run, step uint64
 // draw draws the member's share of the preview: the images whose number is its
 // rank modulo the members' count. It has a pool of its own, since the training
 // loop's serves the training loop.
-func (s *saver) draw(ctx context.Context) ([]*ddpmv1.Preview, error) {
+func draw(ctx context.Context, r *run, c *snapshot) ([]*ddpmv1.Preview, error) {
 	var images []uint32
-	for i := s.rank; i < previews(s.run.spec.Model.Size); i += s.size {
+	for i := c.rank; i < previews(r.spec.Model.Size); i += c.size {
 		images = append(images, uint32(i))
 	}
 	if len(images) == 0 {
 		return nil, nil
 	}
-	pool := kernel.NewPool(s.run.threads)
+	pool := kernel.NewPool(r.threads)
 	defer pool.Close()
-	pixels, err := sampler.Preview(ctx, s.run.spec, s.ema, pool, images)
+	pixels, err := sampler.Preview(ctx, r.spec, c.ema, pool, images)
 	if err != nil {
 		return nil, err
 	}

@@ -35,14 +35,17 @@ func newCPU(spec ddpm.Spec, data dataset.Dataset, pool *kernel.Pool) ddpm.Device
 	return device
 }
 
+// storeOpener opens the Store of a run.
+type storeOpener func(ctx context.Context, uri, name string, spec ddpm.Spec) (storage.Store, error)
+
 // openRun opens the Store and the dataset of the run, and makes sure that both are
 // the run's own. The caller closes the result.
-func openRun(ctx context.Context, w *ddpmv1.Welcome, userThreads int, device deviceMaker) (*run, error) {
+func openRun(ctx context.Context, w *ddpmv1.Welcome, userThreads int, open storeOpener, device deviceMaker) (*run, error) {
 	spec, err := ddpm.DecodeSpec(w.GetSpec())
 	if err != nil {
 		return nil, fmt.Errorf("the coordinator's %w; use the same version on both sides", err)
 	}
-	store, err := openStore(ctx, w.GetStorage(), w.GetRun(), spec)
+	store, err := open(ctx, w.GetStorage(), w.GetRun(), spec)
 	if err != nil {
 		return nil, err
 	}

@@ -18,6 +18,7 @@ const (
 	laneOverflows        // shards whose gradient or loss did not fit
 	laneYields           // members that vote to leave the ring after this step
 	laneSaves            // members that vote for a checkpoint after this step
+	laneFull             // members that can't hold the checkpoint that is due after this step
 	laneShards           // shards that were computed; must be all of them
 	laneWeights          // hashes of the members' weights; must all be the same
 	// The examples by slices of their timesteps: the sums of their losses, in fixed
@@ -102,7 +103,7 @@ func (t *trainer) tellOverflow(shard int, loss float64, lossFits bool) {
 
 // complete brings the own sums to the ring and completes the step with what comes
 // back.
-func (t *trainer) complete(ctx context.Context, g *generation) error {
+func (t *trainer) complete(g *generation) error {
 	began := time.Now()
 	totals, hash := t.votes(g)
 	if len(t.done) == 0 {
@@ -142,11 +143,23 @@ func (t *trainer) complete(ctx context.Context, g *generation) error {
 	if parted {
 		t.tell(g) // and then wait for a slow Store, if need be
 	}
-	if last := totals[laneSaves] > 0 || t.state.Step >= g.lastStep(); last || g.savesAt(t.state.Step) {
-		t.saver.begin(ctx, g, t.state, t.loss(totals), last)
+	t.save(g, totals)
+	return nil
+}
+
+// save begins the checkpoint that is due at the boundary, if one is. All members begin
+// it or none: a part alone would be stored for nothing.
+func (t *trainer) save(g *generation, totals tail) {
+	switch last := totals[laneSaves] > 0 || t.state.Step >= g.lastStep(); {
+	case !last && !g.savesAt(t.state.Step):
+	case !last && totals[laneFull] > 0:
+		if g.rank == 0 {
+			t.saver.skip(g, t.state.Step, int(totals[laneFull]))
+		}
+	default:
+		t.saver.begin(g, t.state, t.loss(totals), last)
 		g.clock.kept()
 	}
-	return nil
 }
 
 // votes is what the member brings to the ring beside its sums, and the hash of its
@@ -159,6 +172,9 @@ func (t *trainer) votes(g *generation) (votes tail, hash uint64) {
 	if t.compares() {
 		hash = hashWeights(t.run.pool, t.state.Weights)
 		votes[laneWeights] = int64(hash)
+	}
+	if g.savesAt(t.step+1) && t.saver.full(g.size) {
+		votes[laneFull] = 1
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()

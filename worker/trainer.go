@@ -78,7 +78,7 @@ func newTrainer(r *run, log *slog.Logger, send func(*ddpmv1.WorkerMessage), comp
 		sum: hugepages.Make[int64](n), grad: hugepages.Make[float32](n), reduced: hugepages.Make[float32](n),
 		moved: make(chan struct{}),
 	}
-	t.saver = &saver{run: r, log: log, send: send}
+	t.saver = newSaver(r, log, send)
 	t.changed = sync.NewCond(&t.mu)
 	return t
 }
@@ -91,7 +91,7 @@ func (t *trainer) live(ctx context.Context) error {
 		t.changed.Broadcast()
 	})
 	defer stop()
-	defer t.saver.wait()
+	defer t.saver.open(ctx)()
 	defer t.reportInput(time.Now())
 	for {
 		do := t.next(ctx)
@@ -122,7 +122,7 @@ func (t *trainer) next(ctx context.Context) func() error {
 			return func() error { return t.compute(ctx, shard) }
 		case current && g.ring != nil:
 			t.busy = true
-			return func() error { return t.complete(ctx, g) }
+			return func() error { return t.complete(g) }
 		}
 		t.changed.Wait()
 	}

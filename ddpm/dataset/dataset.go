@@ -41,6 +41,8 @@ type Shape = packed.Shape
 type Want struct {
 	// Size is the height and width in pixels; Channels is 1 or 3.
 	Size, Channels int
+	// Labels says that the model has classes: the dataset should be Labeled, if it can.
+	Labels bool
 	// FallbackN counts the examples of glyphs:// where the URI doesn't; 0 means
 	// DefaultGlyphs.
 	FallbackN int

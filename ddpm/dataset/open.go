@@ -104,7 +104,7 @@ func (p Places) openNamed(ctx context.Context, name string, want Want) (Dataset,
 	if err != nil {
 		return nil, err
 	}
-	return fromPacked(r, storeScheme+name, want)
+	return fromPacked(ctx, r, storeScheme+name, want)
 }
 
 // openPath opens a packed dataset's folder, or else files.
@@ -129,7 +129,7 @@ func (p Places) openURI(ctx context.Context, uri string, want Want) (Dataset, er
 	if err == nil { // a file is no Store
 		r, err := packed.Open(ctx, store, "", p.Packed)
 		if err == nil {
-			return fromPacked(r, store.String(), want)
+			return fromPacked(ctx, r, store.String(), want)
 		}
 		if !errors.Is(err, packed.ErrNone) {
 			return nil, err

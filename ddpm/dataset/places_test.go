@@ -83,13 +83,13 @@ func remotes(t *testing.T) []string {
 // The same data is the same dataset, whatever form it has and wherever it lies.
 func TestDigestIsThatOfTheFiles(t *testing.T) {
 	images, labels, _ := three()
-	four := Want{Size: 4, Channels: 1}
+	four := Want{Size: 4, Channels: 1, Labels: true}
 	for name, v := range map[string]struct {
 		files map[string][]byte
 		want  Want
 	}{
 		"IDX":      {map[string][]byte{"train-images-idx3-ubyte": images, "train-labels-idx1-ubyte": labels}, four},
-		"CIFAR-10": {batches(), Want{Size: 32, Channels: 3}},
+		"CIFAR-10": {batches(), Want{Size: 32, Channels: 3, Labels: true}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := folder(t, v.files)
@@ -119,6 +119,9 @@ func TestDigestIsThatOfTheFiles(t *testing.T) {
 				for i := range d.Len() {
 					if !bytes.Equal(example(t, d, i), example(t, files, i)) {
 						t.Errorf("%s: example %d is another", uri, i)
+					}
+					if got, want := d.(Labeled).Label(i), files.(Labeled).Label(i); got != want {
+						t.Errorf("%s: example %d has label %d, want %d", uri, i, got, want)
 					}
 				}
 				again, err := p.Open(t.Context(), d.URI(), v.want)
@@ -187,5 +190,56 @@ func TestImportsOnce(t *testing.T) {
 	p.Import = nil // a worker's places
 	if _, err := p.Open(t.Context(), there, want); err == nil || !strings.Contains(err.Error(), "no dataset.json") {
 		t.Errorf("without leave to import: %v", err)
+	}
+}
+
+// A packed dataset is Labeled where labels are wanted and every image has one.
+func TestLabelsOfPackedDatasets(t *testing.T) {
+	for name, v := range map[string]struct {
+		labels  []uint32
+		want    bool
+		labeled bool
+		err     string
+	}{
+		"of all":            {[]uint32{1, 0}, true, true, ""},
+		"that nobody wants": {[]uint32{1, 0}, false, false, ""},
+		"of none":           {[]uint32{packed.NoLabel, packed.NoLabel}, true, false, ""},
+		"of some":           {[]uint32{1, packed.NoLabel}, true, false, "example 1 has no label"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p, _ := places(t, t.TempDir())
+			w, err := packed.NewWriter(p.Run, packed.Prefix("x"), packed.Shape{Height: 2, Width: 2, Channels: 1}, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, label := range v.labels {
+				if _, err := w.Add(t.Context(), []byte{1, 2, 3, 4}, label); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if _, err := w.Finish(t.Context(), packed.Manifest{}); err != nil {
+				t.Fatal(err)
+			}
+			d, err := p.Open(t.Context(), "x", Want{Size: 2, Channels: 1, Labels: v.want})
+			if v.err != "" {
+				if err == nil || !strings.Contains(err.Error(), v.err) {
+					t.Errorf("got %v", err)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer d.(io.Closer).Close()
+			l, ok := d.(Labeled)
+			if ok != v.labeled {
+				t.Fatalf("labeled is %v", ok)
+			}
+			for i, want := range v.labels {
+				if ok && l.Label(i) != int(want) {
+					t.Errorf("example %d has label %d, want %d", i, l.Label(i), want)
+				}
+			}
+		})
 	}
 }

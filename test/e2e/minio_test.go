@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -72,45 +73,64 @@ func TestSameBitsOnMinIO(t *testing.T) {
 
 // Workers and coordinators killed at random moments of a save leave a newest
 // checkpoint that loads, and from which the run reaches the quiet run's bits.
-// DDPM_TEST_KILLS says how often.
+// DDPM_TEST_KILLS says how often, DDPM_TEST_STREAMS how many runs at once.
 func TestKilledWhileSaving(t *testing.T) {
 	server := s3test.StartMinIO(t)
-	seed := rand.Uint64()
-	t.Logf("seed %d", seed)
-	random := rand.New(rand.NewPCG(seed, 1))
 	_, want := train(t, t.TempDir(), "--steps", "16", "--workers", "1").lastLine(t)
 	kills := number(t, "DDPM_TEST_KILLS", 3)
-	killed, midway := 0, 0
-	for i := range kills {
-		dir := t.TempDir()
-		storage := []string{"--storage", s3test.URI(server.Address, fmt.Sprintf("kill-%d", i)), "--workers", "2", "--threads", "1", "--steps", "16", "--checkpoint-every", "2"}
-		if cut, open := killOnce(t, server, dir, random, storage); cut {
-			killed++
-			midway += open
+	streams := min(number(t, "DDPM_TEST_STREAMS", 3), kills)
+	var next, killed, midway atomic.Int64
+	t.Run("streams", func(t *testing.T) {
+		for k := range streams {
+			t.Run(strconv.Itoa(k), func(t *testing.T) {
+				t.Parallel()
+				seed := rand.Uint64()
+				t.Logf("seed %d", seed)
+				random := rand.New(rand.NewPCG(seed, 1))
+				for i := next.Add(1); i <= int64(kills) && !t.Failed(); i = next.Add(1) {
+					cut, halves := killAndResume(t, server, random, fmt.Sprintf("kill-%d", i), want)
+					if cut {
+						killed.Add(1)
+						midway.Add(int64(halves))
+					}
+				}
+			})
 		}
-		list := run(t, server.Env(), "ddpmctl", "checkpoints", "list", "--storage", storage[1])
-		if strings.Contains(list.stdout, "complete") {
-			if r := run(t, server.Env(), "ddpmctl", "digest", "--storage", storage[1]); r.code != 0 {
-				t.Fatalf("kill %d: the newest checkpoint does not load: %s", i, r.stderr)
-			}
-		}
-		if _, got := trainEnv(t, server.Env(), dir, storage...).lastLine(t); got != want {
-			t.Fatalf("kill %d: resumed: digest %s, a quiet run has %s", i, got, want)
+	})
+	t.Logf("%d of %d runs killed before their end, %d with a checkpoint half written", killed.Load(), kills, midway.Load())
+}
+
+// killAndResume kills a run that is kept under the prefix once, sees that its newest
+// checkpoint loads, and that it ends with the bits that are wanted.
+func killAndResume(t *testing.T, server *s3test.Server, random *rand.Rand, prefix, want string) (cut bool, halves int) {
+	t.Helper()
+	dir := t.TempDir()
+	args := []string{"--storage", s3test.URI(server.Address, prefix), "--workers", "2", "--threads", "1", "--steps", "16"}
+	cut = killOnce(t, server, dir, random, append(args, "--checkpoint-every", "2"))
+	list := run(t, server.Env(), "ddpmctl", "checkpoints", "list", args[0], args[1])
+	if strings.Contains(list.stdout, "complete") {
+		if r := run(t, server.Env(), "ddpmctl", "digest", args[0], args[1]); r.code != 0 {
+			t.Fatalf("%s: the newest checkpoint does not load: %s", prefix, r.stderr)
 		}
 	}
-	t.Logf("%d of %d runs killed before their end, %d with a checkpoint half written", killed, kills, midway)
+	if strings.Contains(list.stdout, "no manifest") {
+		halves = 1
+	}
+	if _, got := trainEnv(t, server.Env(), dir, args...).lastLine(t); got != want {
+		t.Fatalf("%s: resumed: digest %s, a quiet run has %s", prefix, got, want)
+	}
+	return cut, halves
 }
 
 // killOnce trains until a random moment after the first checkpoint began, and kills
-// the coordinator or a worker. It says whether that came before the end, and whether a
-// checkpoint was left half written.
-func killOnce(t *testing.T, server *s3test.Server, dir string, random *rand.Rand, args []string) (cut bool, halves int) {
+// the coordinator or a worker. It says whether that came before the end.
+func killOnce(t *testing.T, server *s3test.Server, dir string, random *rand.Rand, args []string) (cut bool) {
 	t.Helper()
 	cmd := prepare(t, server.Env(), "ddpm-coordinator", append([]string{"--local", "--preset", "tiny", "--data-dir", dir}, args...)...)
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	for end := time.Now().Add(limit); ; time.Sleep(2 * time.Millisecond) {
+	for end := time.Now().Add(limit); ; time.Sleep(10 * time.Millisecond) {
 		if began(t, server, args[1]) || time.Now().After(end) {
 			break
 		}
@@ -121,12 +141,7 @@ func killOnce(t *testing.T, server *s3test.Server, dir string, random *rand.Rand
 		victim = children[random.IntN(len(children))]
 	}
 	_ = syscall.Kill(victim, syscall.SIGKILL) // it may have ended just now
-	cut = exitCode(t, cmd, cmd.Wait()) != 0
-	list := run(t, server.Env(), "ddpmctl", "checkpoints", "list", "--storage", args[1])
-	if strings.Contains(list.stdout, "no manifest") {
-		halves = 1
-	}
-	return cut, halves
+	return exitCode(t, cmd, cmd.Wait()) != 0
 }
 
 // began says whether a run has begun to store.

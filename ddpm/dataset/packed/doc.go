@@ -34,5 +34,6 @@
 // A Reader fetches the blocks that it was told to be needed next (Ahead) beside the
 // computation, keeps blocks of a distant Store in a folder of bounded size, and
 // measures how long its caller waited. Nothing of it grows with the dataset but
-// the manifest, which has about 300 bytes an object.
+// the manifest, which has about 300 bytes an object; and the labels, four bytes an
+// image, where they are asked for.
 package packed

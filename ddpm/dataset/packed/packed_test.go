@@ -343,6 +343,43 @@ func TestCloseEndsWhatIsFetched(t *testing.T) {
 	}
 }
 
+// Labels are those of all objects, from the cache too, and checked.
+func TestLabels(t *testing.T) {
+	st, dir := local(t)
+	shape := packed.Shape{Height: 256, Width: 256, Channels: 3}
+	const n = 171 // in two objects
+	write(t, st, shape, noise(n*shape.Bytes()))
+	far := &distant{Store: st}
+	options := packed.Options{Cache: t.TempDir(), CacheBytes: 1 << 20}
+	for _, reads := range []int64{2, 0} {
+		far.reads.Store(0)
+		labels, err := open(t, far, options).Labels(t.Context())
+		if err != nil || len(labels) != n {
+			t.Fatalf("%d labels: %v", len(labels), err)
+		}
+		for i, l := range labels {
+			if l != uint32(i) {
+				t.Errorf("example %d has label %d", i, l)
+			}
+		}
+		if far.reads.Load() != reads {
+			t.Errorf("%d reads, want %d", far.reads.Load(), reads)
+		}
+	}
+	damaged := filepath.Join(dir, "datasets", "x", "images-00001.bin")
+	content, err := os.ReadFile(damaged)
+	if err != nil {
+		t.Fatal(err)
+	}
+	content[len(content)-32-1] ^= 1 // the last label, before the last block's hash
+	if err := os.WriteFile(damaged, content, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := open(t, st, packed.Options{}).Labels(t.Context()); err == nil || !strings.Contains(err.Error(), "labels of images-00001.bin") {
+		t.Errorf("a damaged label: %v", err)
+	}
+}
+
 func FuzzManifest(f *testing.F) {
 	f.Add([]byte(`{"format":1,"shape":{"height":1,"width":1,"channels":1},"count":1,"digest":"sha256:","objects":[{"key":"images-00000.bin","count":1,"size":37}]}`))
 	f.Add([]byte(`{"format":1,"shape":{"height":4096,"width":4096,"channels":3},"count":2147483647,"objects":[]}`))

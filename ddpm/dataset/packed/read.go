@@ -3,7 +3,6 @@ package packed
 import (
 	"context"
 	"crypto/sha256"
-	"encoding/binary"
 	"fmt"
 	"strconv"
 	"strings"
@@ -133,19 +132,6 @@ func (r *Reader) list(ctx context.Context, object int) ([]byte, error) {
 	defer r.mu.Unlock()
 	r.lists.put(object, list)
 	return list, nil
-}
-
-// Label gives the class of example i, or NoLabel.
-func (r *Reader) Label(ctx context.Context, i int) (uint32, error) {
-	if i < 0 || i >= r.manifest.Count {
-		return 0, fmt.Errorf("there is no example %d of %d", i, r.manifest.Count)
-	}
-	o := r.manifest.Objects[i/r.layout.perObject()]
-	labels := make([]byte, o.Count*labelSize)
-	if err := r.read(ctx, o, int64(o.Count*r.layout.record), labels, o.Labels, "the labels"); err != nil {
-		return 0, err
-	}
-	return binary.LittleEndian.Uint32(labels[i%r.layout.perObject()*labelSize:]), nil
 }
 
 // read fills p with a part of an object that has the hash. What came damaged over
