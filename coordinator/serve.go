@@ -19,6 +19,7 @@ import (
 	"github.com/ddpm-cluster/ddpm-cluster/coordinator/registry"
 	"github.com/ddpm-cluster/ddpm-cluster/coordinator/report"
 	"github.com/ddpm-cluster/ddpm-cluster/coordinator/web"
+	"github.com/ddpm-cluster/ddpm-cluster/internal/profiling"
 	ddpmv1 "github.com/ddpm-cluster/ddpm-cluster/proto/ddpm/v1"
 	"github.com/ddpm-cluster/ddpm-cluster/storage"
 	"github.com/ddpm-cluster/ddpm-cluster/storage/checkpoint"
@@ -92,6 +93,7 @@ func (s *start) newLoop(leader *registry.Leader, last core.Generation, runID str
 		handOver:  s.config.HandOver,
 		keeper:    k,
 		progress:  newProgress(s.console, s.log, s.newest.Step, s.plan.Steps),
+		where:     s.where,
 		log:       s.log,
 		sessions:  map[string]*session{},
 		leases:    newLeases(leader, s.log),
@@ -129,7 +131,7 @@ func (s *start) serve(ctx context.Context, l *loop) (core.End, error) {
 	address := joinAddress(listener)
 	s.announce(address)
 	if s.config.Local {
-		workers, err := startLocal(ctx, s.config.Workers, s.options.Worker, s.security.local(), address, s.config.Threads, s.console, s.config.Verbose)
+		workers, err := startLocal(ctx, s.config.Workers, s.options.Worker, s.security.local(), address, s.config.Threads, s.console, s.format, s.config.Verbose)
 		if err != nil {
 			return core.End{}, err
 		}
@@ -148,6 +150,10 @@ func (s *start) serve(ctx context.Context, l *loop) (core.End, error) {
 		secured, scheme := s.security.web(port)
 		defer web.Serve(secured, look, l.view.metrics.Handler(), s.pool.server.Handle)()
 		s.log.Info("dashboard", "at", fmt.Sprintf("%s://%s/", scheme, port.Addr()))
+	}
+	if s.profiles != nil {
+		defer profiling.Serve(s.security.profiles(s.profiles))()
+		s.log.Info("profiles, to administrators", "at", s.profiles.Addr())
 	}
 	s.begun()
 	end, err := l.run(ctx, events, s.options.Interrupts)

@@ -172,6 +172,7 @@ func (t *trainer) moveOn(g *generation, ends bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.step++
+	t.where.Step(t.step)
 	t.hasGradient = true
 	t.done, t.todo = nil, nil
 	if !ends {

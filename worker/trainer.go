@@ -9,6 +9,7 @@ import (
 
 	"github.com/ddpm-cluster/ddpm-cluster/allreduce"
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm"
+	"github.com/ddpm-cluster/ddpm-cluster/internal/logging"
 	ddpmv1 "github.com/ddpm-cluster/ddpm-cluster/proto/ddpm/v1"
 )
 
@@ -24,6 +25,7 @@ type trainer struct {
 	send    func(*ddpmv1.WorkerMessage)
 	saver   *saver
 	backlog *backlog
+	where   *logging.Where
 	// compareEvery is how many steps lie between two comparisons of the members'
 	// weights; 0: never.
 	compareEvery uint64
@@ -67,7 +69,7 @@ type trainer struct {
 func newTrainer(r *run, log *slog.Logger, send func(*ddpmv1.WorkerMessage), compareEvery uint64) *trainer {
 	n := r.spec.Model.ParamCount()
 	t := &trainer{
-		run: r, log: log, send: send, backlog: &backlog{}, compareEvery: compareEvery,
+		run: r, log: log, send: send, backlog: &backlog{}, where: new(logging.Where), compareEvery: compareEvery,
 		sum: make([]int64, n), grad: make([]float32, n), reduced: make([]float32, n),
 		moved: make(chan struct{}),
 	}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"runtime"
 
 	"github.com/spf13/cobra"
 
@@ -20,9 +19,10 @@ import (
 
 func evalCommand(stdout, stderr io.Writer) *cobra.Command {
 	c := &cobra.Command{
-		Use:   "eval",
-		Short: "Measure a checkpoint on held-out images",
-		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
+		Use:     "eval",
+		Example: "  ddpmctl eval loss --run digits --dataset 'glyphs://?seed=2' --n 200",
+		Short:   "Measure a checkpoint on held-out images",
+		RunE:    func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	nll := evalFlags{print: printNLL}
 	c.AddCommand(nll.command(stdout, stderr, &cobra.Command{
@@ -62,7 +62,7 @@ func (f *evalFlags) command(stdout, stderr io.Writer, c *cobra.Command, terms, b
 	c.Flags().StringVar(&f.job.Variance, "variance", "", "of the reverse process: fixed_large or fixed_small (default: the run's)")
 	c.Flags().Uint64Var(&f.job.Seed, "seed", 0, "seed of the noise")
 	c.Flags().BoolVar(&f.json, "json", false, "print the whole report as JSON")
-	c.Flags().IntVar(&f.threads, "threads", runtime.NumCPU(), "threads")
+	threadsFlag(c.Flags(), &f.threads, "`threads` to compute with")
 	c.RunE = func(c *cobra.Command, _ []string) error { return f.run(c, stdout, stderr) }
 	return c
 }

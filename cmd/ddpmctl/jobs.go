@@ -27,11 +27,12 @@ type jobsFlags struct {
 func jobsCommand(stdout, stderr io.Writer) *cobra.Command {
 	f := &jobsFlags{stdout: stdout, stderr: stderr}
 	c := &cobra.Command{
-		Use:   "jobs",
-		Short: "List, show, watch, cancel and fetch the jobs of a cluster's sampling pool",
-		Long:  "Asks the coordinator for the jobs that ddpmctl sample --join has submitted.",
-		Args:  noArguments,
-		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
+		Use:     "jobs",
+		Example: "  ddpmctl jobs list\n  ddpmctl jobs watch ID --json",
+		Short:   "List, show, watch, cancel and fetch the jobs of a cluster's sampling pool",
+		Long:    "Asks the coordinator for the jobs that ddpmctl sample --join has submitted.",
+		Args:    noArguments,
+		RunE:    func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	f.admin.joinFlags(c.PersistentFlags())
 	c.PersistentFlags().BoolVar(&f.json, "json", false, "print JSON")
@@ -41,9 +42,10 @@ func jobsCommand(stdout, stderr io.Writer) *cobra.Command {
 
 func (f *jobsFlags) listCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:   "list",
-		Short: "List the jobs, the oldest first",
-		Args:  noArguments,
+		Use:     "list",
+		Example: "  ddpmctl jobs list --json",
+		Short:   "List the jobs, the oldest first",
+		Args:    noArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
 			return f.ask(c.Context(), func(ctx context.Context, jobs ddpmv1.JobsClient) error {
 				r, err := jobs.ListJobs(ctx, &ddpmv1.ListJobsRequest{})
@@ -86,9 +88,10 @@ func (f *jobsFlags) cancelCommand() *cobra.Command {
 // oneCommand makes a command that does something with a job and prints the job.
 func (f *jobsFlags) oneCommand(name, short string, do func(context.Context, ddpmv1.JobsClient, string) (*ddpmv1.JobStatus, error)) *cobra.Command {
 	return &cobra.Command{
-		Use:   name + " ID",
-		Short: short,
-		Args:  oneJob,
+		Use:     name + " ID",
+		Example: "  ddpmctl jobs " + name + " ID",
+		Short:   short,
+		Args:    oneJob,
 		RunE: func(c *cobra.Command, args []string) error {
 			return f.ask(c.Context(), func(ctx context.Context, jobs ddpmv1.JobsClient) error {
 				s, err := do(ctx, jobs, args[0])
@@ -103,9 +106,10 @@ func (f *jobsFlags) oneCommand(name, short string, do func(context.Context, ddpm
 
 func (f *jobsFlags) watchCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:   "watch ID",
-		Short: "Follow a job until it has ended",
-		Args:  oneJob,
+		Use:     "watch ID",
+		Example: "  ddpmctl jobs watch ID",
+		Short:   "Follow a job until it has ended",
+		Args:    oneJob,
 		RunE: func(c *cobra.Command, args []string) error {
 			show := jobBar(f.stderr)
 			if f.json { // a line each time
@@ -125,9 +129,10 @@ func (f *jobsFlags) fetchCommand() *cobra.Command {
 	var out sampleOutput
 	var uri string
 	c := &cobra.Command{
-		Use:   "fetch ID --out PATH",
-		Short: "Wait for a job and fetch its files",
-		Args:  oneJob,
+		Use:     "fetch ID --out PATH",
+		Example: "  ddpmctl jobs fetch ID --out drawn",
+		Short:   "Wait for a job and fetch its files",
+		Args:    oneJob,
 		RunE: func(c *cobra.Command, args []string) error {
 			if err := out.check(); err != nil {
 				return usageError{err}
