@@ -34,7 +34,7 @@ func TestChildDies(t *testing.T) {
 	t.Parallel()
 	script := `echo "time=x level=INFO msg=quiet" >&2; echo "time=x level=WARN msg=odd" >&2; echo "goroutine 1" >&2; echo "ddpm-worker: no luck" >&2; exit 3`
 	var log locked
-	w, err := startLocal(t.Context(), 1, []string{"sh", "-c", script}, localAccess{}, "127.0.0.1:1", 1, &log, false)
+	w, err := startLocal(t.Context(), 1, []string{"sh", "-c", script}, localAccess{}, "127.0.0.1:1", 1, &log, "text", false)
 	if err != nil {
 		t.Fatal(err)
 	}

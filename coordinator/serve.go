@@ -61,6 +61,9 @@ func (s *start) lead(ctx context.Context, leader *registry.Leader) (end core.End
 		store: store, run: s.plan.Run, spec: s.plan.Spec, metrics: metrics, log: s.log,
 		retention: checkpoint.Retention{Last: s.config.KeepLast, Every: s.config.KeepEvery},
 	}
+	if s.config.TensorBoard {
+		keeper.board = newBoard(ctx, s.store, s.plan.Run, s.newest.Step+1, s.log)
+	}
 	l := s.newLoop(leader, last, runID, spec, keeper)
 	return s.serve(ctx, l)
 }
@@ -196,6 +199,7 @@ func (s *start) settle(ctx context.Context, cancel context.CancelFunc, l *loop) 
 	defer onInterrupt(s.options.Interrupts, cancel)()
 	defer time.AfterFunc(s.options.limits.settle, cancel).Stop()
 	l.settle(ctx)
+	defer l.keeper.board.close(ctx)
 	select {
 	case <-l.registry.Lost():
 		return // the metrics are another coordinator's now
