@@ -97,9 +97,6 @@ func newLife(c Config) *life {
 	if c.Away == 0 {
 		c.Away = DefaultAway
 	}
-	if c.Where == nil {
-		c.Where = new(logging.Where)
-	}
 	return &life{config: c, log: c.Log, patience: defaultPatience, device: newCPU}
 }
 

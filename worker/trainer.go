@@ -69,7 +69,7 @@ type trainer struct {
 func newTrainer(r *run, log *slog.Logger, send func(*ddpmv1.WorkerMessage), compareEvery uint64) *trainer {
 	n := r.spec.Model.ParamCount()
 	t := &trainer{
-		run: r, log: log, send: send, backlog: &backlog{}, where: new(logging.Where), compareEvery: compareEvery,
+		run: r, log: log, send: send, backlog: &backlog{}, compareEvery: compareEvery,
 		sum: make([]int64, n), grad: make([]float32, n), reduced: make([]float32, n),
 		moved: make(chan struct{}),
 	}

@@ -8,7 +8,7 @@ import (
 
 // Where is the place in a run that a process is at. Each line of a logger made by
 // Logger says it, as far as it is known and the line does not say it itself. All
-// methods may be called concurrently; none waits.
+// methods may be called concurrently, and on nil, which is told nothing; none waits.
 type Where struct {
 	names            atomic.Pointer[names]
 	generation, step atomic.Uint64
@@ -17,13 +17,25 @@ type Where struct {
 type names struct{ run, worker string }
 
 // Name says which run it is, and which worker this is; "" is none.
-func (w *Where) Name(run, worker string) { w.names.Store(&names{run, worker}) }
+func (w *Where) Name(run, worker string) {
+	if w != nil {
+		w.names.Store(&names{run, worker})
+	}
+}
 
 // Generation says which generation is the newest.
-func (w *Where) Generation(number uint64) { w.generation.Store(number) }
+func (w *Where) Generation(number uint64) {
+	if w != nil {
+		w.generation.Store(number)
+	}
+}
 
 // Step says how many steps are complete.
-func (w *Where) Step(step uint64) { w.step.Store(step) }
+func (w *Where) Step(step uint64) {
+	if w != nil {
+		w.step.Store(step)
+	}
+}
 
 // Logger gives a logger whose lines say where the process is.
 func (w *Where) Logger(l *slog.Logger) *slog.Logger {

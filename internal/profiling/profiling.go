@@ -3,6 +3,7 @@ package profiling
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/pprof"
@@ -14,7 +15,11 @@ const grace = time.Second
 
 // Serve answers GET /debug/pprof/ on a listener, which it closes, until stop is called.
 func Serve(l net.Listener) (stop func()) {
-	server := &http.Server{Handler: Handler(), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, MaxHeaderBytes: 1 << 16}
+	server := &http.Server{
+		Handler:           Handler(),
+		ErrorLog:          slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug), // who is not let in has been told
+		ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, MaxHeaderBytes: 1 << 16,
+	}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
