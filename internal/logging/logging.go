@@ -1,6 +1,7 @@
 package logging
 
 import (
+	"fmt"
 	"io"
 	"log/slog"
 	"os"
@@ -47,6 +48,7 @@ func Resolve(format string, terminal bool, getenv func(string) string) string {
 		}
 	}
 	if format == JSON {
+		o.ReplaceAttr = inWords
 		return JSON
 	}
 	return Text
@@ -63,6 +65,15 @@ func New(w io.Writer, format string, terminal bool, level slog.Leveler) *slog.Lo
 		o.ReplaceAttr = forPeople
 	}
 	return slog.New(slog.NewTextHandler(w, o))
+}
+
+// inWords is slog's ReplaceAttr for JSON: what has a text is that text, as in the other
+// format, and no object of its fields.
+func inWords(_ []string, a slog.Attr) slog.Attr {
+	if s, ok := a.Value.Any().(fmt.Stringer); ok && a.Value.Kind() != slog.KindTime {
+		return slog.String(a.Key, s.String())
+	}
+	return a
 }
 
 // forPeople is slog's ReplaceAttr for a terminal.

@@ -3,9 +3,12 @@ package logging
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"log/slog"
+	"net/url"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestResolve(t *testing.T) {
@@ -57,6 +60,22 @@ func TestWhere(t *testing.T) {
 	log.Info("its own", "step", 9, "worker", "w2")
 	if l := next(); l["step"] != 9.0 || l["worker"] != "w2" || l["generation"] != 3.0 {
 		t.Errorf("%v", l)
+	}
+}
+
+// What has a text is that text in JSON too; times stay those of the log.
+func TestJSONHasTexts(t *testing.T) {
+	var out bytes.Buffer
+	New(&out, JSON, false, slog.LevelInfo).Info("a", "within", 5*time.Second, "at", &url.URL{Host: "h"}, "n", 3, "err", errors.New("no luck"))
+	var line map[string]any
+	if err := json.Unmarshal(out.Bytes(), &line); err != nil {
+		t.Fatal(err)
+	}
+	if line["within"] != "5s" || line["at"] != "//h" || line["n"] != 3.0 || line["err"] != "no luck" || line["level"] != "INFO" {
+		t.Errorf("%v", line)
+	}
+	if _, err := time.Parse(time.RFC3339Nano, line["time"].(string)); err != nil {
+		t.Error(err)
 	}
 }
 

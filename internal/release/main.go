@@ -48,6 +48,11 @@ func (r release) build(targets []string) error {
 	if len(targets) == 0 {
 		return errors.New("no targets; give OS/ARCHITECTURE, such as linux/amd64")
 	}
+	for _, target := range targets {
+		if !strings.Contains(target, "/") {
+			return fmt.Errorf("%s: must be OS/ARCHITECTURE, such as linux/amd64", target)
+		}
+	}
 	if err := os.MkdirAll(r.out, 0o777); err != nil {
 		return err
 	}
@@ -105,10 +110,7 @@ func (r release) flags() string {
 // archive compiles the commands for a target and packs them with the man pages; it
 // returns the archive's name.
 func (r release) archive(target string, pages []file) (string, error) {
-	goos, goarch, ok := strings.Cut(target, "/")
-	if !ok {
-		return "", errors.New("must be OS/ARCHITECTURE, such as linux/amd64")
-	}
+	goos, goarch, _ := strings.Cut(target, "/")
 	// The binaries stay beside the archive: images are made of them.
 	folder := filepath.Join(r.out, goos+"_"+goarch)
 	if err := os.RemoveAll(folder); err != nil {
