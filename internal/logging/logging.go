@@ -48,7 +48,6 @@ func Resolve(format string, terminal bool, getenv func(string) string) string {
 		}
 	}
 	if format == JSON {
-		o.ReplaceAttr = inWords
 		return JSON
 	}
 	return Text
@@ -59,6 +58,7 @@ func Resolve(format string, terminal bool, getenv func(string) string) string {
 func New(w io.Writer, format string, terminal bool, level slog.Leveler) *slog.Logger {
 	o := &slog.HandlerOptions{Level: level}
 	if format == JSON {
+		o.ReplaceAttr = inWords
 		return slog.New(slog.NewJSONHandler(w, o))
 	}
 	if terminal {
