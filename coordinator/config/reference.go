@@ -86,7 +86,6 @@ func Variables() []Variable {
 		{"DDPM_ADMIN", "ddpmctl", "the administrator's file, in the place of `--config`"},
 		{"DDPM_CPU_LEVEL", "all", "`portable`, `avx2` or `avx512`: kernels of this level at most; the bits are the same"},
 		{"DDPM_LOG_FORMAT", "coordinator, worker", "`text` or `json`: what `--log-format auto` is"},
-		{"OTEL_EXPORTER_OTLP_ENDPOINT", "coordinator, worker", "where spans of steps go, such as `http://localhost:4317`; unset, none are made. The other `OTEL_` variables of the OTLP exporter over gRPC and of resources hold too"},
 		{"AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN", "all", "credentials for an S3 Store; `MINIO_ROOT_USER` and `MINIO_ROOT_PASSWORD` do as well. Without them: ~/.aws/credentials, or the machine's role"},
 	}
 }
