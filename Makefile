@@ -41,11 +41,15 @@ test-deps: ## Build the S3 servers that tests run against, once, into the user's
 	go run ./internal/s3test/install
 
 .PHONY: generate
-generate: proto kernel ## Write generated code anew: proto and kernel.
+generate: proto kernel reference ## Write what is generated anew: proto, kernel and reference.
 
 .PHONY: proto
 proto: $(tools) ## Generate Go from proto/.
 	cd proto && buf format -w && buf generate
+
+.PHONY: reference
+reference: ## Write docs/cli.md and docs/configuration.md from the commands.
+	tools/reference.sh docs
 
 .PHONY: kernel
 kernel: ## Generate the kernels' assembly.

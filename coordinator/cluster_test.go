@@ -69,7 +69,7 @@ func settings(t *testing.T, args ...string) *config.Config {
 	c := new(config.Config)
 	fs := pflag.NewFlagSet("test", pflag.ContinueOnError)
 	c.Flags(fs)
-	if err := fs.Parse(args); err != nil {
+	if err := fs.Parse(append([]string{"--log-format", "text"}, args...)); err != nil { // which tests read
 		t.Fatal(err)
 	}
 	return c

@@ -75,6 +75,7 @@ func (l *loop) dismiss(ctx context.Context, e core.Dismiss) {
 // persist stores a generation beside the loop, which goes on hearing workers. It
 // tries until etcd takes it: members train on meanwhile, or wait.
 func (l *loop) persist(ctx context.Context, g core.Generation) {
+	l.where.Generation(g.Number)
 	l.log.Info("a generation", "generation", g.Number, "members", len(g.Members), "step", g.StartStep, "reason", g.Reason)
 	l.view.generation(g)
 	l.beside(ctx, func(ctx context.Context) {

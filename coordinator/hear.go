@@ -111,6 +111,7 @@ func (l *loop) progressed(ctx context.Context, id string, p *ddpmv1.Progress) {
 	if p.GetGeneration() != g.Number || len(g.Members) == 0 || g.Members[0].Worker != id || !l.progress.next(p.GetStep()) {
 		return
 	}
+	l.where.Step(p.GetStep())
 	l.progress.step(time.Now(), p)
 	line := completed(p)
 	l.view.progressed(line)

@@ -30,6 +30,7 @@ type keeper struct {
 	metrics *checkpoint.MetricsLog
 	// retention says which checkpoints stay once another one is complete.
 	retention checkpoint.Retention
+	board     *board // nil without --tensorboard
 	log       *slog.Logger
 }
 
@@ -39,6 +40,7 @@ func (k *keeper) metric(step report.Line) error {
 	if err != nil {
 		return fmt.Errorf("metrics of step %d: %w", step.Step, err)
 	}
+	k.board.step(step)
 	return k.metrics.Append(step.Step, line)
 }
 
@@ -123,6 +125,7 @@ func (k *keeper) samples(ctx context.Context, step uint64, previews []*ddpmv1.Pr
 	if err != nil {
 		return nil, fmt.Errorf("picture of step %d: %w", step, err)
 	}
+	k.board.picture(step, png, k.spec.Model.InChannels)
 	o, err := checkpoint.WriteObject(ctx, k.store, k.run, step, checkpoint.SamplesKey, "image/png", png)
 	if err != nil {
 		return nil, err

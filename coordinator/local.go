@@ -66,11 +66,11 @@ type child struct {
 
 // startLocal starts n workers that join the address. command is the program and
 // its first arguments.
-func startLocal(ctx context.Context, n int, command []string, access localAccess, address string, threads int, log io.Writer, verbose bool) (*localWorkers, error) {
+func startLocal(ctx context.Context, n int, command []string, access localAccess, address string, threads int, log io.Writer, format string, verbose bool) (*localWorkers, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	w := &localWorkers{cancel: cancel, lost: make(chan childEnd, n), children: map[uint32]*child{}}
 	for i := range n {
-		if err := w.start(ctx, i+1, command, access, address, threads, log, verbose); err != nil {
+		if err := w.start(ctx, i+1, command, access, address, threads, log, format, verbose); err != nil {
 			w.stop()
 			return nil, fmt.Errorf("start local worker %d: %w", i+1, err)
 		}
@@ -78,8 +78,8 @@ func startLocal(ctx context.Context, n int, command []string, access localAccess
 	return w, nil
 }
 
-func (w *localWorkers) start(ctx context.Context, number int, command []string, access localAccess, address string, threads int, log io.Writer, verbose bool) error {
-	args := append(append([]string(nil), command[1:]...), "--join", address, "--threads", strconv.Itoa(threads))
+func (w *localWorkers) start(ctx context.Context, number int, command []string, access localAccess, address string, threads int, log io.Writer, format string, verbose bool) error {
+	args := append(append([]string(nil), command[1:]...), "--join", address, "--threads", strconv.Itoa(threads), "--log-format", format)
 	args = append(args, access.flags...)
 	cmd := exec.CommandContext(ctx, command[0], args...)
 	cmd.Env = append(os.Environ(), access.env...)
@@ -186,13 +186,26 @@ func (l *childLog) Write(b []byte) (int, error) {
 		if ok || l.line == "" && (strings.HasPrefix(line, "panic: ") || strings.HasPrefix(line, "fatal error: ")) {
 			l.line = final
 		}
-		logged := strings.HasPrefix(line, "time=")
-		if l.verbose || !ok && !logged || strings.Contains(line, "level=WARN") || strings.Contains(line, "level=ERROR") {
-			if _, err := io.WriteString(l.w, l.prefix+line+"\n"); err != nil {
+		prefix, inJSON := l.prefix, strings.HasPrefix(line, `{"time":`)
+		if inJSON {
+			prefix = "" // the line stays one of JSON
+		}
+		if l.verbose || !ok && !inJSON && !strings.HasPrefix(line, "time=") || alarms(line) {
+			if _, err := io.WriteString(l.w, prefix+line+"\n"); err != nil {
 				return len(b), nil // nobody reads our log: the child goes on
 			}
 		}
 	}
+}
+
+// alarms says that a line of a log is a warning or an error.
+func alarms(line string) bool {
+	for _, level := range []string{"WARN", "ERROR"} {
+		if strings.Contains(line, "level="+level) || strings.Contains(line, `"level":"`+level+`"`) {
+			return true
+		}
+	}
+	return false
 }
 
 func (l *childLog) last() string {

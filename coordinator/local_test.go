@@ -34,7 +34,7 @@ func TestChildDies(t *testing.T) {
 	t.Parallel()
 	script := `echo "time=x level=INFO msg=quiet" >&2; echo "time=x level=WARN msg=odd" >&2; echo "goroutine 1" >&2; echo "ddpm-worker: no luck" >&2; exit 3`
 	var log locked
-	w, err := startLocal(t.Context(), 1, []string{"sh", "-c", script}, localAccess{}, "127.0.0.1:1", 1, &log, false)
+	w, err := startLocal(t.Context(), 1, []string{"sh", "-c", script}, localAccess{}, "127.0.0.1:1", 1, &log, "text", false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,7 +63,7 @@ func TestChildDies(t *testing.T) {
 // When one can't be started none stays.
 func TestChildrenDoNotStart(t *testing.T) {
 	t.Parallel()
-	if _, err := startLocal(t.Context(), 2, []string{"/no/such/program"}, localAccess{}, "127.0.0.1:1", 1, &locked{}, false); err == nil || !strings.Contains(err.Error(), "start local worker 1") {
+	if _, err := startLocal(t.Context(), 2, []string{"/no/such/program"}, localAccess{}, "127.0.0.1:1", 1, &locked{}, "text", false); err == nil || !strings.Contains(err.Error(), "start local worker 1") {
 		t.Errorf("%v", err)
 	}
 }
@@ -71,7 +71,7 @@ func TestChildrenDoNotStart(t *testing.T) {
 // Children that do not end by themselves are made to.
 func TestChildrenEnd(t *testing.T) {
 	t.Parallel()
-	w, err := startLocal(t.Context(), 2, []string{"sh", "-c", "exec sleep 1000"}, localAccess{}, "127.0.0.1:1", 1, &locked{}, true)
+	w, err := startLocal(t.Context(), 2, []string{"sh", "-c", "exec sleep 1000"}, localAccess{}, "127.0.0.1:1", 1, &locked{}, "text", true)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -105,6 +105,7 @@ func TestChildLog(t *testing.T) {
 		{"a crash", false, []string{"panic: index out of range\n\ngoroutine 1:\n"}, "> panic: index out of range\n> \n> goroutine 1:\n", "panic: index out of range"},
 		{"memory", false, []string{"fatal error: out of memory\nddpm-worker: later\n"}, "> fatal error: out of memory\n", "later"},
 		{"verbose", true, []string{"time=2 level=INFO\nddpm-worker: b\n"}, "> time=2 level=INFO\n> ddpm-worker: b\n", "b"},
+		{"in JSON", false, []string{`{"time":"1","level":"WARN","msg":"a"}` + "\n" + `{"time":"2","level":"INFO"}` + "\n"}, `{"time":"1","level":"WARN","msg":"a"}` + "\n", ""},
 		{"nothing", false, nil, "", ""},
 	} {
 		var log locked

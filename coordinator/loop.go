@@ -14,6 +14,7 @@ import (
 
 	"github.com/ddpm-cluster/ddpm-cluster/coordinator/core"
 	"github.com/ddpm-cluster/ddpm-cluster/coordinator/report"
+	"github.com/ddpm-cluster/ddpm-cluster/internal/logging"
 	ddpmv1 "github.com/ddpm-cluster/ddpm-cluster/proto/ddpm/v1"
 	"github.com/ddpm-cluster/ddpm-cluster/storage/checkpoint"
 )
@@ -48,6 +49,8 @@ type loop struct {
 	keeper   *keeper
 	progress *progress
 	log      *slog.Logger
+	// where is what each line of the log says of the run.
+	where *logging.Where
 
 	sessions map[string]*session
 	// named is the number of the last name that was given.

@@ -4,13 +4,12 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"os"
 	"sync"
 	"time"
 
 	"github.com/schollz/progressbar/v3"
-	"golang.org/x/term"
 
+	"github.com/ddpm-cluster/ddpm-cluster/internal/logging"
 	ddpmv1 "github.com/ddpm-cluster/ddpm-cluster/proto/ddpm/v1"
 )
 
@@ -120,8 +119,7 @@ type console struct {
 const refresh = 100 * time.Millisecond
 
 func newConsole(w io.Writer) *console {
-	f, ok := w.(*os.File)
-	return &console{w: w, tty: ok && term.IsTerminal(int(f.Fd()))}
+	return &console{w: w, tty: logging.Terminal(w)}
 }
 
 // Write implements io.Writer.
@@ -160,28 +158,6 @@ func (c *console) show(step uint64, text string) {
 	c.shown = time.Now()
 	c.bar.Describe(text)
 	_ = c.bar.Set64(int64(step))
-}
-
-// logger writes to the console: for people who watch, short times and a level only
-// where it says something; for a log that is kept, all of both.
-func (c *console) logger(level slog.Level) *slog.Logger {
-	o := &slog.HandlerOptions{Level: level}
-	if c.tty {
-		o.ReplaceAttr = forPeople
-	}
-	return slog.New(slog.NewTextHandler(c, o))
-}
-
-// forPeople is slog's ReplaceAttr for a terminal.
-func forPeople(groups []string, a slog.Attr) slog.Attr {
-	switch {
-	case len(groups) > 0:
-	case a.Key == slog.TimeKey:
-		return slog.String(slog.TimeKey, a.Value.Time().Format(time.TimeOnly))
-	case a.Key == slog.LevelKey && a.Value.Any() == slog.LevelInfo:
-		return slog.Attr{}
-	}
-	return a
 }
 
 // end takes the bar away.

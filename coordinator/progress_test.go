@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ddpm-cluster/ddpm-cluster/internal/logging"
 	ddpmv1 "github.com/ddpm-cluster/ddpm-cluster/proto/ddpm/v1"
 )
 
@@ -17,7 +18,7 @@ func TestBar(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
 	c := &console{w: &out, tty: true}
-	p := newProgress(c, c.logger(slog.LevelInfo), 0, 200)
+	p := newProgress(c, logging.New(c, logging.Text, c.tty, slog.LevelInfo), 0, 200)
 	now := time.Now()
 	for step := range uint64(3) {
 		c.shown = time.Time{} // however fast the test is
@@ -56,7 +57,7 @@ func TestLines(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
 	c := newConsole(&out)
-	p := newProgress(c, c.logger(slog.LevelInfo), 100, 200)
+	p := newProgress(c, logging.New(c, logging.Text, c.tty, slog.LevelInfo), 100, 200)
 	now := time.Now()
 	p.tick(now.Add(time.Hour))
 	if out.Len() > 0 {

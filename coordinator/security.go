@@ -144,6 +144,15 @@ func (e *security) web(l net.Listener) (secured net.Listener, scheme string) {
 	return tls.NewListener(l, c), "https"
 }
 
+// profiles is TLS for the port of --pprof: an administrator's certificate and no other
+// lets in, on this machine too.
+func (e *security) profiles(l net.Listener) net.Listener {
+	if e == nil { // --insecure, and so a loopback address
+		return l
+	}
+	return tls.NewListener(l, e.self.Server(false, pki.Admin))
+}
+
 // counts are what has happened at the door; nil where there is none.
 func (e *security) counts() *report.Access {
 	if e == nil {

@@ -20,6 +20,7 @@ import (
 	"github.com/ddpm-cluster/ddpm-cluster/coordinator/registry"
 	"github.com/ddpm-cluster/ddpm-cluster/coordinator/web"
 	"github.com/ddpm-cluster/ddpm-cluster/internal/pki"
+	"github.com/ddpm-cluster/ddpm-cluster/internal/profiling"
 )
 
 // secured is a start whose security is open.
@@ -144,6 +145,42 @@ func TestHTTPOverTLS(t *testing.T) {
 		}
 	}
 	http.DefaultClient.CloseIdleConnections()
+}
+
+// Profiles are for administrators alone, on this machine too.
+func TestProfilesAreForAdministrators(t *testing.T) {
+	t.Parallel()
+	s := secured(t, t.TempDir())
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer profiling.Serve(s.security.profiles(l))()
+	issue := func(role pki.Role) *tls.Config {
+		c, err := s.security.ca.Issue(pki.Leaf{Role: role, Name: "x", Life: time.Hour}, time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return pki.NewSource(c).Client(pki.Coordinator, "")
+	}
+	for name, v := range map[string]struct {
+		tls  *tls.Config
+		want int // 0: no answer
+	}{
+		"nobody": {pki.Introduction(s.security.ca.Hash()), 0}, "a worker": {issue(pki.Worker), 0}, "an administrator": {issue(pki.Admin), 200},
+	} {
+		client := &http.Client{Transport: &http.Transport{TLSClientConfig: v.tls}, Timeout: wait}
+		r, err := client.Get("https://" + l.Addr().String() + "/debug/pprof/heap?debug=1")
+		got := 0
+		if err == nil {
+			got = r.StatusCode
+			_ = r.Body.Close()
+		}
+		if got != v.want {
+			t.Errorf("%s: %d, %v, want %d", name, got, err, v.want)
+		}
+		client.CloseIdleConnections()
+	}
 }
 
 // An etcd that asks for certificates gets them, and is asked for its own.

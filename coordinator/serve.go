@@ -19,6 +19,7 @@ import (
 	"github.com/ddpm-cluster/ddpm-cluster/coordinator/registry"
 	"github.com/ddpm-cluster/ddpm-cluster/coordinator/report"
 	"github.com/ddpm-cluster/ddpm-cluster/coordinator/web"
+	"github.com/ddpm-cluster/ddpm-cluster/internal/profiling"
 	ddpmv1 "github.com/ddpm-cluster/ddpm-cluster/proto/ddpm/v1"
 	"github.com/ddpm-cluster/ddpm-cluster/storage"
 	"github.com/ddpm-cluster/ddpm-cluster/storage/checkpoint"
@@ -60,6 +61,9 @@ func (s *start) lead(ctx context.Context, leader *registry.Leader) (end core.End
 		store: store, run: s.plan.Run, spec: s.plan.Spec, metrics: metrics, log: s.log,
 		retention: checkpoint.Retention{Last: s.config.KeepLast, Every: s.config.KeepEvery},
 	}
+	if s.config.TensorBoard {
+		keeper.board = newBoard(ctx, s.store, s.plan.Run, s.newest.Step+1, s.log)
+	}
 	l := s.newLoop(leader, last, runID, spec, keeper)
 	return s.serve(ctx, l)
 }
@@ -92,6 +96,7 @@ func (s *start) newLoop(leader *registry.Leader, last core.Generation, runID str
 		handOver:  s.config.HandOver,
 		keeper:    k,
 		progress:  newProgress(s.console, s.log, s.newest.Step, s.plan.Steps),
+		where:     s.where,
 		log:       s.log,
 		sessions:  map[string]*session{},
 		leases:    newLeases(leader, s.log),
@@ -129,7 +134,7 @@ func (s *start) serve(ctx context.Context, l *loop) (core.End, error) {
 	address := joinAddress(listener)
 	s.announce(address)
 	if s.config.Local {
-		workers, err := startLocal(ctx, s.config.Workers, s.options.Worker, s.security.local(), address, s.config.Threads, s.console, s.config.Verbose)
+		workers, err := startLocal(ctx, s.config.Workers, s.options.Worker, s.security.local(), address, s.config.Threads, s.console, s.format, s.config.Verbose)
 		if err != nil {
 			return core.End{}, err
 		}
@@ -149,6 +154,10 @@ func (s *start) serve(ctx context.Context, l *loop) (core.End, error) {
 		secured, scheme := s.security.web(port)
 		defer web.Serve(secured, look, l.view.metrics.Handler(), s.pool.server.Handle)()
 		s.log.Info("dashboard", "at", fmt.Sprintf("%s://%s/", scheme, port.Addr()))
+	}
+	if s.profiles != nil {
+		defer profiling.Serve(s.security.profiles(s.profiles))()
+		s.log.Info("profiles, to administrators", "at", s.profiles.Addr())
 	}
 	s.begun()
 	end, err := l.run(ctx, events, s.options.Interrupts)
@@ -191,6 +200,7 @@ func (s *start) settle(ctx context.Context, cancel context.CancelFunc, l *loop) 
 	defer onInterrupt(s.options.Interrupts, cancel)()
 	defer time.AfterFunc(s.options.limits.settle, cancel).Stop()
 	l.settle(ctx)
+	defer l.keeper.board.close(ctx)
 	select {
 	case <-l.registry.Lost():
 		return // the metrics are another coordinator's now

@@ -16,6 +16,7 @@ import (
 	"github.com/ddpm-cluster/ddpm-cluster/coordinator/core"
 	"github.com/ddpm-cluster/ddpm-cluster/coordinator/initial"
 	"github.com/ddpm-cluster/ddpm-cluster/coordinator/registry"
+	"github.com/ddpm-cluster/ddpm-cluster/internal/logging"
 	"github.com/ddpm-cluster/ddpm-cluster/storage"
 	"github.com/ddpm-cluster/ddpm-cluster/storage/checkpoint"
 )
@@ -94,6 +95,7 @@ func Run(ctx context.Context, o Options) error {
 	}
 	s := newStart(o)
 	s.plan, s.source = plan, source
+	s.where.Name(plan.Run, "")
 	defer s.console.end()
 	return s.interruptible(ctx)
 }
@@ -104,7 +106,12 @@ func newStart(o Options) *start {
 	if o.Config.Verbose {
 		level = slog.LevelDebug
 	}
-	return &start{options: o, config: o.Config, console: console, log: console.logger(level)}
+	format := logging.Resolve(o.Config.LogFormat, console.tty, os.Getenv)
+	where := new(logging.Where)
+	return &start{
+		options: o, config: o.Config, console: console, format: format, where: where,
+		log: where.Logger(logging.New(console, format, console.tty, level)),
+	}
 }
 
 // start is a run on its way from the settings to the loop.
@@ -115,6 +122,9 @@ type start struct {
 	source  *initial.Source // of --init, nil without
 	console *console
 	log     *slog.Logger
+	// format is the log's, where what each of its lines says of the run.
+	format string
+	where  *logging.Where
 
 	// security is nil with --insecure.
 	security *security
@@ -126,6 +136,8 @@ type start struct {
 	loss     float64
 	// listener is for workers, web for HTTP if that is wanted; nil until they are open.
 	listener, web net.Listener
+	// profiles is for --pprof, nil without.
+	profiles net.Listener
 	// begun ends the watch over interrupts that goes before the loop's own.
 	begun func()
 }
@@ -191,13 +203,18 @@ func (s *start) listen() (err error) {
 		return err
 	}
 	if s.config.HTTP != "" {
-		s.web, err = listen("--http", s.config.HTTP)
+		if s.web, err = listen("--http", s.config.HTTP); err != nil {
+			return err
+		}
+	}
+	if s.config.Pprof != "" {
+		s.profiles, err = listen("--pprof", s.config.Pprof)
 	}
 	return err
 }
 
 func (s *start) close() {
-	for _, l := range []net.Listener{s.listener, s.web} {
+	for _, l := range []net.Listener{s.listener, s.web, s.profiles} {
 		if l != nil {
 			_ = l.Close() // its server closes it too
 		}

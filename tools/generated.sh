@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Fails where generated code is not what its sources generate now. It generates in
+# Fails where generated code or a generated page is not what its sources generate now. It generates in
 # a copy and compares, so it tells the truth about a tree with other changes too,
 # and changes nothing. `make generated` puts the tools into PATH.
 set -euo pipefail
@@ -25,7 +25,12 @@ for package in "${kernels[@]}"; do
   (cd "$copy/$package" && go generate ./*dispatch_amd64.go)
 done
 
+tools/reference.sh "$copy"
+
 stale=0
+for page in cli.md configuration.md; do
+  diff "docs/$page" "$copy/$page" || stale=1
+done
 diff -r proto "$copy/proto" || stale=1
 for package in "${kernels[@]}"; do
   diff -r "$package" "$copy/$package" || stale=1

@@ -138,6 +138,7 @@ func (t *trainer) replaceState(g *generation, load func() error) error {
 	t.stateMu.Unlock()
 	t.mu.Lock()
 	t.hasState, t.step = true, g.startStep()
+	t.where.Step(t.step)
 	t.mu.Unlock()
 	return nil
 }

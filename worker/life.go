@@ -12,6 +12,7 @@ import (
 	ddpmcluster "github.com/ddpm-cluster/ddpm-cluster"
 	"github.com/ddpm-cluster/ddpm-cluster/allreduce"
 	"github.com/ddpm-cluster/ddpm-cluster/internal/cpulevel"
+	"github.com/ddpm-cluster/ddpm-cluster/internal/logging"
 	ddpmv1 "github.com/ddpm-cluster/ddpm-cluster/proto/ddpm/v1"
 	"github.com/ddpm-cluster/ddpm-cluster/worker/membership"
 )
@@ -34,6 +35,10 @@ type Config struct {
 	// Security is how the coordinator lets the worker in.
 	Security membership.Settings
 	Log      *slog.Logger
+	// Where is told where the worker is, for the lines of Log; nil is for nobody.
+	Where *logging.Where
+	// Pprof is HOST:PORT for profiles, to administrators; "" is nowhere.
+	Pprof string
 }
 
 // defaultPatience bounds each wait for somebody else's answer.
@@ -105,6 +110,11 @@ func (l *life) live(ctx context.Context) error {
 		return err
 	}
 	defer l.member.Keep(ctx, l.config.Join, l.log)()
+	stop, err := serveProfiles(l.config.Pprof, l.member, l.log)
+	if err != nil {
+		return err
+	}
+	defer stop()
 	conn, host, address, err := dialAny(ctx, l.config.Join, l.member.Coordinator(), l.patience, l.log)
 	if err != nil {
 		return err
@@ -119,6 +129,7 @@ func (l *life) live(ctx context.Context) error {
 		return err
 	}
 	l.id, l.runID = welcome.GetWorkerId(), welcome.GetRunId()
+	l.config.Where.Name(welcome.GetRun(), l.id)
 	l.tag = allreduce.NewRunTag(welcome.GetRun(), welcome.GetRunId())
 	l.log.Info("joined", "run", welcome.GetRun(), "worker", l.id, "ring", l.ring.address)
 	l.office.use(session, welcome, l.heartbeat)
@@ -140,6 +151,7 @@ func (l *life) work(ctx context.Context, w *ddpmv1.Welcome) error {
 		}
 		defer run.close()
 		t := newTrainer(run, l.log, l.office.send, w.GetCompareEvery())
+		t.where = l.config.Where
 		opened <- t
 		if err := t.live(inner); err != nil {
 			failed <- err

@@ -20,6 +20,8 @@ import (
 
 	ddpmcluster "github.com/ddpm-cluster/ddpm-cluster"
 	"github.com/ddpm-cluster/ddpm-cluster/internal/cpulevel"
+	"github.com/ddpm-cluster/ddpm-cluster/internal/logging"
+	"github.com/ddpm-cluster/ddpm-cluster/internal/reference"
 	"github.com/ddpm-cluster/ddpm-cluster/worker/membership"
 )
 
@@ -98,15 +100,18 @@ func command(stderr io.Writer) *cobra.Command {
 		},
 	}
 	c.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	reference.Add(c, ddpmcluster.Version(), func(err error) error { return usageError{err} })
 	c.Flags().SortFlags = false
-	c.Flags().StringSliceVar(&f.join, "join", nil, "the coordinator's HOST:PORT (needed); with standbys all of theirs, separated by commas")
+	c.Flags().StringSliceVar(&f.join, "join", nil, "the coordinator's `HOST:PORT` (needed); with standbys all of theirs, separated by commas")
 	f.security.Flags(c.Flags())
-	c.Flags().StringVar(&f.role, "role", roleTrain, "what this worker does: "+roleTrain+", or "+roleSample+" for the sampling pool")
-	c.Flags().IntVar(&f.threads, "threads", 0, "threads to compute with (default: what the coordinator asks for, else all CPUs)")
-	c.Flags().StringVar(&f.advertise, "advertise", "", "this machine's HOST as other workers reach it (default: the address that reaches the coordinator)")
+	c.Flags().StringVar(&f.role, "role", roleTrain, "what this worker does, its `ROLE`: "+roleTrain+", or "+roleSample+" for the sampling pool")
+	c.Flags().IntVar(&f.threads, "threads", 0, "`threads` to compute with (default: what the coordinator asks for, else all CPUs)")
+	c.Flags().StringVar(&f.advertise, "advertise", "", "this machine's `HOST` as other workers reach it (default: the address that reaches the coordinator)")
 	c.Flags().DurationVar(&f.grace, "grace", DefaultGrace, "when asked to end: how long to wait for the next step boundary")
 	c.Flags().DurationVar(&f.away, "away", DefaultAway, "how long to go on without a coordinator")
 	c.Flags().BoolVarP(&f.verbose, "verbose", "v", false, "log every step")
+	c.Flags().StringVar(&f.logFormat, "log-format", logging.Auto, logging.Usage)
+	c.Flags().StringVar(&f.pprof, "pprof", "", "`HOST:PORT` that serves Go's profiles under /debug/pprof/, to administrators' certificates alone (default: off)")
 	return c
 }
 
@@ -118,6 +123,8 @@ type flags struct {
 	threads     int
 	grace, away time.Duration
 	verbose     bool
+	logFormat   string
+	pprof       string
 	security    membership.Settings
 }
 
@@ -143,6 +150,14 @@ func (f *flags) validate(getenv func(string) string) error {
 	if strings.ContainsAny(f.advertise, "/ []") || strings.Contains(f.advertise, ":") && net.ParseIP(f.advertise) == nil {
 		return fmt.Errorf("--advertise %q is not a host; give a name or an address without a port", f.advertise)
 	}
+	if !logging.Valid(f.logFormat) {
+		return fmt.Errorf("--log-format %s: must be one of %s", f.logFormat, strings.Join(logging.Formats(), ", "))
+	}
+	if f.pprof != "" {
+		if _, _, err := net.SplitHostPort(f.pprof); err != nil {
+			return fmt.Errorf("--pprof %q: must be HOST:PORT", f.pprof)
+		}
+	}
 	hosts := slices.Clone(f.join)
 	if f.advertise != "" {
 		hosts = append(hosts, f.advertise)
@@ -155,9 +170,12 @@ func (f flags) config(stderr io.Writer) Config {
 	if f.verbose {
 		level = slog.LevelDebug
 	}
+	tty := logging.Terminal(stderr)
+	where := new(logging.Where)
 	return Config{
 		Join: f.join, Advertise: f.advertise, Threads: f.threads, Grace: f.grace, Away: f.away, Security: f.security,
-		Log: slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: level})),
+		Where: where, Pprof: f.pprof,
+		Log: where.Logger(logging.New(stderr, logging.Resolve(f.logFormat, tty, os.Getenv), tty, level)),
 	}
 }
 

@@ -55,6 +55,7 @@ func (l *life) assign(ctx context.Context, a *ddpmv1.Assignment) error {
 	if l.current != nil {
 		l.trainer.leave(l.current, departure{cause: errLeft, broke: errLeft.Error(), unreachable: -1})
 	}
+	l.config.Where.Generation(number)
 	l.log.Info("assigned", "generation", number, "rank", g.rank, "of", g.size, "shards", g.self.GetShards(),
 		"step", g.startStep(), "lack", g.self.GetLack(), "reason", a.GetGeneration().GetReason())
 	l.current = g

@@ -23,6 +23,11 @@ func Sample(ctx context.Context, c Config) error {
 		return quiet(ctx, err)
 	}
 	defer member.Keep(ctx, c.Join, c.Log)()
+	stop, err := serveProfiles(c.Pprof, member, c.Log)
+	if err != nil {
+		return err
+	}
+	defer stop()
 	// One connection to whoever answers first says whether somebody is there at all.
 	first, _, address, err := dialAny(ctx, c.Join, member.Coordinator(), defaultPatience, c.Log)
 	if err != nil {

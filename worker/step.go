@@ -199,6 +199,7 @@ func (t *trainer) moveOn(g *generation, ends bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.step++
+	t.where.Step(t.step)
 	t.hasGradient, t.doubted = true, ""
 	t.done, t.todo = nil, nil
 	if !ends {

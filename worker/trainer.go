@@ -11,6 +11,7 @@ import (
 	"github.com/ddpm-cluster/ddpm-cluster/allreduce"
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm"
 	"github.com/ddpm-cluster/ddpm-cluster/internal/hugepages"
+	"github.com/ddpm-cluster/ddpm-cluster/internal/logging"
 	ddpmv1 "github.com/ddpm-cluster/ddpm-cluster/proto/ddpm/v1"
 )
 
@@ -26,6 +27,7 @@ type trainer struct {
 	send    func(*ddpmv1.WorkerMessage)
 	saver   *saver
 	backlog *backlog
+	where   *logging.Where
 	// compareEvery is how many steps lie between two comparisons of the members'
 	// weights; 0: never.
 	compareEvery uint64

@@ -17,6 +17,7 @@ import (
 	"github.com/ddpm-cluster/ddpm-cluster/coordinator"
 	"github.com/ddpm-cluster/ddpm-cluster/coordinator/config"
 	"github.com/ddpm-cluster/ddpm-cluster/internal/cpulevel"
+	"github.com/ddpm-cluster/ddpm-cluster/internal/reference"
 	"github.com/ddpm-cluster/ddpm-cluster/worker"
 )
 
@@ -115,6 +116,11 @@ func command(stdout, stderr io.Writer, interrupts <-chan os.Signal) *cobra.Comma
 		return coordinator.UsageError{Err: fmt.Errorf("%w; see ddpm-coordinator --help", err)}
 	})
 	settings.Flags(c.Flags())
-	c.Flags().StringVar(&file, "config", "", "a YAML file with settings: keys are flag names, flags win")
+	c.AddCommand(&cobra.Command{
+		Use: "configuration", Short: "Print the reference of all settings", Hidden: true,
+		RunE: func(c *cobra.Command, _ []string) error { return config.Reference(stdout) },
+	})
+	reference.Add(c, ddpmcluster.Version(), func(err error) error { return coordinator.UsageError{Err: err} })
+	c.Flags().StringVar(&file, "config", "", "a YAML `FILE` with settings: keys are flag names, flags win")
 	return c
 }

@@ -36,13 +36,13 @@ type administrator struct {
 
 // flags are those of every command that asks a coordinator.
 func (a *administrator) flags(fs *pflag.FlagSet) {
-	fs.StringVar(&a.config, "config", "", "the administrator's file (default: $"+adminVariable+", else "+defaultAdmin+")")
+	fs.StringVar(&a.config, "config", "", "the administrator's `FILE` (default: $"+adminVariable+", else "+defaultAdmin+")")
 }
 
 // joinFlags are those of commands that also ask coordinators without TLS.
 func (a *administrator) joinFlags(fs *pflag.FlagSet) {
 	a.flags(fs)
-	fs.StringVar(&a.join, "join", "", "the coordinator's HOST:PORT (default: the one in the administrator's file)")
+	fs.StringVar(&a.join, "join", "", "the coordinator's `HOST:PORT` (default: the one in the administrator's file)")
 	fs.BoolVar(&a.insecure, "insecure", false, "without TLS; for a --join on this machine whose coordinator is --insecure too")
 }
 

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"runtime"
 	"slices"
 	"time"
 
@@ -80,7 +79,7 @@ func benchModelCommand(stdout io.Writer, c *cobra.Command, measure func(bench, c
 	f := c.Flags()
 	f.StringVar(&b.preset, "preset", "cifar10", "the model and its training")
 	f.IntVar(&b.batch, "batch", 8, "images of a step")
-	f.IntVar(&b.threads, "threads", runtime.NumCPU(), "threads")
+	threadsFlag(f, &b.threads, "`threads` to compute with")
 	f.IntVar(&b.steps, "steps", 10, "steps to time, after one that is not")
 	f.BoolVar(&b.json, "json", false, "print JSON")
 	return c

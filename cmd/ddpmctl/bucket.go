@@ -14,10 +14,11 @@ import (
 // bucketCommand prepares the Store of a new cluster.
 func bucketCommand(stdout io.Writer) *cobra.Command {
 	c := &cobra.Command{
-		Use:   "bucket",
-		Short: "Prepare the bucket of a Store",
-		Args:  noArguments,
-		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
+		Use:     "bucket",
+		Example: "  ddpmctl bucket create --storage 's3://ddpm?endpoint=minio:9000&insecure=true'",
+		Short:   "Prepare the bucket of a Store",
+		Args:    noArguments,
+		RunE:    func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	var uri string
 	var wait time.Duration

@@ -12,6 +12,7 @@ import (
 func checkpointsCommand(stdout io.Writer) *cobra.Command {
 	c := &cobra.Command{
 		Use:     "checkpoints",
+		Example: "  ddpmctl checkpoints list --storage ddpm-data --run digits",
 		Aliases: []string{"checkpoint"},
 		Short:   "List, show, verify, export, import and delete checkpoints",
 		Args: func(c *cobra.Command, args []string) error {

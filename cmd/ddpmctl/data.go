@@ -16,8 +16,9 @@ import (
 
 func dataCommand(stdout, stderr io.Writer) *cobra.Command {
 	c := &cobra.Command{
-		Use:   "data",
-		Short: "Import datasets into a Store, and look at those that are there",
+		Use:     "data",
+		Example: "  ddpmctl data import photos/ flowers --size 64\n  ddpmctl data list",
+		Short:   "Import datasets into a Store, and look at those that are there",
 		Long: "Data imports datasets into the packed form that workers read from a folder or from S3, and lists,\n" +
 			"shows and verifies those that are there. A dataset is named by its name in --storage, or by a path\n" +
 			"or URI of its own.",
@@ -30,7 +31,7 @@ func dataCommand(stdout, stderr io.Writer) *cobra.Command {
 
 // storageFlag is the Store whose datasets have names.
 func storageFlag(c *cobra.Command, value *string) {
-	c.Flags().StringVar(value, "storage", "ddpm-data", "where datasets with a name are: a folder or s3://bucket/prefix?endpoint=HOST:PORT")
+	c.Flags().StringVar(value, "storage", "ddpm-data", "where datasets with a name are: a folder or `URI`, s3://bucket/prefix?endpoint=HOST:PORT")
 }
 
 // dataPlace is where a packed dataset is.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"runtime"
 	"strings"
 
 	"github.com/schollz/progressbar/v3"
@@ -51,7 +50,7 @@ func dataImportCommand(stdout, stderr io.Writer) *cobra.Command {
 	c.Flags().IntVar(&f.settings.Channels, "channels", 0, "1 (grey) or 3 (colour) (default: the source's, else 3)")
 	c.Flags().StringVar(&f.settings.Rule, "resize", resize.BoxBicubic, "how images of another size become the size: "+strings.Join(resize.Rules(), ", "))
 	c.Flags().BoolVar(&f.settings.SkipBroken, "skip-broken", false, "leave out images that can't be read, instead of ending at the first")
-	c.Flags().IntVar(&f.threads, "threads", runtime.NumCPU(), "threads that decode")
+	threadsFlag(c.Flags(), &f.threads, "`threads` that decode")
 	c.Flags().BoolVar(&f.asJSON, "json", false, "print the result as JSON")
 	return c
 }

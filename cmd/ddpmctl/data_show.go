@@ -21,9 +21,10 @@ func dataListCommand(stdout io.Writer) *cobra.Command {
 	var in string
 	var asJSON bool
 	c := &cobra.Command{
-		Use:   "list",
-		Short: "List the datasets of a Store",
-		Args:  noArguments,
+		Use:     "list",
+		Example: "  ddpmctl data list --json",
+		Short:   "List the datasets of a Store",
+		Args:    noArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
 			store, err := openData(c.Context(), in)
 			if err != nil {
@@ -162,9 +163,10 @@ func dataVerifyCommand(stdout, stderr io.Writer) *cobra.Command {
 	var in string
 	var asJSON bool
 	c := &cobra.Command{
-		Use:   "verify DATASET",
-		Short: "Read a whole dataset and compare every SHA-256",
-		Args:  one("a dataset's name, path or URI"),
+		Use:     "verify DATASET",
+		Example: "  ddpmctl data verify flowers",
+		Short:   "Read a whole dataset and compare every SHA-256",
+		Args:    one("a dataset's name, path or URI"),
 		RunE: func(c *cobra.Command, args []string) error {
 			ctx := c.Context()
 			p, err := findData(ctx, in, args[0])

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"runtime"
 
 	"github.com/spf13/cobra"
 
@@ -19,8 +18,9 @@ import (
 
 func evalCommand(stdout, stderr io.Writer) *cobra.Command {
 	c := &cobra.Command{
-		Use:   "eval",
-		Short: "Measure a checkpoint on held-out images",
+		Use:     "eval",
+		Example: "  ddpmctl eval loss --run digits --dataset 'glyphs://?seed=2' --n 200",
+		Short:   "Measure a checkpoint on held-out images",
 		Long: "Eval measures a checkpoint's averaged weights. With --join or --config a cluster's sampling pool does,\n" +
 			"to the same bytes of the report; without, this machine does, from the Store alone.",
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
@@ -68,7 +68,7 @@ func (f *evalFlags) command(stdout, stderr io.Writer, c *cobra.Command, terms, b
 	c.Flags().StringVar(&f.request.Variance, "variance", "", "of the reverse process: fixed_large or fixed_small (default: the run's)")
 	c.Flags().Uint64Var(&f.request.Seed, "seed", 0, "seed of the noise")
 	c.Flags().BoolVar(&f.json, "json", false, "print the whole report as JSON")
-	c.Flags().IntVar(&f.threads, "threads", runtime.NumCPU(), "threads")
+	threadsFlag(c.Flags(), &f.threads, "`threads` to compute with")
 	c.RunE = func(c *cobra.Command, _ []string) error { return f.run(c, stdout, stderr) }
 	return c
 }

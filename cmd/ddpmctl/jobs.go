@@ -27,11 +27,12 @@ type jobsFlags struct {
 func jobsCommand(stdout, stderr io.Writer) *cobra.Command {
 	f := &jobsFlags{stdout: stdout, stderr: stderr}
 	c := &cobra.Command{
-		Use:   "jobs",
-		Short: "List, show, watch, cancel and fetch the jobs of a cluster's sampling pool",
-		Long:  "Asks the coordinator for the jobs that ddpmctl sample --join and ddpmctl eval --join have submitted.",
-		Args:  noArguments,
-		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
+		Use:     "jobs",
+		Example: "  ddpmctl jobs list\n  ddpmctl jobs watch ID --json",
+		Short:   "List, show, watch, cancel and fetch the jobs of a cluster's sampling pool",
+		Long:    "Asks the coordinator for the jobs that ddpmctl sample --join and ddpmctl eval --join have submitted.",
+		Args:    noArguments,
+		RunE:    func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	f.admin.joinFlags(c.PersistentFlags())
 	c.PersistentFlags().BoolVar(&f.json, "json", false, "print JSON")
@@ -41,9 +42,10 @@ func jobsCommand(stdout, stderr io.Writer) *cobra.Command {
 
 func (f *jobsFlags) listCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:   "list",
-		Short: "List the jobs, the oldest first",
-		Args:  noArguments,
+		Use:     "list",
+		Example: "  ddpmctl jobs list --json",
+		Short:   "List the jobs, the oldest first",
+		Args:    noArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
 			return f.ask(c.Context(), func(ctx context.Context, jobs ddpmv1.JobsClient) error {
 				r, err := jobs.ListJobs(ctx, &ddpmv1.ListJobsRequest{})
@@ -87,9 +89,10 @@ func (f *jobsFlags) cancelCommand() *cobra.Command {
 // oneCommand makes a command that does something with a job and prints the job.
 func (f *jobsFlags) oneCommand(name, short string, do func(context.Context, ddpmv1.JobsClient, string) (*ddpmv1.JobStatus, error)) *cobra.Command {
 	return &cobra.Command{
-		Use:   name + " ID",
-		Short: short,
-		Args:  oneJob,
+		Use:     name + " ID",
+		Example: "  ddpmctl jobs " + name + " ID",
+		Short:   short,
+		Args:    oneJob,
 		RunE: func(c *cobra.Command, args []string) error {
 			return f.ask(c.Context(), func(ctx context.Context, jobs ddpmv1.JobsClient) error {
 				s, err := do(ctx, jobs, args[0])
@@ -106,8 +109,9 @@ func (f *jobsFlags) watchCommand() *cobra.Command {
 	var preview bool
 	var uri string
 	c := &cobra.Command{
-		Use:   "watch ID",
-		Short: "Follow a job until it has ended",
+		Use:     "watch ID",
+		Example: "  ddpmctl jobs watch ID\n  ddpmctl jobs watch ID --preview",
+		Short:   "Follow a job until it has ended",
 		Long: "Watch shows how far a job is, its images and steps a second, and how long it will take. With --preview\n" +
 			"it draws finished images into a terminal that has colours, as they come.",
 		Args: oneJob,
@@ -136,9 +140,10 @@ func (f *jobsFlags) fetchCommand() *cobra.Command {
 	var out sampleOutput
 	var uri string
 	c := &cobra.Command{
-		Use:   "fetch ID --out PATH",
-		Short: "Wait for a job and fetch its files",
-		Args:  oneJob,
+		Use:     "fetch ID --out PATH",
+		Example: "  ddpmctl jobs fetch ID --out drawn",
+		Short:   "Wait for a job and fetch its files",
+		Args:    oneJob,
 		RunE: func(c *cobra.Command, args []string) error {
 			if err := out.check(); err != nil {
 				return usageError{err}

@@ -16,6 +16,7 @@ import (
 
 	ddpmcluster "github.com/ddpm-cluster/ddpm-cluster"
 	"github.com/ddpm-cluster/ddpm-cluster/internal/cpulevel"
+	"github.com/ddpm-cluster/ddpm-cluster/internal/reference"
 )
 
 // Exit codes.
@@ -71,6 +72,7 @@ func command(stdout, stderr io.Writer) *cobra.Command {
 	root.SetErr(stderr)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(statusCommand(stdout), sampleCommand(stdout, stderr), evalCommand(stdout, stderr), digestCommand(stdout), checkpointsCommand(stdout), benchCommand(os.Stdin, stdout), dataCommand(stdout, stderr), tokenCommand(stdout), bucketCommand(stdout), jobsCommand(stdout, stderr))
+	reference.Add(root, ddpmcluster.Version(), func(err error) error { return usageError{err} })
 	return root
 }
 

@@ -23,13 +23,13 @@ type target struct {
 
 func (t *target) flags(c *cobra.Command) {
 	t.runFlags(c)
-	c.Flags().Uint64Var(&t.step, "step", 0, "the checkpoint's step (default: the newest)")
+	c.Flags().Uint64Var(&t.step, "step", 0, "the checkpoint's `step` (default: the newest)")
 }
 
 // runFlags are flags without a step.
 func (t *target) runFlags(c *cobra.Command) {
-	c.Flags().StringVar(&t.storage, "storage", "ddpm-data", "where the runs are: a folder or s3://bucket/prefix?endpoint=HOST:PORT")
-	c.Flags().StringVar(&t.run, "run", "", "the run's name (needed unless the Store has just one)")
+	c.Flags().StringVar(&t.storage, "storage", "ddpm-data", "where the runs are: a folder or `URI`, s3://bucket/prefix?endpoint=HOST:PORT")
+	c.Flags().StringVar(&t.run, "run", "", "the run's `NAME` (needed unless the Store has just one)")
 }
 
 // storageGiven is the Store as this machine reaches it; "" where it is as the coordinator

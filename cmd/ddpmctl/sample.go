@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"runtime"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -50,10 +49,10 @@ func sampleCommand(stdout, stderr io.Writer) *cobra.Command {
 	flags := c.Flags()
 	f.admin.joinFlags(flags)
 	flags.BoolVar(&f.detach, "detach", false, "in a cluster: print the job's id and wait for nothing; ddpmctl jobs fetch gets the files")
-	flags.IntVar(&f.n, "n", 16, "how many images")
+	flags.IntVar(&f.n, "n", 16, "how many `images`")
 	flags.Uint64Var(&f.config.Seed, "seed", 0, "seed of the images")
 	flags.StringVar(&f.config.Method, "sampler", sampler.Ancestral, strings.Join(sampler.Methods(), ", ")+"; ancestral is the paper's")
-	flags.IntVar(&f.config.Steps, "steps", 0, "timesteps to visit (default: all for ancestral, 50 for ddim, 25 for heun, 20 for the others)")
+	flags.IntVar(&f.config.Steps, "steps", 0, "`timesteps` to visit (default: all for ancestral, 50 for ddim, 25 for heun, 20 for the others)")
 	flags.StringVar(&f.config.Spacing, "spacing", "", "of the timesteps: "+strings.Join(sampler.Spacings(), ", ")+" (default: leading; trailing for heun, linspace for dpmpp_2m and unipc)")
 	flags.Float64Var(&f.config.Eta, "eta", 0, "noise that ddim adds, 0 to 1")
 	flags.StringVar(&f.config.Variance, "variance", "", "of ancestral: fixed_large or fixed_small (default: the run's)")
@@ -63,7 +62,7 @@ func sampleCommand(stdout, stderr io.Writer) *cobra.Command {
 	flags.IntVar(&f.frames, "trajectory", 0, "frames of trajectory.png, an animation of how the first images come to be")
 	flags.Uint64Var(&f.interpolate, "interpolate", 0, "draw what lies between image 0 of --seed and image 0 of this seed")
 	flags.IntVar(&f.config.Batch, "batch", 0, "images that go through the network at once; changes no image (default: what memory and threads allow)")
-	flags.IntVar(&f.threads, "threads", runtime.NumCPU(), "threads")
+	threadsFlag(flags, &f.threads, "`threads` to compute with")
 	return c
 }
 

@@ -22,7 +22,7 @@ type sampleOutput struct {
 }
 
 func (o *sampleOutput) flags(c *cobra.Command) {
-	c.Flags().StringVar(&o.path, "out", "", "the PNG or the folder to write; it must not exist (needed)")
+	c.Flags().StringVar(&o.path, "out", "", "the `PATH` of the PNG or the folder to write; it must not exist (needed)")
 	c.Flags().BoolVar(&o.choice.Grid, "grid", true, "write grid.png into the folder")
 	c.Flags().BoolVar(&o.choice.NPZ, "npz", true, "write samples.npz into the folder: arr_0, uint8, [n, height, width, channels]")
 }

@@ -69,7 +69,7 @@ func statusCommand(stdout io.Writer) *cobra.Command {
 		},
 	}
 	f.admin.flags(c.Flags())
-	c.Flags().StringVar(&f.http, "http", "", "ask at this loopback HOST:PORT instead, without TLS")
+	c.Flags().StringVar(&f.http, "http", "", "ask at this loopback `HOST:PORT` instead, without TLS")
 	c.Flags().BoolVarP(&f.watch, "watch", "w", false, "go on until the run ends; with --json a line each second")
 	c.Flags().BoolVar(&f.json, "json", false, "print JSON")
 	c.Flags().IntVar(&f.points, "points", statusPoints, "with --json: in how many bins the curves are at most; 0 leaves them out")

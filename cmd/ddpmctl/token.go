@@ -25,7 +25,9 @@ type tokenFlags struct {
 func tokenCommand(stdout io.Writer) *cobra.Command {
 	f := &tokenFlags{stdout: stdout}
 	c := &cobra.Command{
-		Use:   "token",
+		Use: "token",
+		Example: "  ddpmctl token create --ttl 1h --description 'for the night'\n" +
+			"  ddpmctl token list --config ddpm-data/admin.conf",
 		Short: "Make, list and revoke the tokens that let workers in",
 		Long: "Asks the coordinator, as the administrator that the file of --config names.\n" +
 			"The coordinator writes that file to its data dir when it starts: admin.conf.",
@@ -42,9 +44,10 @@ func (f *tokenFlags) createCommand() *cobra.Command {
 	var ttl time.Duration
 	var description string
 	c := &cobra.Command{
-		Use:   "create",
-		Short: "Make a token and print the command that a worker joins by",
-		Args:  noArguments,
+		Use:     "create",
+		Short:   "Make a token and print the command that a worker joins by",
+		Example: "  ddpmctl token create --ttl 1h --description 'for the night'",
+		Args:    noArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if ttl < time.Second {
 				return usageError{fmt.Errorf("--ttl %s: must be at least 1s", ttl)}
@@ -74,9 +77,10 @@ func (f *tokenFlags) createCommand() *cobra.Command {
 
 func (f *tokenFlags) listCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:   "list",
-		Short: "List the tokens; their secrets are nowhere kept",
-		Args:  noArguments,
+		Use:     "list",
+		Example: "  ddpmctl token list --json",
+		Short:   "List the tokens; their secrets are nowhere kept",
+		Args:    noArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
 			return f.ask(c.Context(), func(ctx context.Context, _ string, t ddpmv1.TokensClient) error {
 				r, err := t.ListTokens(ctx, &ddpmv1.ListTokensRequest{})
@@ -103,8 +107,9 @@ func (f *tokenFlags) listCommand() *cobra.Command {
 
 func (f *tokenFlags) revokeCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:   "revoke ID",
-		Short: "Let nobody in by a token any more, and renew no certificate that was given for it",
+		Use:     "revoke ID",
+		Example: "  ddpmctl token revoke abcdef",
+		Short:   "Let nobody in by a token any more, and renew no certificate that was given for it",
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 1 {
 				return usageError{errors.New("give the id of one token, which is what stands before its dot; see ddpmctl token list")}

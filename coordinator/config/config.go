@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm"
+	"github.com/ddpm-cluster/ddpm-cluster/internal/logging"
 	"github.com/ddpm-cluster/ddpm-cluster/storage"
 	"github.com/ddpm-cluster/ddpm-cluster/storage/checkpoint"
 )
@@ -56,6 +57,12 @@ type Config struct {
 
 	Security Security
 
+	// TensorBoard writes event files beside the run.
+	TensorBoard bool
+	// Pprof is where profiles are served to administrators, "" nowhere.
+	Pprof     string
+	LogFormat string
+
 	DryRun  bool
 	Verbose bool
 
@@ -68,43 +75,6 @@ const DefaultPreset = "digits"
 // DefaultLabelDropout is how often a label is withheld from a model with classes (Ho and
 // Salimans 2022 find 0.1 and 0.2 alike).
 const DefaultLabelDropout = 0.1
-
-// Flags declares a flag for every setting and binds it to the config.
-func (c *Config) Flags(fs *pflag.FlagSet) {
-	c.flags = fs
-	fs.SortFlags = false
-	fs.IntVar(&c.Workers, "workers", 0, "how many workers the run waits for (needed)")
-	fs.IntVar(&c.MinWorkers, "min-workers", 1, "begin with this many when nobody else joins for 30 s, and pause with fewer")
-	fs.BoolVar(&c.Local, "local", false, "start the workers on this machine, as child processes")
-	fs.IntVar(&c.Threads, "threads", 0, "threads of each worker (default: this machine's CPUs shared out with --local, all of its own elsewhere)")
-	fs.StringVar(&c.Preset, "preset", DefaultPreset, "model and settings to start from: "+presetNames())
-	fs.StringVar(&c.Dataset, "dataset", "", "a dataset's name in the Store, a path or s3:// URI of any form in docs/data.md, or glyphs:// (the default)")
-	fs.StringVar(&c.Storage, "storage", "", "where runs are kept: a folder or s3://bucket/prefix?endpoint=HOST:PORT (default: the data dir)")
-	fs.StringVar(&c.DataDir, "data-dir", "ddpm-data", "this coordinator's folder: embedded etcd, and the runs unless --storage says otherwise")
-	fs.StringVar(&c.Run, "run", "", "the run's name (default: the preset's); a run that exists is resumed")
-	fs.Uint64Var(&c.Steps, "steps", 0, "train until this many steps are complete (default: the preset's)")
-	fs.IntVar(&c.Batch, "batch", 0, "examples of a step, over all workers (default: the preset's)")
-	fs.IntVar(&c.ShardSize, "shard-size", 0, "examples of a shard, the unit that is dealt to workers (default: the preset's)")
-	fs.Uint64Var(&c.Seed, "seed", 0, "seed of everything random (default: the preset's)")
-	fs.Float64Var(&c.LR, "lr", 0, "learning rate after warm-up (default: the preset's)")
-	fs.IntVar(&c.Classes, "classes", 0, "train a model of so many classes on the dataset's labels (default: the preset's, none)")
-	fs.Float64Var(&c.LabelDropout, "label-dropout", DefaultLabelDropout, "with --classes: how often a label is withheld, so that sampling can use guidance")
-	fs.StringVar(&c.Init, "init", "", "begin with the network in a folder of Hugging Face diffusers, a path or s3:// URI: its weights, architecture and noise schedule (default: new weights)")
-	fs.Uint64Var(&c.CheckpointEvery, "checkpoint-every", 0, "steps between checkpoints (default: the preset's); the last step always has one")
-	fs.IntVar(&c.KeepLast, "keep-last", 0, "keep this many of the newest checkpoints and delete older ones (default: keep all)")
-	fs.Uint64Var(&c.KeepEvery, "keep-every", 0, "with --keep-last, also keep those of steps that are multiples of this")
-	fs.StringVar(&c.Listen, "listen", "", "HOST:PORT for workers, port 0 is any free one (default: 127.0.0.1:7600, with --local 127.0.0.1:0)")
-	fs.StringVar(&c.HTTP, "http", "", "HOST:PORT that serves the dashboard, /metrics, /api/samples and /healthz (default: off)")
-	fs.StringSliceVar(&c.Etcd, "etcd", nil, "endpoints of an external etcd (default: embedded)")
-	fs.Uint64Var(&c.CompareEvery, "compare-every", 1, "steps between two comparisons of the workers' weights; 0 is never")
-	fs.IntVar(&c.MaxSkipped, "max-skipped", 10, "end the run when this many steps in a row overflow; 0 is never")
-	fs.BoolVar(&c.Standby, "standby", false, "wait until the leading coordinator is gone, and carry on in its place (needs --etcd)")
-	fs.BoolVar(&c.HandOver, "hand-over", false, "when told to end, end at once and leave the workers training, for the coordinator that comes next (default: make a checkpoint and end the run)")
-	fs.BoolVar(&c.ServeSamples, "serve-samples", false, "train nothing: serve the sampling pool alone, until interrupted (a coordinator that trains serves it too)")
-	c.Security.flags(fs)
-	fs.BoolVar(&c.DryRun, "dry-run", false, "print the resolved configuration and do nothing")
-	fs.BoolVarP(&c.Verbose, "verbose", "v", false, "log more, the workers' lines included")
-}
 
 func presetNames() string {
 	var names []string
@@ -152,6 +122,8 @@ func (c *Config) Validate() error {
 	}
 	check(address(c.Listen), "--listen %s: must be HOST:PORT, with port 0 for any free one", c.Listen)
 	check(c.HTTP == "" || address(c.HTTP), "--http %s: must be HOST:PORT, with port 0 for any free one", c.HTTP)
+	check(c.Pprof == "" || address(c.Pprof), "--pprof %s: must be HOST:PORT, with port 0 for any free one", c.Pprof)
+	check(logging.Valid(c.LogFormat), "--log-format %s: must be one of %s", c.LogFormat, strings.Join(logging.Formats(), ", "))
 	errs = append(errs, c.validateSecurity())
 	if c.Storage == "" {
 		c.Storage = c.DataDir

@@ -55,6 +55,8 @@ func (c *Config) Print(w io.Writer, p Plan) error {
 		HTTP            string   `yaml:"http,omitempty"`
 		Etcd            []string `yaml:"etcd,omitempty"`
 		HandOver        bool     `yaml:"hand-over,omitempty"`
+		TensorBoard     bool     `yaml:"tensorboard,omitempty"`
+		Pprof           string   `yaml:"pprof,omitempty"`
 		Insecure        bool     `yaml:"insecure,omitempty"`
 		CACert          string   `yaml:"ca-cert,omitempty"`
 		CAKey           string   `yaml:"ca-key,omitempty"`
@@ -67,7 +69,7 @@ func (c *Config) Print(w io.Writer, p Plan) error {
 		c.Workers, c.MinWorkers, c.Local, c.Threads, p.Spec.Preset, p.Spec.Dataset, c.Storage, c.DataDir, p.Run, p.Steps,
 		p.Spec.Batch, p.Spec.ShardSize, p.Spec.Seed, p.Spec.Optimizer.LearningRate, p.Spec.Classes(), dropout, c.Init, p.CheckpointEvery, c.KeepLast, c.KeepEvery,
 		c.Listen, c.HTTP, c.Etcd,
-		c.HandOver, c.Security.Insecure, c.Security.CACert, c.Security.CAKey, c.Security.TokenFile, c.Security.Names, c.Security.EtcdCACert, c.Security.EtcdCert, c.Security.EtcdKey,
+		c.HandOver, c.TensorBoard, c.Pprof, c.Security.Insecure, c.Security.CACert, c.Security.CAKey, c.Security.TokenFile, c.Security.Names, c.Security.EtcdCACert, c.Security.EtcdCert, c.Security.EtcdKey,
 	})
 	if err != nil {
 		return fmt.Errorf("print the configuration: %w", err)

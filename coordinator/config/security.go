@@ -4,8 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-
-	"github.com/spf13/pflag"
 )
 
 // Security is how a coordinator knows others, and others it.
@@ -23,17 +21,6 @@ type Security struct {
 	EtcdCACert, EtcdCert, EtcdKey string
 }
 
-func (s *Security) flags(fs *pflag.FlagSet) {
-	fs.BoolVar(&s.Insecure, "insecure", false, "without TLS and tokens; on loopback addresses alone")
-	fs.StringVar(&s.CACert, "ca-cert", "", "PEM file with the cluster's certificate authority (default: one that is made in the data dir)")
-	fs.StringVar(&s.CAKey, "ca-key", "", "PEM file with the authority's key")
-	fs.StringVar(&s.TokenFile, "join-token-file", "", "a file with a token that lets workers in until it is revoked, such as a mounted secret (default: one that is made in the data dir, for a day)")
-	fs.StringSliceVar(&s.Names, "tls-name", nil, "further hosts that the coordinator's certificate names, for browsers and proxies")
-	fs.StringVar(&s.EtcdCACert, "etcd-cacert", "", "PEM file with the authority of --etcd")
-	fs.StringVar(&s.EtcdCert, "etcd-cert", "", "PEM file with the coordinator's certificate for --etcd")
-	fs.StringVar(&s.EtcdKey, "etcd-key", "", "PEM file with its key")
-}
-
 func (c *Config) validateSecurity() error {
 	s := &c.Security
 	var errs []error
@@ -47,7 +34,7 @@ func (c *Config) validateSecurity() error {
 		errs = append(errs, errors.New("--etcd-cacert, --etcd-cert and --etcd-key are for --etcd"))
 	}
 	if s.Insecure {
-		for flag, a := range map[string]string{"listen": c.Listen, "http": c.HTTP} {
+		for flag, a := range map[string]string{"listen": c.Listen, "http": c.HTTP, "pprof": c.Pprof} {
 			if a != "" && !Loopback(a) {
 				errs = append(errs, fmt.Errorf("--insecure is for addresses of this machine alone (127.0.0.1, ::1, localhost), and --%s %s is none; leave it out", flag, a))
 			}

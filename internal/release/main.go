@@ -1,5 +1,5 @@
 // Command release builds what is published: for every system an archive with the
-// commands, the licence and the notice, and SHA256SUMS over the archives. Two builds
+// commands, their man pages, the licence and the notice, and SHA256SUMS over the archives. Two builds
 // of the same sources by the same Go are the same bytes, whenever and wherever they
 // are made: paths and version control are kept out of the binaries, and names,
 // owners and times of the files are fixed. It is what `make release` runs.
@@ -48,12 +48,21 @@ func (r release) build(targets []string) error {
 	if len(targets) == 0 {
 		return errors.New("no targets; give OS/ARCHITECTURE, such as linux/amd64")
 	}
+	for _, target := range targets {
+		if !strings.Contains(target, "/") {
+			return fmt.Errorf("%s: must be OS/ARCHITECTURE, such as linux/amd64", target)
+		}
+	}
 	if err := os.MkdirAll(r.out, 0o777); err != nil {
+		return err
+	}
+	pages, err := r.pages()
+	if err != nil {
 		return err
 	}
 	var sums strings.Builder
 	for _, target := range targets {
-		name, err := r.archive(target)
+		name, err := r.archive(target, pages)
 		if err != nil {
 			return fmt.Errorf("%s: %w", target, err)
 		}
@@ -68,13 +77,40 @@ func (r release) build(targets []string) error {
 	return os.WriteFile(filepath.Join(r.out, "SHA256SUMS"), []byte(sums.String()), 0o666)
 }
 
-// archive compiles the commands for a target and packs them; it returns the
-// archive's name.
-func (r release) archive(target string) (string, error) {
-	goos, goarch, ok := strings.Cut(target, "/")
-	if !ok {
-		return "", errors.New("must be OS/ARCHITECTURE, such as linux/amd64")
+// pages writes the man pages of all commands beside the archives. They are the same for
+// every target.
+func (r release) pages() ([]file, error) {
+	folder := filepath.Join(r.out, "man1")
+	if err := os.RemoveAll(folder); err != nil {
+		return nil, err
 	}
+	for _, command := range commands() {
+		c := exec.Command("go", "run", "-buildvcs=false", "-ldflags", r.flags(), "./cmd/"+command, "man", folder)
+		c.Stdout, c.Stderr = os.Stderr, os.Stderr
+		if err := c.Run(); err != nil {
+			return nil, fmt.Errorf("the man pages of %s: %w", command, err)
+		}
+	}
+	names, err := os.ReadDir(folder) // sorted
+	if err != nil {
+		return nil, err
+	}
+	var pages []file
+	for _, n := range names {
+		pages = append(pages, file{"man/man1/" + n.Name(), filepath.Join(folder, n.Name()), 0o644})
+	}
+	return pages, nil
+}
+
+// flags are the linker's: they name the release.
+func (r release) flags() string {
+	return fmt.Sprintf("-s -w -buildid= -X %s.version=%s -X %s.commit=%s", module, r.version, module, r.commit)
+}
+
+// archive compiles the commands for a target and packs them with the man pages; it
+// returns the archive's name.
+func (r release) archive(target string, pages []file) (string, error) {
+	goos, goarch, _ := strings.Cut(target, "/")
 	// The binaries stay beside the archive: images are made of them.
 	folder := filepath.Join(r.out, goos+"_"+goarch)
 	if err := os.RemoveAll(folder); err != nil {
@@ -90,13 +126,13 @@ func (r release) archive(target string) (string, error) {
 	for _, t := range texts() {
 		files = append(files, file{t, t, 0o644})
 	}
+	files = append(files, pages...)
 	top := fmt.Sprintf("ddpm-cluster_%s_%s_%s", strings.TrimPrefix(r.version, "v"), goos, goarch)
 	return top + ".tar.gz", pack(filepath.Join(r.out, top+".tar.gz"), top, files)
 }
 
 func (r release) compile(folder, goos, goarch string) error {
-	flags := fmt.Sprintf("-s -w -buildid= -X %s.version=%s -X %s.commit=%s", module, r.version, module, r.commit)
-	c := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-ldflags", flags, "-o", folder+string(filepath.Separator), "./cmd/...")
+	c := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-ldflags", r.flags(), "-o", folder+string(filepath.Separator), "./cmd/...")
 	c.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=", "GOOS="+goos, "GOARCH="+goarch, "GOAMD64=v1", "GOARM64=v8.0", "GOEXPERIMENT=")
 	c.Stdout, c.Stderr = os.Stderr, os.Stderr
 	if err := c.Run(); err != nil {

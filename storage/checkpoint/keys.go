@@ -25,6 +25,9 @@ func RunKey(run string) string { return "runs/" + run + "/run.json" }
 // MetricsKey is the key of a run's metrics.
 func MetricsKey(run string) string { return "runs/" + run + "/metrics.jsonl" }
 
+// TensorBoardPrefix begins the keys of a run's event files.
+func TensorBoardPrefix(run string) string { return "runs/" + run + "/tensorboard/" }
+
 // CheckpointsPrefix begins the keys of all of a run's checkpoints.
 func CheckpointsPrefix(run string) string { return "runs/" + run + "/checkpoints/" }
 

@@ -54,7 +54,7 @@ func start(t *testing.T, bin string, args ...string) *running {
 	r := &running{t: t, bin: bin, data: t.TempDir(), end: make(chan struct{})}
 	ctx, cancel := context.WithCancel(context.Background())
 	r.cmd = exec.CommandContext(ctx, filepath.Join(bin, "ddpm-coordinator"), append([]string{
-		"--workers", "2", "--threads", "1", "--http", "127.0.0.1:0", "--data-dir", r.data,
+		"--workers", "2", "--threads", "1", "--http", "127.0.0.1:0", "--log-format", "text", "--data-dir", r.data,
 	}, args...)...)
 	r.cmd.Cancel = func() error { return r.cmd.Process.Signal(syscall.SIGTERM) }
 	r.cmd.WaitDelay = 20 * time.Second

@@ -39,6 +39,10 @@ func buildAndRun(m *testing.M) (int, error) {
 	}
 	defer os.RemoveAll(dir)
 	bin = dir
+	// What tests look for in logs is text.
+	if err := os.Setenv("DDPM_LOG_FORMAT", "text"); err != nil {
+		return 0, err
+	}
 	cmd := exec.Command("go", "build", "-o", dir+string(filepath.Separator), "./cmd/...")
 	cmd.Dir = filepath.Join("..", "..")
 	if out, err := cmd.CombinedOutput(); err != nil {

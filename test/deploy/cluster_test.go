@@ -100,7 +100,7 @@ func (h *host) command(name string, line []string) *exec.Cmd {
 		args = append(args, h.replaced.Replace(expand(a, h.values)))
 	}
 	c := exec.Command(filepath.Join(h.bin, args[0]), args[1:]...)
-	c.Env = []string{"PATH=" + os.Getenv("PATH")}
+	c.Env = []string{"PATH=" + os.Getenv("PATH"), "DDPM_LOG_FORMAT=text"}
 	for k, v := range s.Environment {
 		if v == "/tmp" {
 			v = h.dir

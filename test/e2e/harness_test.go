@@ -37,6 +37,10 @@ func buildAndRun(m *testing.M) (int, error) {
 	}
 	defer os.RemoveAll(dir)
 	bin = dir
+	// What tests look for in logs is text.
+	if err := os.Setenv("DDPM_LOG_FORMAT", "text"); err != nil {
+		return 0, err
+	}
 	if err := build(dir, "./cmd/..."); err != nil {
 		return 0, err
 	}

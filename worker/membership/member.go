@@ -2,6 +2,8 @@ package membership
 
 import (
 	"context"
+	"crypto/tls"
+	"net"
 	"sync"
 	"time"
 
@@ -72,6 +74,14 @@ func (m *Member) Admit(names []string) {
 	}
 	close(m.changed)
 	m.changed = make(chan struct{})
+}
+
+// Profiles is TLS for a port that administrators alone reach.
+func (m *Member) Profiles(l net.Listener) net.Listener {
+	if m == nil {
+		return l
+	}
+	return tls.NewListener(l, m.source.Server(false, pki.Admin))
 }
 
 // ServerOptions make a server that the members of the generation reach.

@@ -35,9 +35,9 @@ type Settings struct {
 
 // Flags declares the settings' flags.
 func (s *Settings) Flags(fs *pflag.FlagSet) {
-	fs.StringVar(&s.Token, "token", "", "the token that lets this worker in, ID.SECRET (or by "+TokenVariable+", which other users of this machine don't see)")
-	fs.StringVar(&s.TokenFile, "token-file", "", "a file with the token")
-	fs.StringVar(&s.CAHash, "ca-hash", "", "sha256:HEX of the cluster's certificate authority (or by "+CAHashVariable+")")
+	fs.StringVar(&s.Token, "token", "", "the token that lets this worker in, `ID.SECRET` (or by "+TokenVariable+", which other users of this machine don't see)")
+	fs.StringVar(&s.TokenFile, "token-file", "", "a `FILE` with the token")
+	fs.StringVar(&s.CAHash, "ca-hash", "", "`sha256:HEX` of the cluster's certificate authority (or by "+CAHashVariable+")")
 	fs.StringVar(&s.CACert, "ca-cert", "", "PEM file with the cluster's certificate authority, in the place of --ca-hash")
 	fs.BoolVar(&s.Insecure, "insecure", false, "without TLS and token; for a coordinator on this machine that is --insecure too")
 }

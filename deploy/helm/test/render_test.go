@@ -142,7 +142,7 @@ func TestConfigIsTheCoordinators(t *testing.T) {
 	}
 	flags := flagsIn(string(help))
 	known := schemaKeys(t, "config")
-	charts := strings.Fields("local storage data-dir listen http etcd standby serve-samples hand-over insecure ca-cert ca-key join-token-file tls-name etcd-cacert etcd-cert etcd-key config help version dry-run")
+	charts := strings.Fields("local storage data-dir listen http pprof etcd standby serve-samples hand-over insecure ca-cert ca-key join-token-file tls-name etcd-cacert etcd-cert etcd-key config help version dry-run")
 	for _, f := range flags {
 		if !slices.Contains(known, f) && !slices.Contains(charts, f) {
 			t.Errorf("--%s of the coordinator can't be set: add it to config in values.schema.json", f)

@@ -1,0 +1,3 @@
+// Package logging makes the loggers of the commands: text where people watch, JSON
+// where a log is kept.
+package logging
