@@ -230,24 +230,56 @@ func (s *step) complete(m *Segment, p place) error {
 	s.v.Finish(result, sums)
 
 	p.phase, p.hop = AllGather, 0
-	out := newSegment(&s.ring.pool, headerBytes+s.tailBytes(p)+4*len(result))
+	// A result is never longer than its float32 values; PackedBound is more.
+	out := newSegment(&s.ring.pool, headerBytes+s.tailBytes(p)+PackedBound(len(sums)))
 	b := (*out.buf)[:headerBytes]
 	if s.tailBytes(p) > 0 {
 		b = appendInt64s(b, s.tail)
 	}
-	putFloat32s((*out.buf)[len(b):], result)
+	*out.buf = appendResult(b, sums, result)
 	out.seal(s.header(p))
 	return s.enqueue(job{message: out})
+}
+
+// appendResult appends a segment's result in the shorter of its two forms: the
+// float32 values, or the packed sums that they are made of. The length tells them
+// apart, since sums are sent only where they are shorter. Every rank makes the same
+// values of the sums as their owner did.
+func appendResult(dst []byte, sums []int64, result []float32) []byte {
+	values := 4 * len(result)
+	if b := AppendPacked(dst, sums); len(b)-len(dst) < values {
+		return b
+	}
+	b := dst[:len(dst)+values]
+	putFloat32s(b[len(dst):], result)
+	return b
+}
+
+// takeResult reads what appendResult wrote.
+func (s *step) takeResult(p place, payload []byte) error {
+	result := s.v.Out[p.span.lo:p.span.hi]
+	switch values := 4 * len(result); {
+	case len(payload) > values:
+		return fmt.Errorf("%w ring message: %d bytes for %d results", ErrMalformed, len(payload), len(result))
+	case len(payload) == values:
+		getFloat32s(result, payload)
+		return nil
+	}
+	sums := s.ring.sums[:len(result)]
+	if err := Unpack(sums, payload); err != nil {
+		return err
+	}
+	s.v.Finish(result, sums)
+	return nil
 }
 
 // gather takes a result and passes on the message as it is.
 func (s *step) gather(m *Segment, h Header, p place) error {
 	tail, result := m.payload()[:s.tailBytes(p)], m.payload()[s.tailBytes(p):]
-	if len(result) != 4*p.span.len() {
-		return fmt.Errorf("%w ring message: %d bytes for %d results", ErrMalformed, len(result), p.span.len())
-	}
 	getInt64s(s.tail[:len(tail)/8], tail)
-	getFloat32s(s.v.Out[p.span.lo:p.span.hi], result)
+	if err := s.takeResult(p, result); err != nil {
+		return err
+	}
 	if s.last(p) {
 		m.Release()
 	} else {
