@@ -106,6 +106,8 @@ func (b ringBench) member(ctx context.Context, stdin io.Reader, stdout io.Writer
 		g.Stop()
 		group.Wait()
 	}()
+	// Before the address: when all are known, all are ready.
+	v := b.vector()
 	if err := json.NewEncoder(stdout).Encode(listener.Addr().String()); err != nil {
 		return fmt.Errorf("write the address: %w", err)
 	}
@@ -124,7 +126,7 @@ func (b ringBench) member(ctx context.Context, stdin io.Reader, stdout io.Writer
 	if err != nil {
 		return err
 	}
-	report, err := b.time(ctx, m, link)
+	report, err := b.time(ctx, m, link, v)
 	if err != nil {
 		return err
 	}
@@ -132,7 +134,7 @@ func (b ringBench) member(ctx context.Context, stdin io.Reader, stdout io.Writer
 }
 
 // time makes the steps.
-func (b ringBench) time(ctx context.Context, m allreduce.Member, link allreduce.Link) (r ringReport, err error) {
+func (b ringBench) time(ctx context.Context, m allreduce.Member, link allreduce.Link, v allreduce.Vector) (r ringReport, err error) {
 	counted := &countedLink{Link: link}
 	if link != nil {
 		link = counted
@@ -142,7 +144,6 @@ func (b ringBench) time(ctx context.Context, m allreduce.Member, link allreduce.
 		return r, err
 	}
 	defer func() { err = errors.Join(err, ring.Close(err)) }()
-	v := b.vector()
 	var before float64
 	for step := range b.steps + 1 {
 		if step == 1 { // the first has filled the pools
