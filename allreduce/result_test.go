@@ -11,8 +11,15 @@ func TestResultTakesTheShorterForm(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		width  int // of the sums, in bits
+		narrow bool
 		packed bool
-	}{{"narrow sums", 20, true}, {"sums as wide as float32", 32, false}, {"wide sums", 60, false}} {
+	}{
+		{"narrow sums", 20, true, true},
+		{"narrow sums that nobody foretold", 20, false, false},
+		{"sums as wide as float32", 32, true, false},
+		{"wide sums", 60, true, false},
+		{"wide sums, foretold", 60, false, false},
+	} {
 		t.Run(tt.name, func(t *testing.T) {
 			r := newRand(t)
 			sums := make([]int64, n)
@@ -25,7 +32,7 @@ func TestResultTakesTheShorterForm(t *testing.T) {
 			v.Finish(want, sums)
 
 			prefix := []byte("tail")
-			b := appendResult(slices.Grow(slices.Clone(prefix), PackedBound(n)), sums, want)
+			b := appendResult(slices.Grow(slices.Clone(prefix), resultBound(n, tt.narrow)), sums, want, tt.narrow)
 			if got := len(b) - len(prefix); got > 4*n || got < 4*n != tt.packed {
 				t.Errorf("%d bytes for %d results", got, n)
 			}

@@ -225,30 +225,41 @@ func (s *step) complete(m *Segment, p place) error {
 	if err := unpackAdd(sums, packed, s.v.Sum[p.span.lo:p.span.hi]); err != nil {
 		return err
 	}
-	m.Release()
 	result := s.v.Out[p.span.lo:p.span.hi]
+	narrow := len(packed) < 4*len(result)
+	m.Release()
 	s.v.Finish(result, sums)
 
 	p.phase, p.hop = AllGather, 0
-	// A result is never longer than its float32 values; PackedBound is more.
-	out := newSegment(&s.ring.pool, headerBytes+s.tailBytes(p)+PackedBound(len(sums)))
+	out := newSegment(&s.ring.pool, headerBytes+s.tailBytes(p)+resultBound(len(result), narrow))
 	b := (*out.buf)[:headerBytes]
 	if s.tailBytes(p) > 0 {
 		b = appendInt64s(b, s.tail)
 	}
-	*out.buf = appendResult(b, sums, result)
+	*out.buf = appendResult(b, sums, result, narrow)
 	out.seal(s.header(p))
 	return s.enqueue(job{message: out})
 }
 
-// appendResult appends a segment's result in the shorter of its two forms: the
-// float32 values, or the packed sums that they are made of. The length tells them
-// apart, since sums are sent only where they are shorter. Every rank makes the same
-// values of the sums as their owner did.
-func appendResult(dst []byte, sums []int64, result []float32) []byte {
+// resultBound is the most bytes that appendResult appends, on the way too.
+func resultBound(n int, narrow bool) int {
+	if narrow {
+		return PackedBound(n)
+	}
+	return 4 * n
+}
+
+// appendResult appends a segment's result in one of its two forms: the float32
+// values or, where these are shorter, the packed sums that they are made of. The
+// length tells them apart. Every rank makes the same values of the sums as their
+// owner did. The sums are only tried where they are narrow, which a partial sum
+// foretells, since packing in vain costs time.
+func appendResult(dst []byte, sums []int64, result []float32, narrow bool) []byte {
 	values := 4 * len(result)
-	if b := AppendPacked(dst, sums); len(b)-len(dst) < values {
-		return b
+	if narrow {
+		if b := AppendPacked(dst, sums); len(b)-len(dst) < values {
+			return b
+		}
 	}
 	b := dst[:len(dst)+values]
 	putFloat32s(b[len(dst):], result)
