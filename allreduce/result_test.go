@@ -17,8 +17,8 @@ func TestResultTakesTheShorterForm(t *testing.T) {
 		{"narrow sums", 20, true, true},
 		{"narrow sums that nobody foretold", 20, false, false},
 		{"sums as wide as float32", 32, true, false},
-		{"wide sums", 60, true, false},
-		{"wide sums, foretold", 60, false, false},
+		{"wide sums after a narrow part", 60, true, false},
+		{"wide sums", 60, false, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			r := newRand(t)
