@@ -7,6 +7,7 @@ import (
 	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/encoding"
 	"google.golang.org/grpc/encoding/proto"
+	"google.golang.org/grpc/experimental"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/mem"
 )
@@ -66,6 +67,7 @@ const maxMessageBytes = headerBytes + 8*MaxTailLanes + MaxSegmentElems/blockLen*
 func ServerOptions() []grpc.ServerOption {
 	return []grpc.ServerOption{
 		grpc.ForceServerCodecV2(newCodec()),
+		experimental.BufferPool(new(bufferPool)), // grpc's own clears every buffer
 		grpc.MaxRecvMsgSize(maxMessageBytes),
 		grpc.MaxSendMsgSize(maxMessageBytes),
 		grpc.StaticStreamWindowSize(streamWindow),

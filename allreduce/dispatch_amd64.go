@@ -42,7 +42,11 @@ func accumulate(dst []int64, src []float32, scale, limit float64) bool {
 
 func means(dst []float32, src []int64, resolution, terms float64) {
 	n := whole(len(src))
-	if n > 0 {
+	switch {
+	case n == 0:
+	case terms == 1:
+		scaledAVX2(&dst[0], &src[0], n, resolution)
+	default:
 		meansAVX2(&dst[0], &src[0], n, resolution, terms)
 	}
 	meansPortable(dst[n:], src[n:], resolution, terms)

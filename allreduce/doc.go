@@ -7,8 +7,8 @@
 // members there are and which of them holds what. So every value is rounded to
 // fixed point (Fixed), one by one, before any sum, a member's own included. From
 // there on addition is associative and commutative, and any dealing of the same
-// shards to any number of members gives the same bits. What the owner of a sum
-// makes of it, say a float32 mean, is made once and copied.
+// shards to any number of members gives the same bits. What is made of a
+// sum, say a float32 mean, has the same bits wherever it is made.
 //
 // A value that doesn't fit (too large, NaN, infinite) adds nothing and is reported
 // by Fixed.Accumulate. The caller counts such reports in the vector's tail, so
@@ -38,7 +38,9 @@
 //
 // that is, less than 12·n bytes however many members there are. The sums are
 // packed without loss (AppendPacked): a block of 256 takes the bits that its
-// largest value needs.
+// largest value needs. A segment's results travel as the packed sums that they are
+// made of where these are shorter than the float32 values; then every rank makes the
+// same values of them.
 //
 // # Segments
 //

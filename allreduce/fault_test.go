@@ -102,6 +102,14 @@ func TestFaultEndsTheStepOnEveryRank(t *testing.T) {
 				s.seal(h)
 			}
 			return err
+		}, ErrMalformed, "packed", 2},
+		{"results too long", func(n int, s *Segment) error {
+			h, err := s.Header()
+			if h.Phase == AllGather {
+				*s.buf = append(*s.buf, make([]byte, 1<<16)...)
+				s.seal(h)
+			}
+			return err
 		}, ErrMalformed, "results", 2},
 	}
 	for _, tr := range transports() {

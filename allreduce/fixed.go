@@ -67,6 +67,10 @@ func (f Fixed) Mean(sum int64, terms int) float32 {
 // the same length.
 func (f Fixed) Means(terms int) func(dst []float32, sum []int64) {
 	resolution, n := f.resolution(), float64(terms)
+	if terms > 0 && terms&(terms-1) == 0 {
+		// Dividing by a power of two is exact, and so is scaling by both at once.
+		resolution, n = resolution/n, 1
+	}
 	return func(dst []float32, sum []int64) {
 		if len(dst) != len(sum) {
 			panic(fmt.Sprintf("allreduce: %d means of %d sums", len(dst), len(sum)))

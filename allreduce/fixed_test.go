@@ -151,6 +151,24 @@ func TestMeanRoundsAsItSays(t *testing.T) {
 	}
 }
 
+// Means of a power of two of terms divide no more, to the same bits.
+func TestMeansOverAPowerOfTwo(t *testing.T) {
+	r := newRand(t)
+	for bits := range 62 {
+		f := Fixed{bits + 1}
+		for shift := range 31 {
+			sums := sumsOf(r, 40)
+			got := make([]float32, len(sums))
+			f.Means(1<<shift)(got, sums)
+			for i, sum := range sums {
+				if want := f.Mean(sum, 1<<shift); math.Float32bits(got[i]) != math.Float32bits(want) {
+					t.Fatalf("mean of %d with %d bits over 2^%d: %x, want %x", sum, f.FractionBits, shift, got[i], want)
+				}
+			}
+		}
+	}
+}
+
 func TestFixedFloat64ThereAndBack(t *testing.T) {
 	r := newRand(t)
 	f := Fixed{DefaultFractionBits}

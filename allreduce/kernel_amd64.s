@@ -156,6 +156,43 @@ GLOBL lower<>(SB), RODATA|NOPTR, $8
 DATA both<>+0(SB)/8, $0x4530000080100000
 GLOBL both<>(SB), RODATA|NOPTR, $8
 
+// func scaledAVX2(dst *float32, src *int64, n int, resolution float64)
+// Requires: AVX, AVX2
+TEXT ·scaledAVX2(SB), NOSPLIT, $0-32
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	VBROADCASTSD resolution+24(FP), Y0
+	VBROADCASTSD upper<>+0(SB), Y1
+	VBROADCASTSD lower<>+0(SB), Y2
+	VBROADCASTSD both<>+0(SB), Y3
+	MOVQ         n+16(FP), DX
+
+group:
+	VMOVUPD    (CX), Y4
+	VPSRLQ     $0x20, Y4, Y5
+	VPXOR      Y1, Y5, Y5
+	VPBLENDD   $0xaa, Y2, Y4, Y4
+	VSUBPD     Y3, Y5, Y5
+	VADDPD     Y4, Y5, Y5
+	VMULPD     Y0, Y5, Y5
+	VCVTPD2PSY Y5, X4
+	VMOVUPS    X4, (AX)
+	VMOVUPD    32(CX), Y4
+	VPSRLQ     $0x20, Y4, Y5
+	VPXOR      Y1, Y5, Y5
+	VPBLENDD   $0xaa, Y2, Y4, Y4
+	VSUBPD     Y3, Y5, Y5
+	VADDPD     Y4, Y5, Y5
+	VMULPD     Y0, Y5, Y5
+	VCVTPD2PSY Y5, X4
+	VMOVUPS    X4, 16(AX)
+	ADDQ       $0x20, AX
+	ADDQ       $0x40, CX
+	SUBQ       $0x08, DX
+	JNZ        group
+	VZEROUPPER
+	RET
+
 // func zigzagAVX2(dst *uint64, src *int64) (all uint64)
 // Requires: AVX, AVX2, MMX+
 TEXT ·zigzagAVX2(SB), NOSPLIT, $0-24

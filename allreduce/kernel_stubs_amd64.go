@@ -19,6 +19,11 @@ func accumulateAVX512(dst *int64, src *float32, n int, scale float64, limit floa
 //go:noescape
 func meansAVX2(dst *float32, src *int64, n int, resolution float64, terms float64)
 
+// scaledAVX2 is meansPortable of one term for n values, a multiple of 8.
+//
+//go:noescape
+func scaledAVX2(dst *float32, src *int64, n int, resolution float64)
+
 // zigzagAVX2 is zigzagPortable for a whole block.
 //
 //go:noescape

@@ -138,6 +138,7 @@ func TestLevelsMakeMeansAlike(t *testing.T) {
 			}
 		}
 		checkMeans(t, sumsOf(r, 100_000), DefaultFractionBits, 48, 0)
+		checkMeans(t, sumsOf(r, 100_000), DefaultFractionBits, 1, 0)
 	})
 }
 

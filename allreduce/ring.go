@@ -89,9 +89,9 @@ type Vector struct {
 	// Out becomes the result, as long as Sum. When AllReduce fails its contents
 	// are undefined.
 	Out []float32
-	// Finish turns complete sums into results. It is called by the one rank that
-	// owns those elements, in pieces, so it must treat each element alone, and
-	// alike on every rank.
+	// Finish turns complete sums into results. It is called in pieces, by the rank
+	// that owns those elements and perhaps by others, so it must treat each element
+	// alone, and alike on every rank.
 	Finish func(dst []float32, sum []int64)
 }
 

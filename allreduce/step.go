@@ -225,29 +225,72 @@ func (s *step) complete(m *Segment, p place) error {
 	if err := unpackAdd(sums, packed, s.v.Sum[p.span.lo:p.span.hi]); err != nil {
 		return err
 	}
-	m.Release()
 	result := s.v.Out[p.span.lo:p.span.hi]
+	narrow := len(packed) < 4*len(result)
+	m.Release()
 	s.v.Finish(result, sums)
 
 	p.phase, p.hop = AllGather, 0
-	out := newSegment(&s.ring.pool, headerBytes+s.tailBytes(p)+4*len(result))
+	out := newSegment(&s.ring.pool, headerBytes+s.tailBytes(p)+resultBound(len(result), narrow))
 	b := (*out.buf)[:headerBytes]
 	if s.tailBytes(p) > 0 {
 		b = appendInt64s(b, s.tail)
 	}
-	putFloat32s((*out.buf)[len(b):], result)
+	*out.buf = appendResult(b, sums, result, narrow)
 	out.seal(s.header(p))
 	return s.enqueue(job{message: out})
+}
+
+// resultBound is the most bytes that appendResult appends, on the way too.
+func resultBound(n int, narrow bool) int {
+	if narrow {
+		return PackedBound(n)
+	}
+	return 4 * n
+}
+
+// appendResult appends a segment's result in one of its two forms: the float32
+// values or, where these are shorter, the packed sums that they are made of. The
+// length tells them apart. Every rank makes the same values of the sums as their
+// owner did. The sums are only tried where they are narrow, which a partial sum
+// foretells, since packing in vain costs time.
+func appendResult(dst []byte, sums []int64, result []float32, narrow bool) []byte {
+	values := 4 * len(result)
+	if narrow {
+		if b := AppendPacked(dst, sums); len(b)-len(dst) < values {
+			return b
+		}
+	}
+	b := dst[:len(dst)+values]
+	putFloat32s(b[len(dst):], result)
+	return b
+}
+
+// takeResult reads what appendResult wrote.
+func (s *step) takeResult(p place, payload []byte) error {
+	result := s.v.Out[p.span.lo:p.span.hi]
+	switch values := 4 * len(result); {
+	case len(payload) > values:
+		return fmt.Errorf("%w ring message: %d bytes for %d results", ErrMalformed, len(payload), len(result))
+	case len(payload) == values:
+		getFloat32s(result, payload)
+		return nil
+	}
+	sums := s.ring.sums[:len(result)]
+	if err := Unpack(sums, payload); err != nil {
+		return err
+	}
+	s.v.Finish(result, sums)
+	return nil
 }
 
 // gather takes a result and passes on the message as it is.
 func (s *step) gather(m *Segment, h Header, p place) error {
 	tail, result := m.payload()[:s.tailBytes(p)], m.payload()[s.tailBytes(p):]
-	if len(result) != 4*p.span.len() {
-		return fmt.Errorf("%w ring message: %d bytes for %d results", ErrMalformed, len(result), p.span.len())
-	}
 	getInt64s(s.tail[:len(tail)/8], tail)
-	getFloat32s(s.v.Out[p.span.lo:p.span.hi], result)
+	if err := s.takeResult(p, result); err != nil {
+		return err
+	}
 	if s.last(p) {
 		m.Release()
 	} else {

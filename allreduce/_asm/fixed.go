@@ -89,12 +89,19 @@ func accumulateAVX512() {
 // meansAVX2 makes float64 of int64 by halves: the upper one, offset to be positive,
 // in the bits of 2^84, the lower one in those of 2^52. Without the offsets, which
 // go exactly, their sum rounds once. AVX-512 has an instruction for that, but the
-// divisions take all the time.
-func meansAVX2() {
+// divisions, or else memory, take all the time.
+func meansAVX2(dividing bool) {
 	const upper, lower = 0x1p84 + 0x1p63, 0x1p52
-	function("meansAVX2", "dst *float32, src *int64, n int, resolution float64, terms float64", "is meansPortable for n values, a multiple of 8.")
+	if dividing {
+		function("meansAVX2", "dst *float32, src *int64, n int, resolution float64, terms float64", "is meansPortable for n values, a multiple of 8.")
+	} else {
+		function("scaledAVX2", "dst *float32, src *int64, n int, resolution float64", "is meansPortable of one term for n values, a multiple of 8.")
+	}
 	dst, src := pointer("dst"), pointer("src")
-	resolution, terms := broadcast("resolution", YMM()), broadcast("terms", YMM())
+	resolution, terms := broadcast("resolution", YMM()), YMM()
+	if dividing {
+		broadcast("terms", terms)
+	}
 	top, bottom := constant("upper", upper, YMM()), constant("lower", lower, YMM())
 	both := constant("both", upper+lower, YMM())
 	groups(func() {
@@ -107,7 +114,9 @@ func meansAVX2() {
 			VSUBPD(both, hi, hi)
 			VADDPD(x, hi, hi)
 			VMULPD(resolution, hi, hi)
-			VDIVPD(terms, hi, hi)
+			if dividing {
+				VDIVPD(terms, hi, hi)
+			}
 			VCVTPD2PSY(hi, mean)
 			VMOVUPS(mean, displaced(dst, 16*i))
 		}

@@ -61,7 +61,7 @@ func benchCommand(stdin io.Reader, stdout io.Writer) *cobra.Command {
 			"steps of an image, so a drawn image takes --steps of them.",
 		Example: "  ddpmctl bench sample --preset cifar10 --batch 8 --threads 2 --steps 50",
 	}, bench.sample))
-	c.AddCommand(benchKernelsCommand(stdout), benchAllReduceCommand(stdin, stdout))
+	c.AddCommand(benchKernelsCommand(stdout), benchAllReduceCommand(stdin, stdout), benchWireCommand(stdout))
 	return c
 }
 

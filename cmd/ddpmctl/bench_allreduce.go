@@ -16,6 +16,7 @@ type ringBench struct {
 	world, elements, steps int
 	// rank is the member's that this process is, or -1 in the one that starts them.
 	rank int
+	tls  bool
 	json bool
 }
 
@@ -31,6 +32,9 @@ type ringResult struct {
 	BusBW float64 `json:"busbw"`
 	// WireBytes is what a member sends in a step, the mean of all.
 	WireBytes int64 `json:"wire_bytes"`
+	// CPUSeconds is what all members together took of the processors in a step, the
+	// mean of all: the figure to compare on a machine where others are at work.
+	CPUSeconds float64 `json:"cpu_seconds"`
 }
 
 func benchAllReduceCommand(stdin io.Reader, stdout io.Writer) *cobra.Command {
@@ -61,6 +65,7 @@ func benchAllReduceCommand(stdin io.Reader, stdout io.Writer) *cobra.Command {
 	f.IntVar(&b.world, "world", 2, "members of the ring")
 	f.IntVar(&b.elements, "elements", 1<<24, "elements of the vector")
 	f.IntVar(&b.steps, "steps", 5, "all-reduces to time, after one that is not")
+	f.BoolVar(&b.tls, "tls", false, "under TLS with certificates at both ends, as workers speak it")
 	f.BoolVar(&b.json, "json", false, "print JSON")
 	f.IntVar(&b.rank, "rank", -1, "be this member; for the processes that the command starts")
 	_ = f.MarkHidden("rank") // only fails for a flag that is not there
@@ -78,14 +83,14 @@ func (b ringBench) run(ctx context.Context) (ringResult, error) {
 	members := make([]*ringProcess, 0, b.world)
 	for rank := range b.world {
 		m, err := startRingProcess(ctx, program, "bench", "allreduce", "--rank", fmt.Sprint(rank), "--world", fmt.Sprint(b.world),
-			"--elements", fmt.Sprint(b.elements), "--steps", fmt.Sprint(b.steps))
+			"--elements", fmt.Sprint(b.elements), "--steps", fmt.Sprint(b.steps), fmt.Sprintf("--tls=%t", b.tls))
 		if err != nil {
 			cancel()
 			return ringResult{}, errors.Join(fmt.Errorf("start member %d: %w", rank, err), waitAll(members))
 		}
 		members = append(members, m)
 	}
-	reports, err := converse(members)
+	reports, err := b.converse(members)
 	if err != nil {
 		cancel()
 		return ringResult{}, errors.Join(err, waitAll(members))
@@ -96,8 +101,14 @@ func (b ringBench) run(ctx context.Context) (ringResult, error) {
 	return b.result(reports)
 }
 
-// converse tells the members of each other and hears their reports.
-func converse(members []*ringProcess) ([]ringReport, error) {
+// converse gives the members their certificates, tells them of each other and hears
+// their reports.
+func (b ringBench) converse(members []*ringProcess) ([]ringReport, error) {
+	if b.tls {
+		if err := certify(members); err != nil {
+			return nil, err
+		}
+	}
 	addresses := make([]string, len(members))
 	for rank, m := range members {
 		if err := m.out.Decode(&addresses[rank]); err != nil {
@@ -105,7 +116,7 @@ func converse(members []*ringProcess) ([]ringReport, error) {
 		}
 	}
 	for rank, m := range members {
-		if err := json.NewEncoder(m.in).Encode(addresses); err != nil {
+		if err := m.in.Encode(addresses); err != nil {
 			return nil, fmt.Errorf("write the addresses to member %d: %w", rank, err)
 		}
 	}
@@ -122,6 +133,7 @@ func converse(members []*ringProcess) ([]ringReport, error) {
 func (b ringBench) result(reports []ringReport) (ringResult, error) {
 	slowest := make([]float64, b.steps)
 	var sent int64
+	var cpu float64
 	for rank, r := range reports {
 		if r.Checksum != reports[0].Checksum {
 			return ringResult{}, fmt.Errorf("members 0 and %d hold different bits (CRC-32C %08x and %08x): this is a defect, please report it",
@@ -131,12 +143,13 @@ func (b ringBench) result(reports []ringReport) (ringResult, error) {
 			slowest[i] = max(slowest[i], s)
 		}
 		sent += r.Sent
+		cpu += r.CPU
 	}
 	seconds, bytes, world := median(slowest), 4*float64(b.elements), float64(b.world)
 	return ringResult{
 		World: b.world, Elements: b.elements, Seconds: seconds,
 		AlgBW: bytes / seconds, BusBW: 2 * (world - 1) / world * bytes / seconds,
-		WireBytes: sent / int64(b.world),
+		WireBytes: sent / int64(b.world), CPUSeconds: cpu / float64(b.steps),
 	}, nil
 }
 
@@ -146,6 +159,7 @@ func (r ringResult) print(w io.Writer, asJSON bool) error {
 	}
 	fmt.Fprintf(w, "%d members, %d elements: %.4f s (median), %.2f GB/s of the vector, %.2f GB/s on the bus\n",
 		r.World, r.Elements, r.Seconds, r.AlgBW/1e9, r.BusBW/1e9)
+	fmt.Fprintf(w, "%.4f CPU seconds of all members a step\n", r.CPUSeconds)
 	if ring := 2 * float64(r.World-1) / float64(r.World) * 4 * float64(r.Elements); ring > 0 {
 		fmt.Fprintf(w, "%.1f MB sent a member and step, %.3f of what a ring of float32 sends\n", float64(r.WireBytes)/1e6, float64(r.WireBytes)/ring)
 	}

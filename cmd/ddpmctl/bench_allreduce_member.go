@@ -26,7 +26,7 @@ import (
 // ringProcess is a member's process, seen from the one that started it.
 type ringProcess struct {
 	cmd    *exec.Cmd
-	in     io.WriteCloser
+	in     *json.Encoder
 	out    *json.Decoder
 	stderr bytes.Buffer
 }
@@ -43,7 +43,7 @@ func startRingProcess(ctx context.Context, program string, args ...string) (*rin
 	if err != nil {
 		return nil, err
 	}
-	p.in, p.out = in, json.NewDecoder(out)
+	p.in, p.out = json.NewEncoder(in), json.NewDecoder(out)
 	return p, p.cmd.Start()
 }
 
@@ -64,6 +64,8 @@ type ringReport struct {
 	Seconds []float64
 	// Sent is the bytes that it sent in one step.
 	Sent int64
+	// CPU is what the timed steps took of the processors, in seconds.
+	CPU float64
 	// Checksum is the CRC-32C of the result.
 	Checksum uint32
 }
@@ -80,27 +82,37 @@ func (l *countedLink) Send(ctx context.Context, s *allreduce.Segment) error {
 	return l.Link.Send(ctx, s)
 }
 
-// member is one process of the ring: it writes its address, reads all addresses,
-// and writes its report.
+// member is one process of the ring: it reads its certificate if it is to have one,
+// writes its address, reads all addresses, and writes its report.
 func (b ringBench) member(ctx context.Context, stdin io.Reader, stdout io.Writer) error {
+	in := json.NewDecoder(stdin)
+	serving, dialing := insecure.NewCredentials(), insecure.NewCredentials()
+	if b.tls {
+		var err error
+		if serving, dialing, err = readCertificate(in); err != nil {
+			return err
+		}
+	}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
 	}
-	server, g := allreduce.NewServer(slog.New(slog.DiscardHandler)), grpc.NewServer(allreduce.ServerOptions()...)
+	server, g := allreduce.NewServer(slog.New(slog.DiscardHandler)), grpc.NewServer(append(allreduce.ServerOptions(), grpc.Creds(serving))...)
 	server.Register(g)
-	var serving sync.WaitGroup
-	serving.Go(func() { _ = g.Serve(listener) }) // Connect tells of a server that is gone
+	var group sync.WaitGroup
+	group.Go(func() { _ = g.Serve(listener) }) // Connect tells of a server that is gone
 	defer func() {
 		server.Close()
 		g.Stop()
-		serving.Wait()
+		group.Wait()
 	}()
+	// Before the address: when all are known, all are ready.
+	v := b.vector()
 	if err := json.NewEncoder(stdout).Encode(listener.Addr().String()); err != nil {
 		return fmt.Errorf("write the address: %w", err)
 	}
 	var addresses []string
-	if err := json.NewDecoder(stdin).Decode(&addresses); err != nil {
+	if err := in.Decode(&addresses); err != nil {
 		return fmt.Errorf("read the addresses: %w", err)
 	}
 	m := allreduce.Member{Run: allreduce.NewRunTag("bench", ""), Generation: 1, Rank: b.rank, World: b.world}
@@ -110,11 +122,11 @@ func (b ringBench) member(ctx context.Context, stdin io.Reader, stdout io.Writer
 	if len(addresses) != b.world {
 		return fmt.Errorf("%d addresses for a ring of %d", len(addresses), b.world)
 	}
-	link, err := allreduce.Connect(ctx, server, m, addresses[m.Successor().Rank], grpc.WithTransportCredentials(insecure.NewCredentials()))
+	link, err := allreduce.Connect(ctx, server, m, addresses[m.Successor().Rank], grpc.WithTransportCredentials(dialing))
 	if err != nil {
 		return err
 	}
-	report, err := b.time(ctx, m, link)
+	report, err := b.time(ctx, m, link, v)
 	if err != nil {
 		return err
 	}
@@ -122,7 +134,7 @@ func (b ringBench) member(ctx context.Context, stdin io.Reader, stdout io.Writer
 }
 
 // time makes the steps.
-func (b ringBench) time(ctx context.Context, m allreduce.Member, link allreduce.Link) (r ringReport, err error) {
+func (b ringBench) time(ctx context.Context, m allreduce.Member, link allreduce.Link, v allreduce.Vector) (r ringReport, err error) {
 	counted := &countedLink{Link: link}
 	if link != nil {
 		link = counted
@@ -132,8 +144,11 @@ func (b ringBench) time(ctx context.Context, m allreduce.Member, link allreduce.
 		return r, err
 	}
 	defer func() { err = errors.Join(err, ring.Close(err)) }()
-	v := b.vector()
+	var before float64
 	for step := range b.steps + 1 {
+		if step == 1 { // the first has filled the pools
+			before = cpuSeconds()
+		}
 		counted.sent = 0
 		start := time.Now()
 		if err := ring.AllReduce(ctx, uint64(step), v); err != nil {
@@ -141,7 +156,7 @@ func (b ringBench) time(ctx context.Context, m allreduce.Member, link allreduce.
 		}
 		r.Seconds = append(r.Seconds, time.Since(start).Seconds())
 	}
-	r.Seconds = r.Seconds[1:] // the first has filled the pools
+	r.Seconds, r.CPU = r.Seconds[1:], cpuSeconds()-before
 	r.Sent, r.Checksum = counted.sent, checksum(v.Out)
 	return r, nil
 }

@@ -8,9 +8,15 @@ import (
 )
 
 func TestBenchAllReduce(t *testing.T) {
+	for _, args := range []string{"", " --tls"} {
+		t.Run("plain"+args, func(t *testing.T) { checkBenchAllReduce(t, args) })
+	}
+}
+
+func checkBenchAllReduce(t *testing.T, args string) {
 	t.Setenv(asCommand, "1")
 	var out, errs bytes.Buffer
-	if code := run(t.Context(), strings.Fields("bench allreduce --world 3 --elements 100001 --steps 2 --json"), &out, &errs); code != 0 {
+	if code := run(t.Context(), strings.Fields("bench allreduce --world 3 --elements 100001 --steps 2 --json"+args), &out, &errs); code != 0 {
 		t.Fatalf("exit %d: %s", code, &errs)
 	}
 	var got map[string]float64
@@ -20,7 +26,7 @@ func TestBenchAllReduce(t *testing.T) {
 	if got["world"] != 3 || got["elements"] != 100001 {
 		t.Errorf("world %v, elements %v", got["world"], got["elements"])
 	}
-	for _, field := range []string{"seconds", "algbw", "busbw"} {
+	for _, field := range []string{"seconds", "algbw", "busbw", "cpu_seconds"} {
 		if got[field] <= 0 {
 			t.Errorf("%s is %v", field, got[field])
 		}
