@@ -6,10 +6,7 @@ import (
 )
 
 // odd has a size that divides no page.
-type odd struct {
-	p    *int
-	a, b int
-}
+type odd [3]*int
 
 // TestMake checks lengths about the size of a page: all zeros, writable to both ends,
 // and on a page's boundary from one page on.
