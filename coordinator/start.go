@@ -124,8 +124,9 @@ type start struct {
 	newest   checkpoint.Manifest
 	resumes  bool // newest is there
 	loss     float64
-	// listener is for workers, web for HTTP if that is wanted; nil until they are open.
-	listener, web net.Listener
+	// listener is for workers, nil until it is open; webs are for HTTP.
+	listener net.Listener
+	webs     []net.Listener
 	// begun ends the watch over interrupts that goes before the loop's own.
 	begun func()
 }
@@ -190,17 +191,22 @@ func (s *start) listen() (err error) {
 	if s.listener, err = listen("--listen", s.config.Listen); err != nil {
 		return err
 	}
-	if s.config.HTTP != "" {
-		s.web, err = listen("--http", s.config.HTTP)
+	for _, address := range s.config.HTTP {
+		l, err := listen("--http", address)
+		if err != nil {
+			return err
+		}
+		s.webs = append(s.webs, l)
 	}
-	return err
+	return nil
 }
 
 func (s *start) close() {
-	for _, l := range []net.Listener{s.listener, s.web} {
-		if l != nil {
-			_ = l.Close() // its server closes it too
-		}
+	if s.listener != nil {
+		_ = s.listener.Close() // its server closes it too
+	}
+	for _, l := range s.webs {
+		_ = l.Close()
 	}
 }
 

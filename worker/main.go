@@ -20,6 +20,7 @@ import (
 
 	ddpmcluster "github.com/ddpm-cluster/ddpm-cluster"
 	"github.com/ddpm-cluster/ddpm-cluster/internal/cpulevel"
+	"github.com/ddpm-cluster/ddpm-cluster/internal/health"
 	"github.com/ddpm-cluster/ddpm-cluster/worker/membership"
 )
 
@@ -91,10 +92,7 @@ func command(stderr io.Writer) *cobra.Command {
 			if err := f.validate(os.Getenv); err != nil {
 				return usageError{err}
 			}
-			if f.role == roleSample {
-				return Sample(c.Context(), f.config(stderr))
-			}
-			return Run(c.Context(), f.config(stderr))
+			return f.live(c.Context(), f.config(stderr))
 		},
 	}
 	c.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
@@ -106,6 +104,7 @@ func command(stderr io.Writer) *cobra.Command {
 	c.Flags().StringVar(&f.advertise, "advertise", "", "this machine's HOST as other workers reach it (default: the address that reaches the coordinator)")
 	c.Flags().DurationVar(&f.grace, "grace", DefaultGrace, "when asked to end: how long to wait for the next step boundary")
 	c.Flags().DurationVar(&f.away, "away", DefaultAway, "how long to go on without a coordinator")
+	c.Flags().StringVar(&f.health, "health", "", "HOST:PORT that answers GET /healthz while this worker's loop turns, for a probe (default: off)")
 	c.Flags().BoolVarP(&f.verbose, "verbose", "v", false, "log every step")
 	return c
 }
@@ -115,6 +114,7 @@ type flags struct {
 	join        []string
 	role        string
 	advertise   string
+	health      string
 	threads     int
 	grace, away time.Duration
 	verbose     bool
@@ -143,11 +143,30 @@ func (f *flags) validate(getenv func(string) string) error {
 	if strings.ContainsAny(f.advertise, "/ []") || strings.Contains(f.advertise, ":") && net.ParseIP(f.advertise) == nil {
 		return fmt.Errorf("--advertise %q is not a host; give a name or an address without a port", f.advertise)
 	}
+	if _, port, err := net.SplitHostPort(f.health); f.health != "" && (err != nil || port == "") {
+		return fmt.Errorf("--health %q is not HOST:PORT; give an address of this machine, such as 0.0.0.0:7602", f.health)
+	}
 	hosts := slices.Clone(f.join)
 	if f.advertise != "" {
 		hosts = append(hosts, f.advertise)
 	}
 	return f.security.Resolve(getenv, hosts...)
+}
+
+// live leads the life of the role, and says to whoever asks whether it goes on.
+func (f flags) live(ctx context.Context, c Config) error {
+	if f.health != "" {
+		l, err := net.Listen("tcp", f.health)
+		if err != nil {
+			return fmt.Errorf("--health %s: %w; choose another port", f.health, err)
+		}
+		c.Pulse = health.NewPulse("the worker's loop")
+		defer health.Serve(l, c.Pulse.Check)()
+	}
+	if f.role == roleSample {
+		return Sample(ctx, c)
+	}
+	return Run(ctx, c)
 }
 
 func (f flags) config(stderr io.Writer) Config {

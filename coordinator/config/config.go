@@ -51,7 +51,7 @@ type Config struct {
 	ServeSamples bool
 
 	Listen string
-	HTTP   string
+	HTTP   []string
 	Etcd   []string
 
 	Security Security
@@ -94,7 +94,7 @@ func (c *Config) Flags(fs *pflag.FlagSet) {
 	fs.IntVar(&c.KeepLast, "keep-last", 0, "keep this many of the newest checkpoints and delete older ones (default: keep all)")
 	fs.Uint64Var(&c.KeepEvery, "keep-every", 0, "with --keep-last, also keep those of steps that are multiples of this")
 	fs.StringVar(&c.Listen, "listen", "", "HOST:PORT for workers, port 0 is any free one (default: 127.0.0.1:7600, with --local 127.0.0.1:0)")
-	fs.StringVar(&c.HTTP, "http", "", "HOST:PORT that serves the dashboard, /metrics, /api/samples and /healthz (default: off)")
+	fs.StringSliceVar(&c.HTTP, "http", nil, "HOST:PORT that serves the dashboard, /metrics, /api/samples and /healthz, or several (default: off)")
 	fs.StringSliceVar(&c.Etcd, "etcd", nil, "endpoints of an external etcd (default: embedded)")
 	fs.Uint64Var(&c.CompareEvery, "compare-every", 1, "steps between two comparisons of the workers' weights; 0 is never")
 	fs.IntVar(&c.MaxSkipped, "max-skipped", 10, "end the run when this many steps in a row overflow; 0 is never")
@@ -151,7 +151,9 @@ func (c *Config) Validate() error {
 		}
 	}
 	check(address(c.Listen), "--listen %s: must be HOST:PORT, with port 0 for any free one", c.Listen)
-	check(c.HTTP == "" || address(c.HTTP), "--http %s: must be HOST:PORT, with port 0 for any free one", c.HTTP)
+	for _, a := range c.HTTP {
+		check(address(a), "--http %s: must be HOST:PORT, with port 0 for any free one", a)
+	}
 	errs = append(errs, c.validateSecurity())
 	if c.Storage == "" {
 		c.Storage = c.DataDir
