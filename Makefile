@@ -67,6 +67,10 @@ arm64: ## Test the mathematics on an emulated arm64 (needs qemu-user).
 browser: ## Test the dashboard in a headless Chromium (skips where there is none).
 	cd test/browser && go test -count=1 -timeout 60m .
 
+.PHONY: kube-test
+kube-test: ## Test the chart on a real Kubernetes (test/kube/doc.go says how it is given).
+	go -C test/kube test -count=1 -timeout 90m -v . -args -pictures '$(PICTURES)'
+
 ##@ Releases
 
 # What --version says. Without git, or with another idea: make release VERSION=v1.2.3.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/ddpm-cluster/ddpm-cluster/coordinator/core"
 	"github.com/ddpm-cluster/ddpm-cluster/coordinator/report"
+	"github.com/ddpm-cluster/ddpm-cluster/internal/health"
 	"github.com/ddpm-cluster/ddpm-cluster/internal/logging"
 	ddpmv1 "github.com/ddpm-cluster/ddpm-cluster/proto/ddpm/v1"
 	"github.com/ddpm-cluster/ddpm-cluster/storage/checkpoint"
@@ -72,7 +73,9 @@ type loop struct {
 	local    <-chan childEnd
 	children int
 	view     *view
-	end      *core.End
+	// pulse beats as the loop turns, whatever the run does.
+	pulse *health.Pulse
+	end   *core.End
 }
 
 // welcome is what every worker is told when it joins.
@@ -87,6 +90,7 @@ type welcome struct {
 func (l *loop) run(ctx context.Context, events <-chan sessionEvent, interrupts <-chan os.Signal) (core.End, error) {
 	ticker := time.NewTicker(tick)
 	defer ticker.Stop()
+	defer l.pulse.Rest()
 	interrupted := false
 	for l.end == nil {
 		select {
@@ -110,6 +114,7 @@ func (l *loop) run(ctx context.Context, events <-chan sessionEvent, interrupts <
 			l.regained = nil
 			l.log.Info("the leadership in etcd is regained", "term", l.registry.Term())
 		case <-ticker.C:
+			l.pulse.Beat()
 			l.step(ctx, core.Tick{})
 			l.progress.tick(time.Now())
 		case <-interrupts:

@@ -126,10 +126,11 @@ func (s *start) servePool(ctx context.Context) error {
 	s.pool.server.Register(g)
 	served := make(chan error, 1)
 	go func() { served <- g.Serve(s.security.guard(s.listener)) }()
-	if s.web != nil {
-		secured, scheme := s.security.web(s.web)
-		defer web.Serve(secured, nil, nil, s.pool.server.Handle)()
-		s.log.Info("jobs over HTTP", "at", fmt.Sprintf("%s://%s/api/samples", scheme, s.web.Addr()))
+	for _, port := range s.webs {
+		secured, scheme := s.security.web(port)
+		// Each answer is its own: there is no loop that could stop.
+		defer web.Serve(secured, nil, nil, nil, s.pool.server.Handle)()
+		s.log.Info("jobs over HTTP", "at", fmt.Sprintf("%s://%s/api/samples", scheme, port.Addr()))
 	}
 	address := joinAddress(s.listener)
 	s.log.Info("serving the sampling pool", "at", address, "storage", s.store)

@@ -19,6 +19,7 @@ import (
 	"github.com/ddpm-cluster/ddpm-cluster/coordinator/registry"
 	"github.com/ddpm-cluster/ddpm-cluster/coordinator/report"
 	"github.com/ddpm-cluster/ddpm-cluster/coordinator/web"
+	"github.com/ddpm-cluster/ddpm-cluster/internal/health"
 	"github.com/ddpm-cluster/ddpm-cluster/internal/profiling"
 	ddpmv1 "github.com/ddpm-cluster/ddpm-cluster/proto/ddpm/v1"
 	"github.com/ddpm-cluster/ddpm-cluster/storage"
@@ -105,6 +106,7 @@ func (s *start) newLoop(leader *registry.Leader, last core.Generation, runID str
 		named:     highest(last),
 		publisher: newPublisher(k, leader.Check),
 		newest:    newest,
+		pulse:     health.NewPulse("the coordinator's loop"),
 		view:      newView(s.plan.Run, s.newest.Step, s.plan.Steps, newest, s.plan.Spec.Model.MACs(), s.security.counts),
 	}
 }
@@ -123,7 +125,7 @@ func highest(g core.Generation) int {
 // serve takes workers' sessions and runs the loop, until the run ends and nothing
 // that belongs to it is left.
 func (s *start) serve(ctx context.Context, l *loop) (core.End, error) {
-	listener, port := s.listener, s.web
+	listener := s.listener
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	events, done := make(chan sessionEvent), make(chan struct{})
@@ -150,9 +152,9 @@ func (s *start) serve(ctx context.Context, l *loop) (core.End, error) {
 	s.pool.server.Register(g)
 	var serving errgroup.Group
 	serving.Go(func() error { return g.Serve(s.security.guard(listener)) })
-	if port != nil {
+	for _, port := range s.webs {
 		secured, scheme := s.security.web(port)
-		defer web.Serve(secured, look, l.view.metrics.Handler(), s.pool.server.Handle)()
+		defer web.Serve(secured, l.pulse.Check, look, l.view.metrics.Handler(), s.pool.server.Handle)()
 		s.log.Info("dashboard", "at", fmt.Sprintf("%s://%s/", scheme, port.Addr()))
 	}
 	if s.profiles != nil {

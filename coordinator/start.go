@@ -134,8 +134,9 @@ type start struct {
 	newest   checkpoint.Manifest
 	resumes  bool // newest is there
 	loss     float64
-	// listener is for workers, web for HTTP if that is wanted; nil until they are open.
-	listener, web net.Listener
+	// listener is for workers, nil until it is open; webs are for HTTP.
+	listener net.Listener
+	webs     []net.Listener
 	// profiles is for --pprof, nil without.
 	profiles net.Listener
 	// begun ends the watch over interrupts that goes before the loop's own.
@@ -202,10 +203,12 @@ func (s *start) listen() (err error) {
 	if s.listener, err = listen("--listen", s.config.Listen); err != nil {
 		return err
 	}
-	if s.config.HTTP != "" {
-		if s.web, err = listen("--http", s.config.HTTP); err != nil {
+	for _, address := range s.config.HTTP {
+		l, err := listen("--http", address)
+		if err != nil {
 			return err
 		}
+		s.webs = append(s.webs, l)
 	}
 	if s.config.Pprof != "" {
 		s.profiles, err = listen("--pprof", s.config.Pprof)
@@ -214,10 +217,14 @@ func (s *start) listen() (err error) {
 }
 
 func (s *start) close() {
-	for _, l := range []net.Listener{s.listener, s.web, s.profiles} {
-		if l != nil {
-			_ = l.Close() // its server closes it too
-		}
+	if s.listener != nil {
+		_ = s.listener.Close() // its server closes it too
+	}
+	for _, l := range s.webs {
+		_ = l.Close()
+	}
+	if s.profiles != nil {
+		_ = s.profiles.Close()
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	ddpmcluster "github.com/ddpm-cluster/ddpm-cluster"
 	"github.com/ddpm-cluster/ddpm-cluster/allreduce"
 	"github.com/ddpm-cluster/ddpm-cluster/internal/cpulevel"
+	"github.com/ddpm-cluster/ddpm-cluster/internal/health"
 	"github.com/ddpm-cluster/ddpm-cluster/internal/logging"
 	ddpmv1 "github.com/ddpm-cluster/ddpm-cluster/proto/ddpm/v1"
 	"github.com/ddpm-cluster/ddpm-cluster/worker/membership"
@@ -32,6 +33,8 @@ type Config struct {
 	Grace time.Duration
 	// Away is how long a worker trains on without a coordinator.
 	Away time.Duration
+	// Pulse beats as long as the worker's loop turns; nil is that nobody looks.
+	Pulse *health.Pulse
 	// Security is how the coordinator lets the worker in.
 	Security membership.Settings
 	Log      *slog.Logger
@@ -203,8 +206,14 @@ func (l *life) serve(ctx context.Context, opened <-chan *trainer, failed <-chan 
 	var grace <-chan time.Time
 	looking := newSearch(ctx)
 	defer looking.close()
+	beat := time.NewTicker(time.Second)
+	defer beat.Stop()
+	defer l.config.Pulse.Rest()
 	for {
 		select {
+		case <-beat.C:
+			_ = l.heartbeat() // which waits for the trainer's lock: one that is stuck shows
+			l.config.Pulse.Beat()
 		case m, ok := <-l.office.inbox():
 			again := false
 			if ok {

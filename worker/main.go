@@ -20,6 +20,7 @@ import (
 
 	ddpmcluster "github.com/ddpm-cluster/ddpm-cluster"
 	"github.com/ddpm-cluster/ddpm-cluster/internal/cpulevel"
+	"github.com/ddpm-cluster/ddpm-cluster/internal/health"
 	"github.com/ddpm-cluster/ddpm-cluster/internal/logging"
 	"github.com/ddpm-cluster/ddpm-cluster/internal/reference"
 	"github.com/ddpm-cluster/ddpm-cluster/worker/membership"
@@ -93,10 +94,7 @@ func command(stderr io.Writer) *cobra.Command {
 			if err := f.validate(os.Getenv); err != nil {
 				return usageError{err}
 			}
-			if f.role == roleSample {
-				return Sample(c.Context(), f.config(stderr))
-			}
-			return Run(c.Context(), f.config(stderr))
+			return f.live(c.Context(), f.config(stderr))
 		},
 	}
 	c.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
@@ -109,6 +107,7 @@ func command(stderr io.Writer) *cobra.Command {
 	c.Flags().StringVar(&f.advertise, "advertise", "", "this machine's `HOST` as other workers reach it (default: the address that reaches the coordinator)")
 	c.Flags().DurationVar(&f.grace, "grace", DefaultGrace, "when asked to end: how long to wait for the next step boundary")
 	c.Flags().DurationVar(&f.away, "away", DefaultAway, "how long to go on without a coordinator")
+	c.Flags().StringVar(&f.health, "health", "", "`HOST:PORT` that answers GET /healthz while this worker's loop turns, for a probe (default: off)")
 	c.Flags().BoolVarP(&f.verbose, "verbose", "v", false, "log every step")
 	c.Flags().StringVar(&f.logFormat, "log-format", logging.Auto, logging.Usage)
 	c.Flags().StringVar(&f.pprof, "pprof", "", "`HOST:PORT` that serves Go's profiles under /debug/pprof/, to administrators' certificates alone (default: off)")
@@ -120,6 +119,7 @@ type flags struct {
 	join        []string
 	role        string
 	advertise   string
+	health      string
 	threads     int
 	grace, away time.Duration
 	verbose     bool
@@ -158,11 +158,30 @@ func (f *flags) validate(getenv func(string) string) error {
 			return fmt.Errorf("--pprof %q: must be HOST:PORT", f.pprof)
 		}
 	}
+	if _, port, err := net.SplitHostPort(f.health); f.health != "" && (err != nil || port == "") {
+		return fmt.Errorf("--health %q is not HOST:PORT; give an address of this machine, such as 0.0.0.0:7602", f.health)
+	}
 	hosts := slices.Clone(f.join)
 	if f.advertise != "" {
 		hosts = append(hosts, f.advertise)
 	}
 	return f.security.Resolve(getenv, hosts...)
+}
+
+// live leads the life of the role, and says to whoever asks whether it goes on.
+func (f flags) live(ctx context.Context, c Config) error {
+	if f.health != "" {
+		l, err := net.Listen("tcp", f.health)
+		if err != nil {
+			return fmt.Errorf("--health %s: %w; choose another port", f.health, err)
+		}
+		c.Pulse = health.NewPulse("the worker's loop")
+		defer health.Serve(l, c.Pulse.Check)()
+	}
+	if f.role == roleSample {
+		return Sample(ctx, c)
+	}
+	return Run(ctx, c)
 }
 
 func (f flags) config(stderr io.Writer) Config {

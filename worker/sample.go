@@ -49,7 +49,7 @@ func Sample(ctx context.Context, c Config) error {
 	n := threads(c.Threads, 0)
 	c.Log.Info("in the sampling pool", "coordinator", address, "threads", n)
 	return sampling.Run(ctx, sampling.Config{
-		Name: workerName(), Build: ddpmcluster.Fingerprint(), Threads: n, Away: c.Away, Log: c.Log,
+		Name: workerName(), Build: ddpmcluster.Fingerprint(), Threads: n, Away: c.Away, Pulse: c.Pulse, Log: c.Log,
 	}, pools)
 }
 

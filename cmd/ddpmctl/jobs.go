@@ -152,7 +152,7 @@ func (f *jobsFlags) fetchCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return fetched(c.Context(), s, &out, uri, f.stdout)
+			return fetched(c.Context(), s, &out, uri, f.stdout, f.stderr)
 		},
 	}
 	c.Flags().StringVar(&out.path, "out", "", "the PNG or the folder to write; it must not exist (needed)")

@@ -106,10 +106,10 @@ func (f *sampleFlags) run(c *cobra.Command, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	if err := f.out.write(j, at.spec.Model, images); err != nil {
+	if err := f.out.write(j, at.spec.Model, images, stdout); err != nil {
 		return err
 	}
-	fmt.Fprintf(stdout, "%s: %d images of run %s, step %d, seed %d\n", f.out.path, j.N, j.Run, j.Step, j.Settings.Seed)
+	fmt.Fprintf(f.out.said(stdout, stderr), "%s: %d images of run %s, step %d, seed %d\n", f.out.path, j.N, j.Run, j.Step, j.Settings.Seed)
 	return nil
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -21,18 +22,25 @@ type sampleOutput struct {
 	choice job.Choice
 }
 
+// toStdout is the path that stands for the grid on standard output, for commands whose
+// file system nobody reaches, such as those in a pod.
+const toStdout = "-"
+
 func (o *sampleOutput) flags(c *cobra.Command) {
-	c.Flags().StringVar(&o.path, "out", "", "the `PATH` of the PNG or the folder to write; it must not exist (needed)")
+	c.Flags().StringVar(&o.path, "out", "", "the `PATH` of the PNG or the folder to write; it must not exist; - writes a PNG to standard output (needed)")
 	c.Flags().BoolVar(&o.choice.Grid, "grid", true, "write grid.png into the folder")
 	c.Flags().BoolVar(&o.choice.NPZ, "npz", true, "write samples.npz into the folder: arr_0, uint8, [n, height, width, channels]")
 }
 
 // picture says whether one PNG is asked for.
-func (o *sampleOutput) picture() bool { return filepath.Ext(o.path) == ".png" }
+func (o *sampleOutput) picture() bool { return filepath.Ext(o.path) == ".png" || o.path == toStdout }
 
 func (o *sampleOutput) check() error {
 	if o.path == "" {
 		return errors.New("--out is needed: the PNG or the folder to write")
+	}
+	if o.path == toStdout {
+		return nil
 	}
 	if ext := filepath.Ext(o.path); ext != "" && !o.picture() {
 		return fmt.Errorf("--out %s: give a name that ends in .png, or a folder's without an ending", o.path)
@@ -46,10 +54,18 @@ func (o *sampleOutput) check() error {
 	return nil
 }
 
+// said is where the closing line goes: beside the picture, not into it.
+func (o *sampleOutput) said(stdout, stderr io.Writer) io.Writer {
+	if o.path == toStdout {
+		return stderr
+	}
+	return stdout
+}
+
 func (o *sampleOutput) parent() string { return filepath.Dir(filepath.Clean(o.path)) }
 
-func (o *sampleOutput) write(j job.Job, model unet.Config, images []job.Image) error {
-	return o.place(func(path string) error {
+func (o *sampleOutput) write(j job.Job, model unet.Config, images []job.Image, stdout io.Writer) error {
+	return o.place(stdout, func(path string) error {
 		if o.picture() {
 			return o.writePicture(path, model, images)
 		}
@@ -59,8 +75,12 @@ func (o *sampleOutput) write(j job.Job, model unet.Config, images []job.Image) e
 
 // place has fill make the picture or the folder at a path, and gives it its name
 // unless somebody took that meanwhile.
-func (o *sampleOutput) place(fill func(path string) error) error {
-	tmp, err := os.MkdirTemp(o.parent(), ".ddpmctl-*")
+func (o *sampleOutput) place(stdout io.Writer, fill func(path string) error) error {
+	parent := o.parent()
+	if o.path == toStdout {
+		parent = os.TempDir()
+	}
+	tmp, err := os.MkdirTemp(parent, ".ddpmctl-*")
 	if err != nil {
 		return fmt.Errorf("write %s: %w", o.path, err)
 	}
@@ -69,7 +89,14 @@ func (o *sampleOutput) place(fill func(path string) error) error {
 	if err = fill(path); err == nil {
 		err = o.check()
 	}
-	if err == nil {
+	switch {
+	case err != nil:
+	case o.path == toStdout:
+		var content []byte
+		if content, err = os.ReadFile(path); err == nil {
+			_, err = stdout.Write(content)
+		}
+	default:
 		err = os.Rename(path, filepath.Clean(o.path))
 	}
 	if err != nil {

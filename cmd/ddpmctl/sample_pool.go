@@ -48,7 +48,7 @@ func (f *sampleFlags) inPool(c *cobra.Command, stdout, stderr io.Writer) error {
 	if err != nil || f.detach {
 		return err
 	}
-	return fetched(c.Context(), s, &f.out, f.target.storageGiven(c), stdout)
+	return fetched(c.Context(), s, &f.out, f.target.storageGiven(c), stdout, stderr)
 }
 
 // submit has a cluster do a job and waits for it; detached it only prints the job's id.
@@ -147,7 +147,7 @@ func watchOnce(ctx context.Context, conn *grpc.ClientConn, id string, show func(
 }
 
 // fetched fetches a job's files to where they are wanted and says so.
-func fetched(ctx context.Context, s *ddpmv1.JobStatus, out *sampleOutput, uri string, stdout io.Writer) error {
+func fetched(ctx context.Context, s *ddpmv1.JobStatus, out *sampleOutput, uri string, stdout, stderr io.Writer) error {
 	store, err := resultStore(ctx, s, uri)
 	if err != nil {
 		return err
@@ -156,7 +156,7 @@ func fetched(ctx context.Context, s *ddpmv1.JobStatus, out *sampleOutput, uri st
 	if v.Job == nil && (v.Evaluation == nil || out.picture()) {
 		return fmt.Errorf("job %s has no pictures to fetch: %s", s.GetId(), v.What())
 	}
-	err = out.place(func(path string) error {
+	err = out.place(stdout, func(path string) error {
 		switch {
 		case out.picture():
 			content, err := read(ctx, store, s.GetPrefix()+job.GridName)
@@ -177,7 +177,7 @@ func fetched(ctx context.Context, s *ddpmv1.JobStatus, out *sampleOutput, uri st
 		return err
 	}
 	run, step := v.Checkpoint()
-	fmt.Fprintf(stdout, "%s: %d images of run %s, step %d: %s\n", out.path, s.GetImages(), run, step, v.What())
+	fmt.Fprintf(out.said(stdout, stderr), "%s: %d images of run %s, step %d: %s\n", out.path, s.GetImages(), run, step, v.What())
 	return nil
 }
 

@@ -52,7 +52,7 @@ type Config struct {
 	ServeSamples bool
 
 	Listen string
-	HTTP   string
+	HTTP   []string
 	Etcd   []string
 
 	Security Security
@@ -121,7 +121,9 @@ func (c *Config) Validate() error {
 		}
 	}
 	check(address(c.Listen), "--listen %s: must be HOST:PORT, with port 0 for any free one", c.Listen)
-	check(c.HTTP == "" || address(c.HTTP), "--http %s: must be HOST:PORT, with port 0 for any free one", c.HTTP)
+	for _, a := range c.HTTP {
+		check(address(a), "--http %s: must be HOST:PORT, with port 0 for any free one", a)
+	}
 	check(c.Pprof == "" || address(c.Pprof), "--pprof %s: must be HOST:PORT, with port 0 for any free one", c.Pprof)
 	check(logging.Valid(c.LogFormat), "--log-format %s: must be one of %s", c.LogFormat, strings.Join(logging.Formats(), ", "))
 	errs = append(errs, c.validateSecurity())

@@ -79,7 +79,7 @@ func (c *Config) placeFlags(fs *pflag.FlagSet) {
 
 func (c *Config) addressFlags(fs *pflag.FlagSet) {
 	fs.StringVar(&c.Listen, "listen", "", "`HOST:PORT` for workers, port 0 is any free one (default: 127.0.0.1:7600, with --local 127.0.0.1:0)")
-	fs.StringVar(&c.HTTP, "http", "", "`HOST:PORT` that serves the dashboard, /metrics, /api/samples and /healthz (default: off)")
+	fs.StringSliceVar(&c.HTTP, "http", nil, "`HOST:PORT` that serves the dashboard, /metrics, /api/samples and /healthz, or several (default: off)")
 	fs.StringSliceVar(&c.Etcd, "etcd", nil, "endpoints of an external etcd, `HOST:PORT,…` (default: embedded)")
 }
 

@@ -52,7 +52,7 @@ func (c *Config) Print(w io.Writer, p Plan) error {
 		KeepLast        int      `yaml:"keep-last,omitempty"`
 		KeepEvery       uint64   `yaml:"keep-every,omitempty"`
 		Listen          string   `yaml:"listen"`
-		HTTP            string   `yaml:"http,omitempty"`
+		HTTP            []string `yaml:"http,omitempty"`
 		Etcd            []string `yaml:"etcd,omitempty"`
 		HandOver        bool     `yaml:"hand-over,omitempty"`
 		TensorBoard     bool     `yaml:"tensorboard,omitempty"`

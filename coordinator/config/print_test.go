@@ -36,7 +36,7 @@ func TestPrintLoadsAgain(t *testing.T) {
 		if !reflect.DeepEqual(p, p2) || first.String() != second.String() {
 			t.Errorf("%v: it leads to another run:\n%s\n%s", args, &first, &second)
 		}
-		if c.Storage != c2.Storage || c.Threads != c2.Threads || c.Listen != c2.Listen || c.HTTP != c2.HTTP || !reflect.DeepEqual(c.Etcd, c2.Etcd) {
+		if c.Storage != c2.Storage || c.Threads != c2.Threads || c.Listen != c2.Listen || !reflect.DeepEqual(c.HTTP, c2.HTTP) || !reflect.DeepEqual(c.Etcd, c2.Etcd) {
 			t.Errorf("%v: settings\n%+v became\n%+v", args, c, c2)
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/ddpm-cluster/ddpm-cluster/coordinator/report"
+	"github.com/ddpm-cluster/ddpm-cluster/internal/health"
 )
 
 // ErrNone says that there is no such thing.
@@ -45,13 +46,14 @@ const (
 )
 
 // Serve answers on a listener until the returned function is called. On a TLS
-// listener everything but health wants a client certificate. Without a source there is
-// no run to see. metrics answers /metrics; nil is no metrics. more adds what others
+// listener everything but health wants a client certificate. alive says why the process
+// should be started again, if it should; nil is never. Without a source there is no run to
+// see. metrics answers /metrics; nil is no metrics. more adds what others
 // answer behind the same guard.
-func Serve(l net.Listener, s Source, metrics http.Handler, more ...func(*http.ServeMux)) (stop func()) {
+func Serve(l net.Listener, alive func() error, s Source, metrics http.Handler, more ...func(*http.ServeMux)) (stop func()) {
 	over := make(chan struct{})
 	server := &http.Server{
-		Handler:           handler(s, metrics, over, more...),
+		Handler:           handler(alive, s, metrics, over, more...),
 		ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: writeLimit, MaxHeaderBytes: 1 << 16,
 	}
 	done := make(chan struct{})
@@ -72,7 +74,7 @@ func Serve(l net.Listener, s Source, metrics http.Handler, more ...func(*http.Se
 	}
 }
 
-func handler(s Source, metrics http.Handler, over <-chan struct{}, more ...func(*http.ServeMux)) http.Handler {
+func handler(alive func() error, s Source, metrics http.Handler, over <-chan struct{}, more ...func(*http.ServeMux)) http.Handler {
 	inner := http.NewServeMux()
 	if s != nil {
 		handleRun(inner, s, over)
@@ -84,9 +86,7 @@ func handler(s Source, metrics http.Handler, over <-chan struct{}, more ...func(
 		inner.Handle("GET /metrics", metrics)
 	}
 	outer := http.NewServeMux()
-	outer.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
-		_, _ = w.Write([]byte("ok\n")) // a client that is gone
-	})
+	outer.Handle("GET /healthz", health.Handler(alive))
 	outer.Handle("/", guarded(inner))
 	return outer
 }

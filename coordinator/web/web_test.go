@@ -75,7 +75,7 @@ func serve(t *testing.T, metrics http.Handler) (f *fake, url string, stop func()
 	if err != nil {
 		t.Fatal(err)
 	}
-	stop = sync.OnceFunc(Serve(l, f, metrics))
+	stop = sync.OnceFunc(Serve(l, nil, f, metrics))
 	t.Cleanup(func() {
 		stop()
 		http.DefaultClient.CloseIdleConnections()

@@ -80,6 +80,12 @@ func (ca *CA) Cluster() string { return clusterOf(ca.cert) }
 // Certificate is the authority's own.
 func (ca *CA) Certificate() *x509.Certificate { return ca.cert }
 
+// PEM gives the authority's certificate and its key.
+func (ca *CA) PEM() (certificate, key []byte, err error) {
+	key, err = encodeKey(ca.key)
+	return encodeCertificate(ca.cert.Raw), key, err
+}
+
 func hashOf(c *x509.Certificate) string {
 	sum := sha256.Sum256(c.RawSubjectPublicKeyInfo)
 	return hashPrefix + hex.EncodeToString(sum[:])

@@ -49,14 +49,14 @@ func makeCA(dir string, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	key, err := encodeKey(ca.key)
+	certificate, key, err := ca.PEM()
 	if err != nil {
 		return err
 	}
 	if err := WritePrivate(filepath.Join(aside, KeyFile), key); err != nil {
 		return err
 	}
-	if err := WritePrivate(filepath.Join(aside, CertFile), encodeCertificate(ca.cert.Raw)); err != nil {
+	if err := WritePrivate(filepath.Join(aside, CertFile), certificate); err != nil {
 		return err
 	}
 	if err := os.Rename(aside, dir); err != nil && !errors.Is(err, fs.ErrExist) {

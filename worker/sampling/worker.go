@@ -14,6 +14,7 @@ import (
 
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm/kernel"
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm/sampler/job"
+	"github.com/ddpm-cluster/ddpm-cluster/internal/health"
 	ddpmv1 "github.com/ddpm-cluster/ddpm-cluster/proto/ddpm/v1"
 	"github.com/ddpm-cluster/ddpm-cluster/storage"
 )
@@ -40,7 +41,9 @@ type Config struct {
 	Threads int
 	// Away is how long no coordinator may answer.
 	Away time.Duration
-	Log  *slog.Logger
+	// Pulse beats while the worker asks for tasks or keeps one; nil is that nobody looks.
+	Pulse *health.Pulse
+	Log   *slog.Logger
 }
 
 // worker is one worker's state. It serves one goroutine.
@@ -115,6 +118,7 @@ func (w *worker) call(ctx context.Context, limit time.Duration, do func(context.
 // once calls each coordinator until one answers.
 func (w *worker) once(ctx context.Context, limit time.Duration, do func(context.Context, ddpmv1.PoolClient) error) (err error) {
 	for _, p := range w.pools {
+		w.config.Pulse.Beat()
 		limited, cancel := context.WithTimeout(ctx, limit)
 		err = do(limited, p)
 		cancel()

@@ -15,9 +15,11 @@ import (
 	"helm.sh/helm/v4/pkg/engine"
 	appsv1 "k8s.io/api/apps/v1"
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	policyv1 "k8s.io/api/policy/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/yaml"
 )
@@ -58,7 +60,10 @@ samplers:
 networkPolicy:
   statusFrom: [{namespaceSelector: {matchLabels: {name: monitoring}}}]
   extraEgress: [{ports: [{port: 443}]}]
-monitoring: {serviceMonitor: {enabled: true, labels: {release: prometheus}}}
+monitoring:
+  serviceMonitor: {enabled: true, labels: {release: prometheus}}
+  prometheusRule: {enabled: true, labels: {release: prometheus}}
+  grafanaDashboard: {enabled: true, annotations: {grafana_folder: training}}
 `,
 		"external etcd": "etcd: {endpoints: ['https://etcd:2379'], tlsSecret: etcd-client, clientCertificate: true}\ncoordinator: {standbys: 1}\n" +
 			"security: {tokenSecret: t, caSecret: c}\nstore: {uri: 's3://b', existingSecret: aws}\nsamplers: {replicas: 2}\npodDisruptionBudget: {enabled: false}\nnetworkPolicy: {enabled: false}\n",
@@ -74,9 +79,8 @@ func load(t testing.TB) *v2.Chart {
 	return c
 }
 
-// try renders the chart with values, as YAML, in the place of the defaults. The
-// cluster is what lookup finds.
-func try(t testing.TB, values string, cluster engine.ClientProvider) (map[string]string, error) {
+// try renders the chart with values, as YAML, in the place of the defaults.
+func try(t testing.TB, values string) (map[string]string, error) {
 	t.Helper()
 	c := load(t)
 	given, err := loader.LoadValues(strings.NewReader(values))
@@ -86,9 +90,6 @@ func try(t testing.TB, values string, cluster engine.ClientProvider) (map[string
 	all, err := util.ToRenderValues(c, given, common.ReleaseOptions{Name: "r", Namespace: "ns", IsInstall: true, Revision: 1}, nil)
 	if err != nil {
 		return nil, err
-	}
-	if cluster != nil {
-		return engine.RenderWithClientProvider(c, all, cluster)
 	}
 	return engine.Render(c, all)
 }
@@ -103,11 +104,9 @@ type manifest struct {
 func (m manifest) String() string { return m.Kind + " " + m.Metadata.Name }
 
 // render gives the objects that the values lead to, in no order.
-func render(t testing.TB, values string) []manifest { return renderIn(t, values, nil) }
-
-func renderIn(t testing.TB, values string, cluster engine.ClientProvider) []manifest {
+func render(t testing.TB, values string) []manifest {
 	t.Helper()
-	files, err := try(t, values, cluster)
+	files, err := try(t, values)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -148,19 +147,22 @@ func find[T any](t testing.TB, all []manifest, kind, name string) *T {
 // shapes are the types of what the chart renders, but those of others' operators.
 func shapes() map[string]func() any {
 	return map[string]func() any{
-		"apps/v1 Deployment":                      func() any { return new(appsv1.Deployment) },
-		"apps/v1 StatefulSet":                     func() any { return new(appsv1.StatefulSet) },
-		"autoscaling/v2 HorizontalPodAutoscaler":  func() any { return new(autoscalingv2.HorizontalPodAutoscaler) },
-		"networking.k8s.io/v1 NetworkPolicy":      func() any { return new(networkingv1.NetworkPolicy) },
-		"policy/v1 PodDisruptionBudget":           func() any { return new(policyv1.PodDisruptionBudget) },
-		"v1 ConfigMap":                            func() any { return new(corev1.ConfigMap) },
-		"v1 Pod":                                  func() any { return new(corev1.Pod) },
-		"v1 Secret":                               func() any { return new(corev1.Secret) },
-		"v1 Service":                              func() any { return new(corev1.Service) },
-		"v1 ServiceAccount":                       func() any { return new(corev1.ServiceAccount) },
-		"cert-manager.io/v1 Certificate":          nil,
-		"cert-manager.io/v1 Issuer":               nil,
-		"monitoring.coreos.com/v1 ServiceMonitor": nil,
+		"apps/v1 Deployment":                       func() any { return new(appsv1.Deployment) },
+		"apps/v1 StatefulSet":                      func() any { return new(appsv1.StatefulSet) },
+		"autoscaling/v2 HorizontalPodAutoscaler":   func() any { return new(autoscalingv2.HorizontalPodAutoscaler) },
+		"networking.k8s.io/v1 NetworkPolicy":       func() any { return new(networkingv1.NetworkPolicy) },
+		"policy/v1 PodDisruptionBudget":            func() any { return new(policyv1.PodDisruptionBudget) },
+		"batch/v1 Job":                             func() any { return new(batchv1.Job) },
+		"rbac.authorization.k8s.io/v1 Role":        func() any { return new(rbacv1.Role) },
+		"rbac.authorization.k8s.io/v1 RoleBinding": func() any { return new(rbacv1.RoleBinding) },
+		"v1 ConfigMap":                             func() any { return new(corev1.ConfigMap) },
+		"v1 Pod":                                   func() any { return new(corev1.Pod) },
+		"v1 Service":                               func() any { return new(corev1.Service) },
+		"v1 ServiceAccount":                        func() any { return new(corev1.ServiceAccount) },
+		"cert-manager.io/v1 Certificate":           nil,
+		"cert-manager.io/v1 Issuer":                nil,
+		"monitoring.coreos.com/v1 ServiceMonitor":  nil,
+		"monitoring.coreos.com/v1 PrometheusRule":  nil,
 	}
 }
 
@@ -175,6 +177,10 @@ func pods(t testing.TB, all []manifest) map[string]corev1.PodSpec {
 			var p corev1.Pod
 			err = yaml.UnmarshalStrict(m.text, &p)
 			specs[m.String()] = p.Spec
+		case "Job":
+			var j batchv1.Job
+			err = yaml.UnmarshalStrict(m.text, &j)
+			specs[m.String()] = j.Spec.Template.Spec
 		case "Deployment":
 			var d appsv1.Deployment
 			err = yaml.UnmarshalStrict(m.text, &d)

@@ -1,9 +1,11 @@
 package chart
 
 import (
+	"encoding/json"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -13,6 +15,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/yaml"
 )
 
@@ -74,7 +77,7 @@ func TestRefusals(t *testing.T) {
 		{inS3 + "security: {caSecret: c, certManager: {enabled: true}}\n", "give one of them"},
 		{inS3 + "samplers: {autoscaling: {enabled: true}}\n", "metrics is empty"},
 	} {
-		if _, err := try(t, v.values, nil); err == nil || !strings.Contains(err.Error(), v.want) {
+		if _, err := try(t, v.values); err == nil || !strings.Contains(err.Error(), v.want) {
 			t.Errorf("%q: %v, want %q", v.values, err, v.want)
 		}
 	}
@@ -89,7 +92,8 @@ func TestRestricted(t *testing.T) {
 				s.SeccompProfile == nil || s.SeccompProfile.Type != corev1.SeccompProfileTypeRuntimeDefault {
 				t.Errorf("%s: %s: %+v", name, pod, s)
 			}
-			if spec.AutomountServiceAccountToken == nil || *spec.AutomountServiceAccountToken || spec.HostNetwork {
+			asks := strings.HasPrefix(pod, "Job ") // the API server, for Secrets
+			if spec.AutomountServiceAccountToken == nil || *spec.AutomountServiceAccountToken != asks || spec.HostNetwork {
 				t.Errorf("%s: %s has the API server's token, or the host's network", name, pod)
 			}
 			for _, c := range slices.Concat(spec.InitContainers, spec.Containers) {
@@ -163,7 +167,7 @@ func TestWorkers(t *testing.T) {
 		t.Errorf("%d replicas, %d s", *d.Spec.Replicas, *pod.TerminationGracePeriodSeconds)
 	}
 	args := strings.Join(pod.Containers[0].Args, " ")
-	for _, want := range []string{"--join=r-ddpm-coordinator.ns.svc:7600 ", "--grace=300s", "--away=1800s", "--advertise=$(POD_IP)", "--ca-cert=/etc/ddpm/pki/ca.crt"} {
+	for _, want := range []string{"--join=r-ddpm-coordinator.ns.svc:7600 ", "--grace=300s", "--away=1800s", "--advertise=$(POD_IP)", "--health=0.0.0.0:7602", "--ca-cert=/etc/ddpm/pki/ca.crt"} {
 		if !strings.Contains(args, want) {
 			t.Errorf("no %q in %s", want, args)
 		}
@@ -217,9 +221,51 @@ func TestNetworkPolicies(t *testing.T) {
 		"sampler":     nil,
 		"minio":       {"client:s3", "coordinator:s3", "sampler:s3", "worker:s3"},
 		"etcd":        {"coordinator:client"},
+		"secrets":     nil,
 	} {
 		if got := from(name); !slices.Equal(got, want) {
 			t.Errorf("%s lets in %v, want %v", name, got, want)
+		}
+	}
+}
+
+// The alerts and the dashboard are those that are tested elsewhere.
+func TestMonitoring(t *testing.T) {
+	for inChart, there := range map[string]string{"alerts.yaml": "prometheus/alerts.yaml", "dashboard.json": "grafana/ddpm.json"} {
+		if read(t, filepath.Join(chartDir, "files", inChart)) != read(t, filepath.Join("..", "..", there)) {
+			t.Errorf("files/%s is not deploy/%s any more: copy it", inChart, there)
+		}
+	}
+	all := render(t, sets()["everything"])
+	rule := find[struct {
+		metav1.TypeMeta   `json:",inline"`
+		metav1.ObjectMeta `json:"metadata"`
+		Spec              map[string]any `json:"spec"`
+	}](t, all, "PrometheusRule", "train")
+	var want map[string]any
+	if err := yaml.Unmarshal([]byte(read(t, "../../prometheus/alerts.yaml")), &want); err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(rule.Spec, want) || rule.Labels["release"] != "prometheus" {
+		t.Errorf("the rules are others: %v", rule)
+	}
+	dashboard := find[corev1.ConfigMap](t, all, "ConfigMap", "train-dashboard")
+	var shown struct{ UID string }
+	if err := json.Unmarshal([]byte(dashboard.Data["train.json"]), &shown); err != nil || shown.UID == "" || dashboard.Labels["grafana_dashboard"] != "1" {
+		t.Errorf("%v, %q, labels %v", err, shown.UID, dashboard.Labels)
+	}
+}
+
+// Every pod of ours that runs for long is asked whether it is alive.
+func TestProbes(t *testing.T) {
+	for pod, spec := range pods(t, render(t, trial+"samplers: {replicas: 1}\n")) {
+		if strings.HasPrefix(pod, "Job ") || strings.HasPrefix(pod, "Pod ") {
+			continue
+		}
+		for _, c := range spec.Containers {
+			if c.LivenessProbe == nil || c.LivenessProbe.HTTPGet == nil {
+				t.Errorf("%s: nobody asks %s whether it is alive", pod, c.Name)
+			}
 		}
 	}
 }

@@ -1,131 +1,107 @@
 package chart
 
 import (
-	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/x509"
-	"encoding/pem"
-	"maps"
-	"regexp"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
-	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/client-go/dynamic"
-	"sigs.k8s.io/yaml"
+	batchv1 "k8s.io/api/batch/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 )
 
-// cluster has what was installed before.
-type cluster struct {
-	dynamic.NamespaceableResourceInterface
-	objects map[string]*unstructured.Unstructured
-}
-
-func (c *cluster) GetClientFor(_, _ string) (dynamic.NamespaceableResourceInterface, bool, error) {
-	return c, true, nil
-}
-
-func (c *cluster) Namespace(string) dynamic.ResourceInterface { return c }
-
-func (c *cluster) Get(_ context.Context, name string, _ metav1.GetOptions, _ ...string) (*unstructured.Unstructured, error) {
-	if o := c.objects[name]; o != nil {
-		return o, nil
-	}
-	return nil, apierrors.NewNotFound(schema.GroupResource{Resource: "secrets"}, name)
-}
-
-func secrets(t *testing.T, all []manifest) map[string]*corev1.Secret {
+// made are the arguments of the pod that makes Secrets, nil without one.
+func made(t *testing.T, values string) (args []string) {
 	t.Helper()
-	found := map[string]*corev1.Secret{}
+	all := render(t, values)
 	for _, m := range all {
-		if m.Kind == "Secret" {
-			found[m.Metadata.Name] = find[corev1.Secret](t, all, "Secret", m.Metadata.Name)
+		if m.Kind == "Job" {
+			return find[batchv1.Job](t, all, "Job", "r-ddpm-secrets").Spec.Template.Spec.Containers[0].Args
 		}
 	}
-	return found
+	return nil
 }
 
-// What is made at install is good for the coordinator, differs between installs, and
-// stays over upgrades.
-func TestSecretsAreMadeOnce(t *testing.T) {
-	first := renderIn(t, trial, &cluster{})
-	made := secrets(t, first)
-	if names := slices.Sorted(maps.Keys(made)); !slices.Equal(names, []string{"r-ddpm-ca", "r-ddpm-minio", "r-ddpm-token"}) {
-		t.Fatalf("%v", names)
-	}
-	if token := string(made["r-ddpm-token"].Data["token"]); !regexp.MustCompile(`^[a-z0-9]{6}\.[a-z0-9]{26}$`).MatchString(token) {
-		t.Errorf("%q is no token", token)
-	}
-	checkAuthority(t, made["r-ddpm-ca"])
-	there := &cluster{objects: map[string]*unstructured.Unstructured{}}
-	for _, m := range first {
-		if m.Kind != "Secret" {
-			continue
+// Helm renders no secret: who may read the release must not get the cluster with it.
+func TestNoSecretIsRendered(t *testing.T) {
+	for name, values := range sets() {
+		for _, m := range render(t, values) {
+			if m.Kind == "Secret" {
+				t.Errorf("%s: %v", name, m)
+			}
 		}
-		if m.Metadata.Annotations["helm.sh/resource-policy"] != "keep" {
-			t.Errorf("%v goes with the release", m)
-		}
-		o := &unstructured.Unstructured{}
-		if err := yaml.Unmarshal(m.text, &o.Object); err != nil {
+		one, err := try(t, values)
+		if err != nil {
 			t.Fatal(err)
 		}
-		there.objects[m.Metadata.Name] = o
-	}
-	upgraded, other := secrets(t, renderIn(t, trial, there)), secrets(t, renderIn(t, trial, &cluster{}))
-	for name, s := range made {
-		if !maps.EqualFunc(s.Data, upgraded[name].Data, slices.Equal[[]byte]) {
-			t.Errorf("%s is another after an upgrade", name)
+		other, err := try(t, values)
+		if err != nil {
+			t.Fatal(err)
 		}
-		if maps.EqualFunc(s.Data, other[name].Data, slices.Equal[[]byte]) {
-			t.Errorf("%s is the same in another install", name)
+		for file, text := range one {
+			if text != other[file] {
+				t.Errorf("%s: %s is another at each rendering", name, file)
+			}
 		}
 	}
 }
 
-func checkAuthority(t *testing.T, s *corev1.Secret) {
-	t.Helper()
-	certificate, _ := pem.Decode(s.Data["tls.crt"])
-	key, _ := pem.Decode(s.Data["tls.key"])
-	if s.Type != corev1.SecretTypeTLS || certificate == nil || key == nil {
-		t.Fatalf("%s, certificate %v, key %v", s.Type, certificate != nil, key != nil)
+// A pod makes those that nobody brings, and has the rights for them alone.
+func TestSecretsAreMade(t *testing.T) {
+	for _, v := range []struct {
+		values string
+		want   []string
+	}{
+		{inS3, []string{"--token=r-ddpm-token", "--authority=r-ddpm-ca"}},
+		{trial, []string{"--token=r-ddpm-token", "--authority=r-ddpm-ca", "--store=r-ddpm-minio"}},
+		{inS3 + "security: {tokenSecret: t}\n", []string{"--authority=r-ddpm-ca"}},
+		{inS3 + "security: {certManager: {enabled: true}}\n", []string{"--token=r-ddpm-token"}},
+		{trial + "security: {tokenSecret: t, caSecret: c}\n", []string{"--store=r-ddpm-minio"}},
+		{inS3 + "security: {tokenSecret: t, caSecret: c}\n", nil},
+		{"minio: {enabled: true, existingSecret: m}\nsecurity: {tokenSecret: t, caSecret: c}\n", nil},
+	} {
+		var names []string
+		for _, a := range made(t, v.values) {
+			if a != "kube-secrets" && !strings.HasPrefix(a, "--label=") {
+				names = append(names, a)
+			}
+		}
+		if !slices.Equal(names, v.want) {
+			t.Errorf("%q: %v, want %v", v.values, names, v.want)
+		}
 	}
-	c, err := x509.ParseCertificate(certificate.Bytes)
-	if err != nil {
-		t.Fatal(err)
-	}
-	k, err := x509.ParseECPrivateKey(key.Bytes)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if public, ok := c.PublicKey.(*ecdsa.PublicKey); !ok || !c.IsCA || public.Curve != elliptic.P256() || !k.PublicKey.Equal(public) || c.KeyUsage&x509.KeyUsageCertSign == 0 {
-		t.Errorf("it is no authority on P-256: %v, CA %v", c.PublicKeyAlgorithm, c.IsCA)
+	all := render(t, trial)
+	for _, rule := range find[rbacv1.Role](t, all, "Role", "r-ddpm-secrets").Rules {
+		switch {
+		case !slices.Equal(rule.Resources, []string{"secrets"}):
+			t.Errorf("rights to %v", rule.Resources)
+		case slices.Equal(rule.Verbs, []string{"create"}):
+		case !slices.Equal(rule.Verbs, []string{"get"}) || !slices.Equal(rule.ResourceNames, []string{"r-ddpm-token", "r-ddpm-ca", "r-ddpm-minio"}):
+			t.Errorf("%v of %v", rule.Verbs, rule.ResourceNames)
+		}
 	}
 }
 
-// No secret is anywhere but in Secrets.
-func TestSecretsAreNowhereElse(t *testing.T) {
-	all := renderIn(t, trial, &cluster{})
-	for name, s := range secrets(t, all) {
-		for key, value := range s.Data {
-			if key == "tls.crt" || key == "AWS_ACCESS_KEY_ID" {
-				continue
-			}
-			for _, m := range all {
-				if m.Kind != "Secret" && strings.Contains(string(m.text), string(value)) {
-					t.Errorf("%v has the %s of %s", m, key, name)
-				}
-			}
+// What makes Secrets is gone when it has, and comes before what needs them.
+func TestWhatMakesSecretsGoes(t *testing.T) {
+	for _, m := range render(t, trial) {
+		ours := strings.HasSuffix(m.Metadata.Name, "-secrets")
+		hook := m.Metadata.Annotations["helm.sh/hook"] == "pre-install,pre-upgrade" &&
+			m.Metadata.Annotations["helm.sh/hook-delete-policy"] == "before-hook-creation,hook-succeeded"
+		if ours != hook {
+			t.Errorf("%v: annotations %v", m, m.Metadata.Annotations)
 		}
 	}
-	for _, s := range []string{"security: {tokenSecret: a, caSecret: b}\n" + inS3} {
-		if n := len(secrets(t, render(t, s))); n != 0 {
-			t.Errorf("%d Secrets are made though all are given", n)
-		}
+}
+
+// The command takes the arguments.
+func TestSecretsCommand(t *testing.T) {
+	command := filepath.Join(commands(t), "ddpmctl")
+	said := run(t, command, append(made(t, trial), "--help"))
+	if !strings.Contains(said, "kube-secrets") {
+		t.Error(said)
+	}
+	if said := run(t, command, made(t, trial)); !strings.Contains(said, "this is no pod") {
+		t.Errorf("outside a pod it says %s", said)
 	}
 }

@@ -89,7 +89,8 @@ s3://{{ .Values.minio.bucket }}?endpoint={{ include "ddpm.fullname" . }}-minio:9
 {{- if not (hasKey $c "workers") }}{{- $_ := set $c "workers" (max 1 .Values.workers.replicas) }}{{- end -}}
 {{- $name := printf "%s-coordinator" (include "ddpm.fullname" .) -}}
 {{- $_ := set $c "listen" "0.0.0.0:7600" -}}
-{{- $_ := set $c "http" "0.0.0.0:7601" -}}
+{{- /* One for probes and metrics, by TLS, and one for whoever may port-forward to the pod. */ -}}
+{{- $_ := set $c "http" (list "0.0.0.0:7601" "127.0.0.1:7680") -}}
 {{- $_ := set $c "data-dir" "/data" -}}
 {{- $_ := set $c "storage" (include "ddpm.storage" .) -}}
 {{- $_ := set $c "hand-over" true -}}
@@ -156,6 +157,13 @@ priorityClassName: {{ . }}
 {{- end }}
 securityContext:
   {{- include "ddpm.podSecurity" $top | nindent 2 }}
+{{- end -}}
+
+{{/* Annotations of what helm makes before everything else, and removes when it is done. */}}
+{{- define "ddpm.hook" -}}
+helm.sh/hook: pre-install,pre-upgrade
+helm.sh/hook-weight: {{ . | quote }}
+helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
 {{- end -}}
 
 {{/* Environment of our commands: where they may write, and the Store's credentials. */}}

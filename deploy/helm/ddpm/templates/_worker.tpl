@@ -37,12 +37,19 @@ spec:
         - --ca-cert=/etc/ddpm/pki/ca.crt
         - --advertise=$(POD_IP)
         - --grace={{ int $v.graceSeconds }}s
+        - --health=0.0.0.0:7602
         {{- range index . 3 }}
         - {{ . }}
         {{- end }}
       {{- include "ddpm.environment" (list $top $v) | nindent 6 }}
-      # No probes: a worker that can't go on ends by itself and is started again, and
-      # the coordinator notices one that falls silent.
+      ports:
+        - {name: health, containerPort: 7602}
+      # It is not alive when its loop stands still. One that can't go on ends by itself.
+      livenessProbe:
+        httpGet: {path: /healthz, port: health}
+        periodSeconds: 15
+        timeoutSeconds: 5
+        failureThreshold: 4
       resources:
         {{- toYaml $v.resources | nindent 8 }}
       securityContext:

@@ -1,0 +1,123 @@
+package kube
+
+import (
+	"context"
+	"flag"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"time"
+
+	"github.com/chromedp/chromedp"
+	"github.com/minio/minio-go/v7"
+	"github.com/minio/minio-go/v7/pkg/credentials"
+)
+
+var pictures = flag.String("pictures", "", "leave screenshots in this folder")
+
+// browse opens a headless browser; nil where there is none.
+func (c *cluster) browse() context.Context {
+	path := ""
+	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
+		if found, err := exec.LookPath(name); err == nil {
+			path = found
+			break
+		}
+	}
+	if path == "" {
+		c.t.Log("there is no Chromium in PATH: nobody looks at the pages")
+		return nil
+	}
+	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.DisableGPU,
+		chromedp.Flag("disable-dev-shm-usage", true), chromedp.Flag("disable-background-networking", true),
+		chromedp.Flag("disable-component-update", true), chromedp.WindowSize(1280, 900))
+	ctx, cancel := chromedp.NewExecAllocator(c.t.Context(), options...)
+	c.t.Cleanup(cancel)
+	ctx, cancel = chromedp.NewContext(ctx)
+	c.t.Cleanup(cancel)
+	ctx, cancel = context.WithTimeout(ctx, limit)
+	c.t.Cleanup(cancel)
+	return ctx
+}
+
+func (c *cluster) do(ctx context.Context, actions ...chromedp.Action) {
+	c.t.Helper()
+	if err := chromedp.Run(ctx, actions...); err != nil {
+		var text string
+		_ = chromedp.Run(ctx, chromedp.Evaluate("document.body.innerText", &text)) // for people
+		c.t.Fatalf("%v; the page says\n%s", err, text)
+	}
+}
+
+// until waits for an expression of the page.
+func until(expression string) chromedp.Action {
+	return chromedp.Poll(expression, nil, chromedp.WithPollingTimeout(5*time.Minute))
+}
+
+func (c *cluster) shot(ctx context.Context, name string) {
+	c.t.Helper()
+	var png []byte
+	c.do(ctx, chromedp.Sleep(2*time.Second), chromedp.CaptureScreenshot(&png)) // charts settle
+	if *pictures == "" {
+		return
+	}
+	if err := os.WriteFile(filepath.Join(*pictures, name), png, 0o666); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+// seesDashboard opens the dashboard through port-forward, as NOTES.txt says.
+func (c *cluster) seesDashboard() {
+	ctx := c.browse()
+	if ctx == nil {
+		return
+	}
+	address, stop := c.forward("pod/"+name+"-coordinator-0", "7680")
+	defer stop()
+	c.do(ctx, chromedp.Navigate("http://"+address+"/"),
+		until(`document.querySelectorAll("#workers tbody tr").length === 3`),
+		until(`document.querySelector("#loss-chart canvas") !== null`),
+		until(`document.querySelectorAll("#checkpoints img").length >= 1 && [...document.querySelectorAll("#checkpoints img")].every((i) => i.complete && i.naturalWidth > 0)`))
+	c.shot(ctx, "kubernetes-dashboard.png")
+}
+
+// seesConsole opens a checkpoint's picture in MinIO's console through port-forward.
+func (c *cluster) seesConsole() {
+	ctx := c.browse()
+	if ctx == nil {
+		return
+	}
+	address, stop := c.forward("service/"+name+"-minio", "9001")
+	defer stop()
+	user, secret := c.storeSecret()
+	c.do(ctx, chromedp.Navigate("http://"+address+"/login"),
+		chromedp.WaitVisible(`#accessKey`, chromedp.ByQuery),
+		chromedp.SendKeys(`#accessKey`, user, chromedp.ByQuery),
+		chromedp.SendKeys(`#secretKey`, secret+"\r", chromedp.ByQuery),
+		until(`!location.pathname.includes("login")`),
+		chromedp.Navigate("http://"+address+"/browser/ddpm/runs%2Fdigits%2Fcheckpoints%2Fstep-00000100%2F"),
+		until(`document.body.innerText.includes("samples.png")`))
+	c.shot(ctx, "minio-checkpoint.png")
+}
+
+// object reads one of the bucket.
+func (c *cluster) object(key string) string {
+	c.t.Helper()
+	address, stop := c.forward("service/"+name+"-minio", "9000")
+	defer stop()
+	user, secret := c.storeSecret()
+	client, err := minio.New(address, &minio.Options{Creds: credentials.NewStaticV4(user, secret, "")})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	o, err := client.GetObject(c.t.Context(), "ddpm", key, minio.GetObjectOptions{})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	text, err := io.ReadAll(o)
+	if err != nil {
+		c.t.Fatalf("%s: %v", key, err)
+	}
+	return string(text)
+}
