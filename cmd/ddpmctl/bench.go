@@ -40,10 +40,11 @@ type benchResult struct {
 
 func benchCommand(stdin io.Reader, stdout io.Writer) *cobra.Command {
 	c := &cobra.Command{
-		Use:   "bench",
-		Short: "Measure this machine",
-		Args:  noArguments,
-		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
+		Use:     "bench",
+		Example: "  ddpmctl bench step --preset cifar10\n  ddpmctl bench kernels",
+		Short:   "Measure this machine",
+		Args:    noArguments,
+		RunE:    func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	c.AddCommand(benchModelCommand(stdout, &cobra.Command{
 		Use:   "step",

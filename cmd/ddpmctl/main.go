@@ -57,6 +57,7 @@ func command(stdout, stderr io.Writer) *cobra.Command {
 	root := &cobra.Command{
 		Use:           "ddpmctl",
 		Short:         "Look at the runs of a Store, draw from them, and measure this machine",
+		Example:       "  ddpmctl status\n  ddpmctl sample --run digits --n 16 --out samples.png",
 		Version:       ddpmcluster.Describe(),
 		SilenceUsage:  true,
 		SilenceErrors: true,
