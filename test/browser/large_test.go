@@ -102,7 +102,7 @@ func TestLarge(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer web.Serve(listener, l, nil)()
+	defer web.Serve(listener, nil, l, nil)()
 	address := "http://" + listener.Addr().String() + "/"
 	b.do(chromedp.EmulateViewport(1280, 900), chromedp.Navigate(address))
 	b.await(fmt.Sprintf(`document.querySelectorAll("#workers tbody tr").length === %d && document.querySelector("#loss-chart canvas") !== null`, manyWorkers))

@@ -32,7 +32,7 @@ func TestSteer(t *testing.T) {
 
 	// The keyboard does as well: Enter in the step's field asks for its examples.
 	b.do(chromedp.Focus("#examples-step"), chromedp.KeyEvent("3\r"))
-	b.await(`(() => { const all = [...document.querySelectorAll("#examples img")]; return all.length === 48 && all.every((i) => i.complete && i.naturalWidth > 0); })()`)
+	b.await(`(() => { const all = [...document.querySelectorAll("#examples img")]; return all.length === 32 && all.every((i) => i.complete && i.naturalWidth > 0); })()`)
 	b.await(`document.getElementById("examplesnote").textContent.includes("follows 3 complete")`)
 
 	// The ring has both, and says what went round it; the losses are told by timestep.

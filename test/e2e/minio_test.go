@@ -158,10 +158,11 @@ func began(t *testing.T, server *s3test.Server, uri string) bool {
 // checkpoint is listed that is not whole, and the run ends with the quiet run's bits.
 // DDPM_TEST_OUTAGE says for how many seconds.
 func TestTrainingOutlastsTheStore(t *testing.T) {
-	const steps = "200"
+	outage := time.Duration(number(t, "DDPM_TEST_OUTAGE", 3)) * time.Second
+	// Some train while the first checkpoint is stored, and more while the Store is broken.
+	steps := strconv.Itoa(400 + 50*int(outage/time.Second))
 	_, want := train(t, t.TempDir(), "--steps", steps, "--workers", "2", "--threads", "1", "--checkpoint-every", "100000").lastLine(t)
 	server := s3test.StartMinIO(t)
-	outage := time.Duration(number(t, "DDPM_TEST_OUTAGE", 3)) * time.Second
 	for name, fault := range map[string]s3test.Fault{
 		"down":             {Refuse: true},
 		"answering 503":    {Unavailable: true},
