@@ -44,6 +44,11 @@ func TestSteer(t *testing.T) {
 	b.await(`[...document.querySelectorAll("img")].every((i) => i.alt !== "")`)
 
 	b.sameByCommand(r)
+	if *pictures != "" { // of a run that has come to something
+		b.await(`[...document.querySelectorAll("#checkpoints b")].some((e) => Number(e.textContent.replace(/[^0-9]/g, "")) >= 600)`)
+		b.do(chromedp.SetValue("[name=steps]", "50"), chromedp.Click("#job-submit"))
+		b.await(`document.querySelector("#jobs .chip").textContent === "done" && document.querySelectorAll("#jobs .job").length === 3`)
+	}
 	b.picture("dashboard.png", 1280, 900, "light")
 	b.picture("dashboard-dark.png", 1280, 900, "dark")
 	b.picture("dashboard-phone.png", 390, 844, "light")

@@ -9,7 +9,7 @@ const shownJobs = 20;
 const open = (j) => j.state === "queued" || j.state === "running";
 const moods = { done: "good", running: "good", queued: "warn", cancelled: "quiet", failed: "bad" };
 
-const drawn = (s) => `${s.method}, ${count(s.steps)} steps, seed ${s.seed}`;
+const drawn = (s) => `${s.sampler}, ${count(s.steps)} steps, seed ${s.seed}`;
 
 export class Jobs {
   constructor() {
