@@ -160,7 +160,7 @@ func began(t *testing.T, server *s3test.Server, uri string) bool {
 func TestTrainingOutlastsTheStore(t *testing.T) {
 	outage := time.Duration(number(t, "DDPM_TEST_OUTAGE", 3)) * time.Second
 	// Some train while the first checkpoint is stored, and more while the Store is broken.
-	steps := strconv.Itoa(400 + 50*int(outage/time.Second))
+	steps := strconv.Itoa(400 + 15*int(outage/time.Second))
 	_, want := train(t, t.TempDir(), "--steps", steps, "--workers", "2", "--threads", "1", "--checkpoint-every", "100000").lastLine(t)
 	server := s3test.StartMinIO(t)
 	for name, fault := range map[string]s3test.Fault{
