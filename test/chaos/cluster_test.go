@@ -265,11 +265,15 @@ func (c *cluster) chaos(seed uint64, workers int, between time.Duration) map[str
 		faults[what]++
 		c.t.Logf("%s %s %s", time.Now().Format("05.000"), what, p.name)
 	}
+	count := 0
 	for {
+		count++
+		// On a machine that is too busy to regroup between two faults they become rarer.
+		slower := 1 + max(0, count-150)/25
 		select {
 		case <-c.coordinator.done:
 			return faults
-		case <-time.After(between/2 + time.Duration(r.Int64N(int64(between)))):
+		case <-time.After(time.Duration(slower) * (between/2 + time.Duration(r.Int64N(int64(between))))):
 		}
 		alive := c.alive()
 		var one *process
