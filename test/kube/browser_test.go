@@ -78,7 +78,11 @@ func (c *cluster) seesDashboard() {
 	c.do(ctx, chromedp.Navigate("http://"+address+"/"),
 		until(`document.querySelectorAll("#workers tbody tr").length === 3`),
 		until(`document.querySelector("#loss-chart canvas") !== null`),
-		until(`document.querySelectorAll("#checkpoints img").length >= 1 && [...document.querySelectorAll("#checkpoints img")].every((i) => i.complete && i.naturalWidth > 0)`))
+		// Pictures are fetched when they come into sight.
+		until(`document.querySelectorAll("#checkpoints img").length >= 1`),
+		chromedp.ScrollIntoView("#checkpoints", chromedp.ByQuery),
+		until(`document.querySelectorAll("#checkpoints img").length >= 1 && [...document.querySelectorAll("#checkpoints img")].every((i) => i.complete && i.naturalWidth > 0)`),
+		chromedp.Evaluate(`scrollTo(0, 0)`, nil))
 	c.shot(ctx, "kubernetes-dashboard.png")
 }
 

@@ -29,13 +29,14 @@ func steps(t *testing.T) int {
 	return n
 }
 
-// values are a trial on a small machine.
+// values are a trial on a small machine. Seven pods ask for more than half of two cores, so
+// that the run comes on beside other work: what is requested is the weight in the cgroup.
 const values = `
 image: {repository: ddpm-cluster, tag: one}
 config: {preset: digits, seed: 7, steps: %d, checkpoint-every: 100}
 minio: {enabled: true, image: "minio:test", resources: {requests: {cpu: 20m, memory: 128Mi}, limits: {memory: 1Gi}}}
 coordinator: {resources: {requests: {cpu: 20m, memory: 128Mi}, limits: {memory: 1Gi}}}
-workers: {replicas: 3, resources: {requests: {cpu: 20m, memory: 128Mi}, limits: {memory: 1Gi}}}
+workers: {replicas: 3, resources: {requests: {cpu: 200m, memory: 128Mi}, limits: {memory: 1Gi}}}
 samplers: {replicas: 1, resources: {requests: {cpu: 20m, memory: 128Mi}, limits: {memory: 1Gi}}}
 `
 
