@@ -174,11 +174,9 @@ type status struct {
 	Step    uint64 `json:"step"`
 	Workers []struct {
 		Hostname string `json:"hostname"`
-		Shards   int    `json:"shards"`
+		Rank     int    `json:"rank"` // -1: not of the generation
 	} `json:"workers"`
 	History []struct {
-		Number    uint64 `json:"number"`
-		Members   int    `json:"members"`
 		StartStep uint64 `json:"start_step"`
 		Reason    string `json:"reason"`
 	} `json:"history"`
@@ -225,7 +223,13 @@ func (c *cluster) await(what string, good func(status) bool) status {
 // trains is a status in which so many workers train, past a step.
 func trains(workers int, past uint64) func(status) bool {
 	return func(s status) bool {
-		return s.Phase == "training" && len(s.Workers) == workers && s.Step > past && len(s.History) > 0 && s.History[len(s.History)-1].Members == workers
+		members := 0
+		for _, w := range s.Workers {
+			if w.Rank >= 0 {
+				members++
+			}
+		}
+		return s.Phase == "training" && len(s.Workers) == workers && members == workers && s.Step > past
 	}
 }
 
