@@ -31,7 +31,10 @@ func (c *cluster) browse() context.Context {
 	}
 	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.DisableGPU,
 		chromedp.Flag("disable-dev-shm-usage", true), chromedp.Flag("disable-background-networking", true),
-		chromedp.Flag("disable-component-update", true), chromedp.WindowSize(1280, 900))
+		chromedp.Flag("disable-component-update", true),
+		// A page that also asks for things of the Internet doesn't wait for them.
+		chromedp.Flag("host-resolver-rules", "MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"), chromedp.Flag("no-proxy-server", true),
+		chromedp.WSURLReadTimeout(time.Minute), chromedp.WindowSize(1280, 900))
 	ctx, cancel := chromedp.NewExecAllocator(c.t.Context(), options...)
 	c.t.Cleanup(cancel)
 	ctx, cancel = chromedp.NewContext(ctx)
@@ -78,7 +81,11 @@ func (c *cluster) seesDashboard() {
 	c.do(ctx, chromedp.Navigate("http://"+address+"/"),
 		until(`document.querySelectorAll("#workers tbody tr").length === 3`),
 		until(`document.querySelector("#loss-chart canvas") !== null`),
-		until(`document.querySelectorAll("#checkpoints img").length >= 1 && [...document.querySelectorAll("#checkpoints img")].every((i) => i.complete && i.naturalWidth > 0)`))
+		// Pictures are fetched when they come into sight.
+		until(`document.querySelectorAll("#checkpoints img").length >= 1`),
+		chromedp.ScrollIntoView("#checkpoints", chromedp.ByQuery),
+		until(`document.querySelectorAll("#checkpoints img").length >= 1 && [...document.querySelectorAll("#checkpoints img")].every((i) => i.complete && i.naturalWidth > 0)`),
+		chromedp.Evaluate(`scrollTo(0, 0)`, nil))
 	c.shot(ctx, "kubernetes-dashboard.png")
 }
 
@@ -96,6 +103,8 @@ func (c *cluster) seesConsole() {
 		chromedp.SendKeys(`#accessKey`, user, chromedp.ByQuery),
 		chromedp.SendKeys(`#secretKey`, secret+"\r", chromedp.ByQuery),
 		until(`!location.pathname.includes("login")`),
+		chromedp.WaitVisible(`#acknowledge-confirm`, chromedp.ByQuery), // of its licence
+		chromedp.Click(`#acknowledge-confirm`, chromedp.ByQuery),
 		chromedp.Navigate("http://"+address+"/browser/ddpm/runs%2Fdigits%2Fcheckpoints%2Fstep-00000100%2F"),
 		until(`document.body.innerText.includes("samples.png")`))
 	c.shot(ctx, "minio-checkpoint.png")

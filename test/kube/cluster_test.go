@@ -126,17 +126,35 @@ func (c *cluster) names(kind string) []string {
 // fresh makes the namespace, under Pod Security "restricted", and removes it at the end.
 func (c *cluster) fresh() {
 	c.t.Helper()
-	c.run(c.kubectl, "delete", "namespace", namespace, "--ignore-not-found", "--timeout=5m")
+	if err := c.remove(); err != nil {
+		c.t.Fatal(err)
+	}
 	c.run(c.kubectl, "create", "namespace", namespace)
 	c.run(c.kubectl, "label", "namespace", namespace, "pod-security.kubernetes.io/enforce=restricted", "pod-security.kubernetes.io/enforce-version=latest")
 	c.t.Cleanup(func() {
 		if c.t.Failed() {
 			c.t.Log(c.everything())
 		}
-		if _, err := c.try(c.kubectl, "delete", "namespace", namespace, "--timeout=5m"); err != nil {
+		if err := c.remove(); err != nil {
 			c.t.Error(err)
 		}
 	})
+}
+
+// remove removes the namespace. Pods get no time to end: workers whose coordinator is gone
+// would take all of their grace.
+func (c *cluster) remove() error {
+	for _, args := range [][]string{
+		{"-n", namespace, "delete", "deployments,statefulsets,jobs", "--all", "--cascade=orphan"},
+		{"-n", namespace, "delete", "replicasets", "--all", "--cascade=orphan"},
+		{"-n", namespace, "delete", "pods", "--all", "--grace-period=0", "--force"},
+		{"delete", "namespace", namespace, "--ignore-not-found", "--timeout=5m"},
+	} {
+		if _, err := c.try(c.kubectl, args...); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // everything is what to look at when something went wrong.
@@ -156,11 +174,9 @@ type status struct {
 	Step    uint64 `json:"step"`
 	Workers []struct {
 		Hostname string `json:"hostname"`
-		Shards   int    `json:"shards"`
+		Rank     int    `json:"rank"` // -1: not of the generation
 	} `json:"workers"`
 	History []struct {
-		Number    uint64 `json:"number"`
-		Members   int    `json:"members"`
 		StartStep uint64 `json:"start_step"`
 		Reason    string `json:"reason"`
 	} `json:"history"`
@@ -192,7 +208,7 @@ func (c *cluster) status() (s status, err error) {
 func (c *cluster) await(what string, good func(status) bool) status {
 	c.t.Helper()
 	last := "nothing"
-	for begin := time.Now(); time.Since(begin) < limit; time.Sleep(200 * time.Millisecond) {
+	for begin := time.Now(); time.Since(begin) < limit; time.Sleep(time.Second) {
 		s, err := c.status()
 		if err == nil && good(s) {
 			c.t.Logf("%s: after %.1f s, at step %d, %s", what, time.Since(begin).Seconds(), s.Step, s.Phase)
@@ -207,7 +223,13 @@ func (c *cluster) await(what string, good func(status) bool) status {
 // trains is a status in which so many workers train, past a step.
 func trains(workers int, past uint64) func(status) bool {
 	return func(s status) bool {
-		return s.Phase == "training" && len(s.Workers) == workers && s.Step > past && len(s.History) > 0 && s.History[len(s.History)-1].Members == workers
+		members := 0
+		for _, w := range s.Workers {
+			if w.Rank >= 0 {
+				members++
+			}
+		}
+		return s.Phase == "training" && len(s.Workers) == workers && members == workers && s.Step > past
 	}
 }
 
