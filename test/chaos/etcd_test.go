@@ -131,7 +131,9 @@ func takeOver(t *testing.T, how syscall.Signal, steps int) {
 			<-former.done
 		}
 	}
-	if got := c.finish(limit); got != want || s.Generation != 1 {
+	// Workers of a leader that is halted, not gone, notice it one by one, and a busy
+	// machine may regroup them.
+	if got := c.finish(limit); got != want || s.Generation != 1 && how == syscall.SIGKILL {
 		t.Errorf("digest %s in generation %d, one quiet worker has %s", got, s.Generation, want)
 	}
 	gaps := c.stepGaps("worker-001")
