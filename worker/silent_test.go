@@ -19,7 +19,7 @@ import (
 // one that leads at another address, and their ring goes on as it was.
 func TestSilentCoordinatorIsLeft(t *testing.T) {
 	c := newCluster(t, 2)
-	c.steps, c.silence = 1_000_000, 50*time.Millisecond
+	c.steps, c.silence = 1_000_000, time.Second
 	first, stopFirst := serveFake(t, c) // which answers no Heartbeat
 	defer stopFirst()
 	next := *c
@@ -31,6 +31,7 @@ func TestSilentCoordinatorIsLeft(t *testing.T) {
 		if p.hello.GetResume() == nil {
 			t.Errorf("%v joins the standby", p.hello)
 		}
+		p.id, p.available = p.hello.GetResume().GetWorkerId(), true
 		if attempts++; attempts < 4 {
 			p.drop() // it has just stopped leading, say
 			return true
@@ -38,7 +39,6 @@ func TestSilentCoordinatorIsLeft(t *testing.T) {
 		first.mu.Lock()
 		defer first.mu.Unlock()
 		f.generation, f.sizes = first.generation, map[uint64]int{fakeGeneration: 2}
-		p.id = p.hello.GetResume().GetWorkerId()
 		return false
 	}
 	next.onMessage = func(f *fake, p *peer, m *ddpmv1.WorkerMessage) bool {
@@ -72,12 +72,15 @@ func TestSilentCoordinatorIsLeft(t *testing.T) {
 	if len(first.positions) > 0 || len(first.failures)+len(second.failures) > 0 {
 		t.Errorf("told %v, and failed: %v, %v", first.positions, first.failures, second.failures)
 	}
-	for i, p := range second.progress {
-		if p.GetStep() != uint64(i)+1 {
-			t.Fatalf("report %d is of step %d", i, p.GetStep())
-		}
+	var last uint64
+	told := map[uint64]bool{} // a step may be told of before those that were missed
+	for _, p := range second.progress {
+		told[p.GetStep()] = true
+		last = max(last, p.GetStep())
 	}
-	last := second.progress[len(second.progress)-1].GetStep()
+	if len(told) != int(last) {
+		t.Errorf("heard of %d steps of %d", len(told), last)
+	}
 	digest := second.digest(last)
 	c.steps, c.others = last, nil
 	if want := c.quiet(t); digest != want {
@@ -88,7 +91,7 @@ func TestSilentCoordinatorIsLeft(t *testing.T) {
 // A coordinator that was only busy is kept, also where it has another name.
 func TestCoordinatorThatSpeaksAgainIsKept(t *testing.T) {
 	c := newCluster(t, 1)
-	c.steps, c.silence = 1_000_000, 50*time.Millisecond
+	c.steps = 1_000_000
 	f, stop := serveFake(t, c)
 	defer stop()
 	_, port, err := net.SplitHostPort(f.address)
