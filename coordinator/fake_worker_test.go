@@ -127,9 +127,18 @@ func (p *peer) say(m *ddpmv1.WorkerMessage) {
 	}
 }
 
+// receive takes the next directive; answers to Heartbeats are none.
+func (p *peer) receive() (*ddpmv1.CoordinatorMessage, error) {
+	m, err := p.stream.Recv()
+	for err == nil && m.Body == nil {
+		m, err = p.stream.Recv()
+	}
+	return m, err
+}
+
 func (p *peer) hear() *ddpmv1.CoordinatorMessage {
 	p.t.Helper()
-	m, err := p.stream.Recv()
+	m, err := p.receive()
 	if err != nil {
 		p.t.Fatalf("%s hears nothing: %v", p.id, err)
 	}
@@ -142,7 +151,7 @@ func (p *peer) hear() *ddpmv1.CoordinatorMessage {
 // refused waits for the stream's end and returns its reason.
 func (p *peer) refused() string {
 	p.t.Helper()
-	m, err := p.stream.Recv()
+	m, err := p.receive()
 	if err == nil {
 		p.t.Fatalf("heard %v", m)
 	}
@@ -241,7 +250,7 @@ func (p *peer) dismissed() *ddpmv1.Dismiss {
 	if d == nil {
 		p.t.Fatalf("%s is not dismissed", p.id)
 	}
-	if _, err := p.stream.Recv(); !errors.Is(err, io.EOF) {
+	if _, err := p.receive(); !errors.Is(err, io.EOF) {
 		p.t.Errorf("after its dismissal %s hears %v", p.id, err)
 	}
 	return d

@@ -277,8 +277,8 @@ func TestInterruptedTwice(t *testing.T) {
 	for _, p := range peers {
 		// The request to stop comes first, unless both interrupts were heard before the
 		// members' being ready was.
-		m, err := p.stream.Recv()
-		for ; err == nil; m, err = p.stream.Recv() {
+		m, err := p.receive()
+		for ; err == nil; m, err = p.receive() {
 			if m.GetYield() == nil {
 				t.Errorf("%s is told %v", p.id, m)
 			}

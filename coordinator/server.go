@@ -32,6 +32,8 @@ type session struct {
 	id    string
 	hello *ddpmv1.Hello
 	out   chan *ddpmv1.CoordinatorMessage
+	// beats is ready when a Heartbeat is to be answered.
+	beats chan struct{}
 	// refused holds the reason why the worker is sent away, before out is closed.
 	refused error
 }
@@ -69,11 +71,13 @@ func (s *server) Session(stream ddpmv1.Coordinator_SessionServer) error {
 		id:    certified(stream.Context()),
 		hello: hello,
 		out:   make(chan *ddpmv1.CoordinatorMessage, outbox),
+		beats: make(chan struct{}, 1),
 	}
 	if !s.tell(sessionEvent{from: me}) {
 		return status.Error(codes.Unavailable, "the run has ended")
 	}
 	s.readers.Go(func() { s.receive(stream, me) })
+	var term uint64 // that the worker was last told
 	for {
 		select {
 		case m, ok := <-me.out:
@@ -81,6 +85,14 @@ func (s *server) Session(stream ddpmv1.Coordinator_SessionServer) error {
 				return me.refused
 			}
 			if err := stream.Send(m); err != nil {
+				return err
+			}
+			term = m.GetTerm()
+		case <-me.beats: // answered here, so that a loop that waits for etcd is no silence
+			if term == 0 {
+				continue // Welcome is first
+			}
+			if err := stream.Send(&ddpmv1.CoordinatorMessage{Term: term}); err != nil {
 				return err
 			}
 		case <-stream.Context().Done():
@@ -129,6 +141,12 @@ func (s *server) receive(stream ddpmv1.Coordinator_SessionServer, me *session) {
 		if err != nil {
 			s.tell(sessionEvent{from: me, err: s.why(me.hello, broken(err))})
 			return
+		}
+		if m.GetHeartbeat() != nil {
+			select {
+			case me.beats <- struct{}{}:
+			default:
+			}
 		}
 		if !s.tell(sessionEvent{from: me, message: m}) {
 			return

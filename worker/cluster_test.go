@@ -44,6 +44,10 @@ type cluster struct {
 	// late are workers that are started when begin is closed.
 	late  int
 	begin chan struct{}
+	// others are addresses that workers are given beside the coordinator's, and silence
+	// is how long that one may say nothing.
+	others  []string
+	silence time.Duration
 	// log is what the workers log.
 	log *logs
 
@@ -119,10 +123,13 @@ func (c *cluster) run(ctx context.Context, t *testing.T) (*fake, []error) {
 func (c *cluster) worker(i int, address string) *life {
 	log := slog.New(slog.NewTextHandler(c.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	l := newLife(Config{
-		Join: []string{address}, Threads: c.threads, Grace: c.grace, Away: c.away,
+		Join: append([]string{address}, c.others...), Threads: c.threads, Grace: c.grace, Away: c.away,
 		Security: membership.Settings{Insecure: true}, Log: log,
 	})
 	l.patience, l.device = c.patience, c.device
+	if c.silence > 0 {
+		l.office.silence = c.silence
+	}
 	if c.devices != nil {
 		l.device = c.devices(i)
 	}

@@ -14,7 +14,7 @@
 // # Two goroutines
 //
 // One serves: it obeys the coordinator (life.go, obey.go) and looks for another
-// one when it is gone (office.go). One trains (trainer.go): it is the same loop for
+// one when it is gone (search.go). One trains (trainer.go): it is the same loop for
 // the worker's whole life, which generations come to and leave again. It does the
 // first of these that there is to do:
 //

@@ -103,7 +103,10 @@ func newLife(c Config) *life {
 	if c.Away == 0 {
 		c.Away = DefaultAway
 	}
-	return &life{config: c, log: c.Log, patience: defaultPatience, store: openStore, device: newCPU}
+	return &life{
+		config: c, log: c.Log, patience: defaultPatience, office: office{silence: defaultSilence},
+		store: openStore, device: newCPU,
+	}
 }
 
 func (l *life) live(ctx context.Context) error {
@@ -214,6 +217,7 @@ func (l *life) serve(ctx context.Context, opened <-chan *trainer, failed <-chan 
 		case <-beat.C:
 			_ = l.heartbeat() // which waits for the trainer's lock: one that is stuck shows
 			l.config.Pulse.Beat()
+			l.doubt(looking)
 		case m, ok := <-l.office.inbox():
 			again := false
 			if ok {
@@ -230,7 +234,7 @@ func (l *life) serve(ctx context.Context, opened <-chan *trainer, failed <-chan 
 				return err
 			}
 		case r := <-looking.back:
-			if err := l.welcomed(r); err != nil {
+			if err := l.found(r, looking); err != nil {
 				return err
 			}
 		case t := <-opened:

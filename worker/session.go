@@ -17,9 +17,6 @@ import (
 	ddpmv1 "github.com/ddpm-cluster/ddpm-cluster/proto/ddpm/v1"
 )
 
-// errStream says that the session's stream has ended, so that inbox ends too.
-var errStream = errors.New("the session has ended")
-
 // errFormer ends a session with a coordinator that leads no more, and does not know.
 var errFormer = errors.New("it is a former leader")
 
@@ -38,8 +35,14 @@ type session struct {
 	// err is why the stream ended. Invariant: written before inbox is closed, read
 	// after.
 	err error
+	// outbox is what is yet to be sent.
+	outbox outbox
 
-	sending sync.Mutex // a stream takes one message at a time
+	opened time.Time
+	// heard is when something last came, in nanoseconds since opened, and silence how
+	// long nothing may come before the coordinator counts as silent.
+	heard   atomic.Int64
+	silence time.Duration
 }
 
 // openSession says Hello on a connection, which the session owns. It lives until
@@ -50,7 +53,8 @@ func openSession(ctx context.Context, conn *grpc.ClientConn, address string, hel
 	stream, err := ddpmv1.NewCoordinatorClient(conn).Session(ctx)
 	s := &session{
 		address: address, log: log, conn: conn, stream: stream, cancel: cancel,
-		inbox: make(chan *ddpmv1.CoordinatorMessage, 16),
+		inbox:  make(chan *ddpmv1.CoordinatorMessage, 16),
+		outbox: newOutbox(), opened: time.Now(),
 	}
 	if err != nil {
 		s.err = err
@@ -58,8 +62,8 @@ func openSession(ctx context.Context, conn *grpc.ClientConn, address string, hel
 		return nil, s.lost()
 	}
 	s.group.Go(func() { s.receive(ctx, term) })
-	// When Hello can't be sent, the reason is the stream's end, which receive hears.
-	_ = s.send(&ddpmv1.WorkerMessage{Body: &ddpmv1.WorkerMessage_Hello{Hello: hello}})
+	s.group.Go(s.transmit)
+	s.send(&ddpmv1.WorkerMessage{Body: &ddpmv1.WorkerMessage_Hello{Hello: hello}})
 	return s, nil
 }
 
@@ -95,7 +99,7 @@ func (s *session) receive(ctx context.Context, term *atomic.Uint64) {
 			s.err = err
 			return
 		}
-		if highest := term.Load(); m.GetTerm() < highest {
+		if highest := raise(term, m.GetTerm()); m.GetTerm() < highest {
 			s.log.Warn("refused a directive of a former leader", "term", m.GetTerm(), "leader", highest)
 			if m.GetWelcome() != nil {
 				s.err = errFormer
@@ -103,7 +107,10 @@ func (s *session) receive(ctx context.Context, term *atomic.Uint64) {
 			}
 			continue
 		}
-		term.Store(m.GetTerm())
+		s.heard.Store(int64(time.Since(s.opened)))
+		if m.Body == nil {
+			continue // the answer to a Heartbeat
+		}
 		select {
 		case s.inbox <- m:
 		case <-ctx.Done():
@@ -113,17 +120,50 @@ func (s *session) receive(ctx context.Context, term *atomic.Uint64) {
 	}
 }
 
-// send says a message to the coordinator. It may be called concurrently.
-func (s *session) send(m *ddpmv1.WorkerMessage) error {
-	s.sending.Lock()
-	defer s.sending.Unlock()
-	if err := s.stream.Send(m); err != nil {
-		return fmt.Errorf("tell the coordinator at %s: %w: %w", s.address, errStream, err)
+// raise gives the highest term that was seen, this one included. Two sessions may be
+// open, where one coordinator is silent and another is found.
+func raise(highest *atomic.Uint64, term uint64) uint64 {
+	for {
+		seen := highest.Load()
+		if term <= seen || highest.CompareAndSwap(seen, term) {
+			return max(term, seen)
+		}
 	}
-	return nil
 }
 
-// beat says every interval where the worker is, until the session ends.
+// silent says that nothing has come for too long. Who speaks again is silent no more.
+func (s *session) silent() bool {
+	return time.Since(s.opened)-time.Duration(s.heard.Load()) > s.silence
+}
+
+// send says a message to the coordinator, after those before it, and waits for
+// nobody: a coordinator that hangs must not hold up a step. It may be called
+// concurrently. Where it does not get through the inbox ends too.
+func (s *session) send(m *ddpmv1.WorkerMessage) {
+	if !s.outbox.put(m) {
+		s.log.Warn("the coordinator does not take what it is told; leaving it", "address", s.address, "messages", outboxLimit)
+		s.cancel()
+	}
+}
+
+// transmit sends what is in the outbox until the stream ends, which receive hears.
+func (s *session) transmit() {
+	for {
+		select {
+		case <-s.outbox.filled:
+		case <-s.stream.Context().Done():
+			return
+		}
+		for m := s.outbox.first(); m != nil; m = s.outbox.next() {
+			if s.stream.Send(m) != nil {
+				return
+			}
+		}
+	}
+}
+
+// beat says every interval where the worker is, until the session ends. What waits
+// to be sent is a sign of life itself.
 func (s *session) beat(interval time.Duration, position func() *ddpmv1.Heartbeat) {
 	s.group.Go(func() {
 		ticker := time.NewTicker(interval)
@@ -134,8 +174,8 @@ func (s *session) beat(interval time.Duration, position func() *ddpmv1.Heartbeat
 			case <-s.stream.Context().Done():
 				return
 			}
-			if s.send(&ddpmv1.WorkerMessage{Body: &ddpmv1.WorkerMessage_Heartbeat{Heartbeat: position()}}) != nil {
-				return // the stream is broken, which receive hears too
+			if s.outbox.first() == nil {
+				s.send(&ddpmv1.WorkerMessage{Body: &ddpmv1.WorkerMessage_Heartbeat{Heartbeat: position()}})
 			}
 		}
 	})

@@ -220,6 +220,10 @@ type status struct {
 	Workers    []struct {
 		ID  string `json:"id"`
 		PID int    `json:"pid"`
+		// Shards are those that it computes of each step, Rank is below 0 for one that is
+		// no member.
+		Shards int `json:"shards"`
+		Rank   int `json:"rank"`
 	} `json:"workers"`
 	History []struct {
 		Members int `json:"members"`

@@ -424,7 +424,8 @@ func (*WorkerMessage_Leaving) isWorkerMessage_Body() {}
 
 func (*WorkerMessage_Failure) isWorkerMessage_Body() {}
 
-// CoordinatorMessage is what a coordinator says. The first one is Welcome.
+// CoordinatorMessage is what a coordinator says. The first one is Welcome. One without a
+// body answers a Heartbeat: the coordinator lives.
 type CoordinatorMessage struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The coordinator's leader term. A worker refuses a lower one than it has seen.
