@@ -18,7 +18,9 @@ type backlog struct {
 	steps []*ddpmv1.Progress // in order
 }
 
-func (b *backlog) add(p *ddpmv1.Progress) {
+// add keeps what a step was like, and calls tell, if it is not nil. What is added by
+// then has been told, or is told by catchUp first.
+func (b *backlog) add(p *ddpmv1.Progress, tell func()) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for n := len(b.steps); n > 0 && b.steps[n-1].GetStep() >= p.GetStep(); n-- {
@@ -28,19 +30,23 @@ func (b *backlog) add(p *ddpmv1.Progress) {
 		b.steps = append(b.steps[:0], b.steps[backlogLimit:]...)
 	}
 	b.steps = append(b.steps, p)
+	if tell != nil {
+		tell()
+	}
 }
 
-// after lists what is known of the steps after one, as told in a generation.
-func (b *backlog) after(step, generation uint64) []*ddpmv1.Progress {
+// catchUp calls turn, after which add tells another coordinator, and tells that one, as
+// of a generation, what is known of the steps after one. They come before any step that
+// is complete meanwhile: a coordinator takes no step that is older than one it knows.
+func (b *backlog) catchUp(turn func(), step, generation uint64, tell func(*ddpmv1.Progress)) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	var out []*ddpmv1.Progress
+	turn()
 	for _, p := range b.steps {
 		if p.GetStep() > step {
 			told := proto.CloneOf(p)
 			told.Generation = generation
-			out = append(out, told)
+			tell(told)
 		}
 	}
-	return out
 }

@@ -61,18 +61,21 @@ func (l *life) assign(ctx context.Context, a *ddpmv1.Assignment) error {
 	l.current = g
 	l.trainer.assign(g)
 	l.begin(g)
-	l.catchUpReports(a.GetReportedStep())
+	l.catchUpReports(func() {}, a.GetReportedStep())
 	return nil
 }
 
-// catchUpReports tells, as rank 0, of the steps that the coordinator has not heard
-// of.
-func (l *life) catchUpReports(reported uint64) {
-	if g := l.current; g != nil && g.rank == 0 {
-		for _, p := range l.trainer.backlog.after(reported, g.number) {
-			l.office.send(&ddpmv1.WorkerMessage{Body: &ddpmv1.WorkerMessage_Progress{Progress: p}})
-		}
+// catchUpReports calls turn, after which the session is the one to speak on, and tells,
+// as rank 0, of the steps that the coordinator has not heard of.
+func (l *life) catchUpReports(turn func(), reported uint64) {
+	g := l.current
+	if g == nil || g.rank != 0 {
+		turn()
+		return
 	}
+	l.trainer.backlog.catchUp(turn, reported, g.number, func(p *ddpmv1.Progress) {
+		l.office.send(&ddpmv1.WorkerMessage{Body: &ddpmv1.WorkerMessage_Progress{Progress: p}})
+	})
 }
 
 // halt leaves the ring at once.

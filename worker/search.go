@@ -183,12 +183,12 @@ func (l *life) welcomed(r returned) error {
 		return nil // it says so when it is available
 	}
 	resumed := r.hello.GetResume()
-	l.trainer.speakTo(func() { l.office.use(r.session, w, l.heartbeat) }, resumed.GetPosition().GetTraining())
+	use := func() { l.office.use(r.session, w, l.heartbeat) }
+	l.catchUpReports(func() { l.trainer.speakTo(use, resumed.GetPosition().GetTraining()) }, w.GetReportedStep())
 	if resumed == nil { // it has opened the run since
 		l.office.send(available())
 	}
 	l.trainer.saver.tellAgain()
-	l.catchUpReports(w.GetReportedStep())
 	if l.leaving {
 		l.office.send(leavingMessage())
 	}

@@ -248,8 +248,9 @@ func (t *trainer) report(g *generation, totals tail, info ddpm.UpdateInfo) {
 	t.slices(p, totals)
 	t.log.Debug("step", "step", p.GetStep(), "loss", p.GetLoss(), "seconds", p.GetSeconds(),
 		"compute", p.GetComputeSeconds(), "input_wait_total", t.run.inputWait().Seconds(), "reduce", p.GetReduceSeconds(), "update", p.GetUpdateSeconds())
-	t.backlog.add(p)
+	var tell func()
 	if g.rank == 0 {
-		t.send(&ddpmv1.WorkerMessage{Body: &ddpmv1.WorkerMessage_Progress{Progress: p}})
+		tell = func() { t.send(&ddpmv1.WorkerMessage{Body: &ddpmv1.WorkerMessage_Progress{Progress: p}}) }
 	}
+	t.backlog.add(p, tell)
 }
