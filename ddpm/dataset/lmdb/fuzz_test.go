@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// smallPage is the smallest page there is: fuzzing what fits into a few of them is a
-// thousand times as fast as fuzzing the library's own file.
+// smallPage is the smallest page there is: mutations of a few of them hit what is parsed
+// more often than those of the library's own file of 132 KiB.
 const smallPage = 512
 
 // entry is a key with its value; in a branch, the value is the child's number alone.
