@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm"
@@ -14,16 +12,13 @@ import (
 	"github.com/ddpm-cluster/ddpm-cluster/storage"
 )
 
-// cacheBytes bounds what this machine keeps of datasets that lie elsewhere.
-const cacheBytes = 10 << 30
-
-// openDataset opens the run's dataset on this machine. The caller closes it by
-// closeDataset.
-func openDataset(ctx context.Context, spec ddpm.Spec, store storage.Store) (dataset.Dataset, error) {
+// openDataset opens the run's dataset on this machine, which keeps at most cache bytes
+// of one that lies elsewhere. The caller closes it by closeDataset.
+func openDataset(ctx context.Context, spec ddpm.Spec, store storage.Store, cache int64) (dataset.Dataset, error) {
 	places := dataset.Places{
 		Stores: func(ctx context.Context, uri string) (packed.Store, error) { return storage.OpenBlobs(ctx, uri) },
 		Run:    storage.AsBlobs(store),
-		Packed: packed.Options{Cache: cacheFolder(), CacheBytes: cacheBytes, Clock: monotonic()},
+		Packed: packed.Options{Cache: cacheFolder(), CacheBytes: cache, Clock: monotonic()},
 	}
 	data, err := places.Open(ctx, spec.Dataset, ddpm.Want(spec.Model))
 	if err != nil {
@@ -51,15 +46,6 @@ func closeDataset(data dataset.Dataset) {
 	if c, ok := data.(io.Closer); ok {
 		_ = c.Close() // it was only read
 	}
-}
-
-// cacheFolder is where this machine's user keeps what can be had again.
-func cacheFolder() string {
-	dir, err := os.UserCacheDir()
-	if err != nil {
-		dir = os.TempDir()
-	}
-	return filepath.Join(dir, "ddpm-cluster", "datasets")
 }
 
 // monotonic returns a clock in nanoseconds.

@@ -29,6 +29,9 @@ type Config struct {
 	// Threads to compute with; 0 leaves it to the coordinator, and to the number of
 	// CPUs if it doesn't mind.
 	Threads int
+	// CacheSize bounds what this machine keeps of datasets that lie in S3, in bytes; 0
+	// keeps nothing.
+	CacheSize int64
 	// Grace is how long a worker that is asked to end waits for a step boundary.
 	Grace time.Duration
 	// Away is how long a worker trains on without a coordinator.
@@ -150,7 +153,7 @@ func (l *life) work(ctx context.Context, w *ddpmv1.Welcome) error {
 	opened, failed := make(chan *trainer, 1), make(chan error, 1)
 	var group sync.WaitGroup
 	group.Go(func() {
-		run, err := openRun(ctx, w, l.config.Threads, l.store, l.device)
+		run, err := openRun(ctx, w, l.config, l.store, l.device)
 		if err != nil {
 			failed <- err
 			return

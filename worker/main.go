@@ -104,6 +104,7 @@ func command(stderr io.Writer) *cobra.Command {
 	f.security.Flags(c.Flags())
 	c.Flags().StringVar(&f.role, "role", roleTrain, "what this worker does, its `ROLE`: "+roleTrain+", or "+roleSample+" for the sampling pool")
 	c.Flags().IntVar(&f.threads, "threads", 0, "`threads` to compute with (default: what the coordinator asks for, else all CPUs)")
+	c.Flags().StringVar(&f.cache, "cache-size", "", "the most that this machine keeps of datasets in S3, a `SIZE` such as 500MB or 20GiB, 0 for nothing (default: $"+CacheVariable+", else 10GiB)")
 	c.Flags().StringVar(&f.advertise, "advertise", "", "this machine's `HOST` as other workers reach it (default: the address that reaches the coordinator)")
 	c.Flags().DurationVar(&f.grace, "grace", DefaultGrace, "when asked to end: how long to wait for the next step boundary")
 	c.Flags().DurationVar(&f.away, "away", DefaultAway, "how long to go on without a coordinator")
@@ -121,6 +122,8 @@ type flags struct {
 	advertise   string
 	health      string
 	threads     int
+	cache       string
+	cacheSize   int64 // bytes, once validated
 	grace, away time.Duration
 	verbose     bool
 	logFormat   string
@@ -146,6 +149,10 @@ func (f *flags) validate(getenv func(string) string) error {
 	}
 	if f.threads < 0 || f.threads > maxThreads {
 		return fmt.Errorf("--threads %d: must be 1 to %d, or 0 for the default", f.threads, maxThreads)
+	}
+	var err error
+	if f.cacheSize, err = cacheSize(f.cache, getenv); err != nil {
+		return err
 	}
 	if strings.ContainsAny(f.advertise, "/ []") || strings.Contains(f.advertise, ":") && net.ParseIP(f.advertise) == nil {
 		return fmt.Errorf("--advertise %q is not a host; give a name or an address without a port", f.advertise)
@@ -192,7 +199,7 @@ func (f flags) config(stderr io.Writer) Config {
 	tty := logging.Terminal(stderr)
 	where := new(logging.Where)
 	return Config{
-		Join: f.join, Advertise: f.advertise, Threads: f.threads, Grace: f.grace, Away: f.away, Security: f.security,
+		Join: f.join, Advertise: f.advertise, Threads: f.threads, CacheSize: f.cacheSize, Grace: f.grace, Away: f.away, Security: f.security,
 		Where: where, Pprof: f.pprof,
 		Log: where.Logger(logging.New(stderr, logging.Resolve(f.logFormat, tty, os.Getenv), tty, level)),
 	}

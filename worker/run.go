@@ -40,7 +40,7 @@ type storeOpener func(ctx context.Context, uri, name string, spec ddpm.Spec) (st
 
 // openRun opens the Store and the dataset of the run, and makes sure that both are
 // the run's own. The caller closes the result.
-func openRun(ctx context.Context, w *ddpmv1.Welcome, userThreads int, open storeOpener, device deviceMaker) (*run, error) {
+func openRun(ctx context.Context, w *ddpmv1.Welcome, c Config, open storeOpener, device deviceMaker) (*run, error) {
 	spec, err := ddpm.DecodeSpec(w.GetSpec())
 	if err != nil {
 		return nil, fmt.Errorf("the coordinator's %w; use the same version on both sides", err)
@@ -49,13 +49,13 @@ func openRun(ctx context.Context, w *ddpmv1.Welcome, userThreads int, open store
 	if err != nil {
 		return nil, err
 	}
-	data, err := openDataset(ctx, spec, store)
+	data, err := openDataset(ctx, spec, store, c.CacheSize)
 	if err != nil {
 		return nil, err
 	}
 	r := &run{
 		name: w.GetRun(), id: w.GetRunId(), spec: spec, store: store, data: data,
-		threads: threads(userThreads, w.GetThreads()),
+		threads: threads(c.Threads, w.GetThreads()),
 	}
 	r.pool = kernel.NewPool(r.threads)
 	r.device = device(spec, data, r.pool)

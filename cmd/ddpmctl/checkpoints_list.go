@@ -10,6 +10,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/dustin/go-humanize/english"
 	"github.com/spf13/cobra"
 
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm"
@@ -106,15 +107,27 @@ func printList(stdout io.Writer, run string, all []listed) {
 		return
 	}
 	w := tabwriter.NewWriter(stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "STEP\tSIZE\tPARTS\tSTATE\tDIGEST")
+	fmt.Fprintln(w, "STEP\tSIZE\tDIGEST\tSTATE")
 	for _, l := range all {
 		if !l.Complete {
-			fmt.Fprintf(w, "%d\t-\t-\t%s\t-\n", l.Step, l.Reason)
+			fmt.Fprintf(w, "%d\t-\t-\t%s\n", l.Step, why(l.Reason))
 			continue
 		}
-		fmt.Fprintf(w, "%d\t%s\t%d\tcomplete\t%s\n", l.Step, size(l.Bytes), l.Parts, l.Digest)
+		state := "complete"
+		if l.At != nil {
+			state += " " + l.At.Format("2006-01-02 15:04:05Z")
+		}
+		fmt.Fprintf(w, "%d\t%s\t%s\t%s\n", l.Step, size(l.Bytes), beginning(l.Digest), state)
 	}
 	_ = w.Flush() // it only fails where stdout does
+}
+
+// beginning is that of a digest or a hash, which fits into a line; JSON has the whole.
+func beginning(digest string) string { return fmt.Sprintf("%.19s", digest) }
+
+// why is a checkpoint's fault without the words that all of them begin with.
+func why(reason string) string {
+	return strings.TrimPrefix(reason, checkpoint.ErrCorrupt.Error()+": ")
 }
 
 // shown is a checkpoint with all there is to know of it without reading its state.
@@ -150,14 +163,14 @@ func showCommand(stdout io.Writer) *cobra.Command {
 }
 
 func (v shown) text(stdout io.Writer) {
-	fmt.Fprintf(stdout, "run %s, step %d, %s\n%s\n", v.Run, v.Step, size(v.Bytes), v.Place)
-	fmt.Fprintf(stdout, "digest %s\n", v.Digest)
-	fmt.Fprintf(stdout, "model %dx%dx%d, channels %v, %d parameters in %d parts; preset %s, seed %d, dataset %s\n\n",
-		v.Spec.Model.Size, v.Spec.Model.Size, v.Spec.Model.InChannels, v.Spec.Model.Channels, v.Params, v.Parts, v.Spec.Preset, v.Spec.Seed, v.Spec.Dataset)
+	fmt.Fprintf(stdout, "run      %s, step %d, %s\nplace    %s\ndigest   %s\n", v.Run, v.Step, size(v.Bytes), v.Place, v.Digest)
+	fmt.Fprintf(stdout, "model    %dx%dx%d, channels %v, %d parameters; state in %s\n",
+		v.Spec.Model.Size, v.Spec.Model.Size, v.Spec.Model.InChannels, v.Spec.Model.Channels, v.Params, english.Plural(v.Parts, "part", ""))
+	fmt.Fprintf(stdout, "preset   %s, seed %d\ndataset  %s\n\n", v.Spec.Preset, v.Spec.Seed, v.Spec.Dataset)
 	w := tabwriter.NewWriter(stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "OBJECT\tSIZE\tSHA-256")
 	for _, o := range v.All {
-		fmt.Fprintf(w, "%s\t%s\t%s\n", o.Key, size(o.Size), o.SHA256)
+		fmt.Fprintf(w, "%s\t%s\t%s\n", o.Key, size(o.Size), beginning(o.SHA256))
 	}
 	_ = w.Flush() // it only fails where stdout does
 }

@@ -1,10 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -95,6 +97,7 @@ func verifyAll(ctx context.Context, f found, run string) ([]verified, error) {
 		}
 		all = append(all, v)
 	}
+	slices.SortFunc(all, func(a, b verified) int { return cmp.Compare(a.Step, b.Step) })
 	return all, nil
 }
 
@@ -124,7 +127,7 @@ func printVerified(stdout io.Writer, all []verified) {
 		if v.Whole {
 			fmt.Fprintf(stdout, "step %d: whole, %s read\n", v.Step, size(v.Bytes))
 		} else {
-			fmt.Fprintf(stdout, "step %d: can't be used: %s\n", v.Step, v.Reason)
+			fmt.Fprintf(stdout, "step %d: can't be used: %s\n", v.Step, why(v.Reason))
 		}
 	}
 }

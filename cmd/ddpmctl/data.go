@@ -8,6 +8,7 @@ import (
 	"path"
 	"strings"
 
+	"github.com/dustin/go-humanize/english"
 	"github.com/spf13/cobra"
 
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm/dataset/packed"
@@ -118,7 +119,7 @@ func (d described) print(w io.Writer, asJSON bool) error {
 	if d.Name != "" {
 		fmt.Fprintf(w, "name     %s\n", d.Name)
 	}
-	fmt.Fprintf(w, "place    %s\nimages   %d of %v, %s in %d objects\n", d.Place, d.Count, d.Shape, megabytes(d.Bytes), d.Objects)
+	fmt.Fprintf(w, "place    %s\nimages   %d of %v, %s in %s\n", d.Place, d.Count, d.Shape, megabytes(d.Bytes), english.Plural(d.Objects, "object", ""))
 	if len(d.Classes) > 0 {
 		fmt.Fprintf(w, "classes  %d: %s\n", len(d.Classes), someNames(d.Classes))
 	}

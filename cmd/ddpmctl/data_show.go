@@ -7,6 +7,7 @@ import (
 	"io"
 	"path"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 
@@ -68,7 +69,11 @@ func listData(ctx context.Context, store packed.Store, stdout, stderr io.Writer,
 	w := tabwriter.NewWriter(stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "NAME\tIMAGES\tSHAPE\tCLASSES\tSIZE\tFROM")
 	for _, d := range list {
-		fmt.Fprintf(w, "%s\t%d\t%v\t%d\t%s\t%s\n", d.Name, d.Count, d.Shape, len(d.Classes), megabytes(d.Bytes), d.Source)
+		classes := "-" // labels may have no names, or there are none
+		if n := len(d.Classes); n > 0 {
+			classes = strconv.Itoa(n)
+		}
+		fmt.Fprintf(w, "%s\t%d\t%v\t%s\t%s\t%s\n", d.Name, d.Count, d.Shape, classes, megabytes(d.Bytes), d.Source)
 	}
 	return w.Flush()
 }

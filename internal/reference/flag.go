@@ -61,10 +61,13 @@ func plainDefault(f *pflag.Flag) string {
 	case "true":
 		return "on"
 	}
-	if text, ok := strings.CutSuffix(f.DefValue, "m0s"); ok { // a duration
-		return strings.TrimSuffix(text+"m", "0m")
+	text := f.DefValue
+	for _, zero := range []string{"m0s", "h0m"} { // of a duration: 30m0s, 1h0m0s
+		if rest, ok := strings.CutSuffix(text, zero); ok {
+			text = rest + zero[:1]
+		}
 	}
-	return f.DefValue
+	return text
 }
 
 // Title is the flag as it is typed.

@@ -59,7 +59,7 @@ func build(dir, pattern string, flags ...string) error {
 }
 
 // limit bounds any one command; it is generous, since the machine may be slow.
-const limit = 3 * time.Minute
+const limit = 10 * time.Minute
 
 // result is how a command ended.
 type result struct {

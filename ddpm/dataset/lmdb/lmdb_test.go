@@ -77,27 +77,3 @@ func TestDamageIsAnError(t *testing.T) {
 		}
 	}
 }
-
-func FuzzLMDB(f *testing.F) {
-	whole := fixture(f)
-	f.Add(whole)
-	f.Add(whole[:8192])
-	f.Add(whole[:3*4096])
-	f.Add([]byte{})
-	f.Fuzz(func(t *testing.T, file []byte) {
-		db, err := openBytes(file)
-		if err != nil {
-			return
-		}
-		n := 0
-		_ = db.Each(func(key []byte, v Value) error {
-			if n++; n > len(file) {
-				t.Fatal("more keys than bytes")
-			}
-			if v.Offset < 0 || v.Size < 0 || v.Offset+v.Size > int64(len(file)) {
-				t.Fatalf("key %q has %d bytes at %d of %d", key, v.Size, v.Offset, len(file))
-			}
-			return nil
-		})
-	})
-}

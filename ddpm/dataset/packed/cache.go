@@ -21,6 +21,19 @@ type cache struct {
 	used, fresh int64
 }
 
+// The cache's limit is kept with room to spare: it trims where it has reached 15/16
+// of it, and looks at what others have written before it has itself written as much as
+// is left. So one process stays below the limit with what a file takes beyond its
+// bytes and with folders, two with each other; and a volume of that size does not fill.
+func (c *cache) most() int64   { return c.limit / 16 * 15 }
+func (c *cache) unseen() int64 { return c.limit / 16 }
+
+// fileUnit is what a file's size on disk is rounded up to.
+const fileUnit = 4 << 10
+
+// onDisk is what a file of so many bytes takes.
+func onDisk(size int64) int64 { return (size + fileUnit - 1) / fileUnit * fileUnit }
+
 // openCache uses the folder, which need not be there yet, for a dataset. nil is a
 // cache that keeps nothing.
 func openCache(root, digest string, limit int64) *cache {
@@ -45,17 +58,24 @@ func (c *cache) get(name string) []byte {
 
 // put keeps a block, after room has been made for it.
 func (c *cache) put(name string, content []byte) {
-	size := int64(len(content))
-	if c == nil || size > c.limit/4 {
-		return
+	if size := onDisk(int64(len(content))); c != nil && size <= c.limit/8 && c.room(size) {
+		c.write(name, content)
 	}
+}
+
+// room makes and takes room for a file of the size on disk. There is none where others
+// hold it, or where files can't be removed.
+func (c *cache) room(size int64) bool {
 	c.mu.Lock()
-	if c.used+size > c.limit || c.fresh > c.limit/16 {
+	defer c.mu.Unlock()
+	if c.used+size > c.most() || c.fresh+size > c.unseen() {
 		c.trim()
 	}
+	if c.used+size > c.most() {
+		return false
+	}
 	c.used, c.fresh = c.used+size, c.fresh+size
-	c.mu.Unlock()
-	c.write(name, content)
+	return true
 }
 
 // write writes a file that is whole or not there.
@@ -91,7 +111,7 @@ func (c *cache) trim() {
 		}
 		if info, err := d.Info(); err == nil {
 			files, paths = append(files, info), append(paths, path)
-			c.used += info.Size()
+			c.used += onDisk(info.Size())
 		}
 		return nil
 	})
@@ -108,7 +128,7 @@ func (c *cache) trim() {
 			return
 		}
 		if os.Remove(paths[k]) == nil {
-			c.used -= files[k].Size()
+			c.used -= onDisk(files[k].Size())
 		}
 	}
 }

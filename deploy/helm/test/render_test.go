@@ -167,7 +167,7 @@ func TestWorkers(t *testing.T) {
 		t.Errorf("%d replicas, %d s", *d.Spec.Replicas, *pod.TerminationGracePeriodSeconds)
 	}
 	args := strings.Join(pod.Containers[0].Args, " ")
-	for _, want := range []string{"--join=r-ddpm-coordinator.ns.svc:7600 ", "--grace=300s", "--away=1800s", "--advertise=$(POD_IP)", "--health=0.0.0.0:7602", "--ca-cert=/etc/ddpm/pki/ca.crt"} {
+	for _, want := range []string{"--join=r-ddpm-coordinator.ns.svc:7600 ", "--grace=300s", "--away=1800s", "--advertise=$(POD_IP)", "--health=0.0.0.0:7602", "--cache-size=10Gi ", "--ca-cert=/etc/ddpm/pki/ca.crt"} {
 		if !strings.Contains(args, want) {
 			t.Errorf("no %q in %s", want, args)
 		}

@@ -38,6 +38,9 @@ spec:
         - --advertise=$(POD_IP)
         - --grace={{ int $v.graceSeconds }}s
         - --health=0.0.0.0:7602
+        {{- with $v.cacheSize }}
+        - --cache-size={{ . }}
+        {{- end }}
         {{- range index . 3 }}
         - {{ . }}
         {{- end }}
