@@ -102,7 +102,7 @@ func (k *keeper) summary(ctx context.Context, e core.Publish) (checkpoint.Object
 		Dataset string        `json:"dataset"`
 		Seed    uint64        `json:"seed"`
 	}{
-		k.run, e.Step, e.Step * uint64(k.spec.Batch), report.Number(e.Loss), e.Digest,
+		k.run, e.Step, e.Step * k.spec.Batches() * uint64(k.spec.Batch), report.Number(e.Loss), e.Digest,
 		k.spec.Model.ParamCount(), k.spec.Preset, k.spec.Dataset, k.spec.Seed,
 	}, "", "  ")
 	if err != nil {

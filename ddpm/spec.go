@@ -58,6 +58,8 @@ type Spec struct {
 	// LabelsDigest names the labels, which the dataset's digest does not, where the
 	// model has classes.
 	LabelsDigest string `json:"labels_digest,omitempty"`
+	// Local is the mode of little communication.
+	Local Local `json:"local,omitzero"`
 }
 
 // Optimizer is Adam with warm-up, clipping and a moving average (Ho et al. 2020,
@@ -124,7 +126,7 @@ func (s Spec) Validate() error {
 	check(s.FractionBits >= 24 && s.FractionBits <= 48, "fraction_bits %d: must be in 24 … 48", s.FractionBits)
 	check(s.LabelDropout >= 0 && s.LabelDropout < 1, "label-dropout %g: must be in [0, 1)", s.LabelDropout)
 	check(s.LabelDropout == 0 || s.Classes() >= 1, "label-dropout %g: the model has no classes", s.LabelDropout)
-	errs = append(errs, s.Model.Validate(), s.Diffusion.Validate(), s.Optimizer.Validate())
+	errs = append(errs, s.Model.Validate(), s.Diffusion.Validate(), s.Optimizer.Validate(), s.Local.Validate())
 	return errors.Join(errs...)
 }
 

@@ -8,8 +8,10 @@ import (
 
 // UpdateInfo is what an update did, for people.
 type UpdateInfo struct {
-	// GradientNorm is the averaged gradient's global norm before clipping.
+	// GradientNorm is the averaged gradient's global norm before clipping; with local
+	// steps, the averaged outer gradient's.
 	GradientNorm float64
+	// LearningRate is Adam's; with local steps, that of the last one.
 	LearningRate float64
 }
 
@@ -17,14 +19,18 @@ type UpdateInfo struct {
 // (the norm of the whole batch's gradient, so that it does not depend on how the
 // batch was split), applies Adam and moves the average. grad has one element a
 // parameter.
+//
+// In a run with local steps grad is the mean of the shards' outer gradients, and the
+// update an outer step.
 func (s *State) Update(spec Spec, pool *kernel.Pool, grad []float32) UpdateInfo {
 	o := spec.Optimizer
 	norm := math.Sqrt(kernel.SumSquares(pool, grad))
-	scale := 1.0
-	if o.ClipNorm > 0 && norm > o.ClipNorm {
-		scale = o.ClipNorm / norm
-	}
 	k := s.Step
+	if n := spec.Batches(); spec.Local.Steps > 0 {
+		s.outerStep(spec, pool, grad)
+		s.Step++
+		return UpdateInfo{GradientNorm: norm, LearningRate: learningRate(o, k*n+n-1)}
+	}
 	lr := learningRate(o, k)
 	kernel.AdamStep{
 		LR:        lr,
@@ -33,7 +39,7 @@ func (s *State) Update(spec Spec, pool *kernel.Pool, grad []float32) UpdateInfo 
 		Eps:       o.Epsilon,
 		Bias1:     1 - power(o.Beta1, k+1),
 		Bias2:     1 - power(o.Beta2, k+1),
-		GradScale: scale,
+		GradScale: clipScale(o, norm),
 		EMADecay:  emaDecay(o, k),
 	}.Apply(pool, s.Weights, s.M, s.V, s.EMA, grad)
 	s.Step++
@@ -42,6 +48,14 @@ func (s *State) Update(spec Spec, pool *kernel.Pool, grad []float32) UpdateInfo 
 
 // Skip completes a step whose gradient overflowed: the weights stay.
 func (s *State) Skip() { s.Step++ }
+
+// clipScale is by what a gradient of that norm is multiplied.
+func clipScale(o Optimizer, norm float64) float64 {
+	if o.ClipNorm > 0 && norm > o.ClipNorm {
+		return o.ClipNorm / norm
+	}
+	return 1
+}
 
 // learningRate of the update that follows k completed steps.
 func learningRate(o Optimizer, k uint64) float64 {

@@ -28,7 +28,7 @@ func (t *trainer) account(examples []ddpm.Example) {
 	t.spent.forward += a.Forward
 	t.spent.backward += a.Backward
 	for e, loss := range a.Losses {
-		fixed, fits := t.fixed().FromFloat64(loss, t.run.spec.Batch)
+		fixed, fits := t.fixed().FromFloat64(loss, t.run.spec.Batch*int(t.run.spec.Batches()))
 		if !fits {
 			continue // the shard's loss says so
 		}

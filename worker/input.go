@@ -56,7 +56,8 @@ func monotonic() func() int64 {
 
 const (
 	// aheadSteps and aheadExamples are how far ahead of the step the dataset is
-	// read: two steps, and more where a step has few examples for this worker.
+	// read: two batches, more where a batch has few examples for this worker, and one
+	// step at least where a step has many batches.
 	aheadSteps, aheadExamples = 2, 32
 )
 
@@ -70,25 +71,29 @@ func (t *trainer) readAhead() {
 	t.mu.Lock()
 	now, g := t.todo, t.generation
 	t.mu.Unlock()
-	examples := t.examples(nil, t.plan, now)
+	examples := t.examples(nil, t.step, now)
 	if n := int(g.self.GetShards()); n > 0 {
 		usual := make([]int, n)
 		for i := range usual {
 			usual[i] = int(g.self.GetFirstShard()) + i
 		}
-		last := t.step + uint64(max(aheadSteps, aheadExamples/(n*t.run.spec.ShardSize)))
+		batches := uint64(max(aheadSteps, aheadExamples/(n*t.run.spec.ShardSize)))
+		last := t.step + max(1, batches/t.run.spec.Batches())
 		for s := t.step + 1; s <= last && s < g.lastStep(); s++ {
-			examples = t.examples(examples, ddpm.PlanStep(t.run.spec, s), usual)
+			examples = t.examples(examples, s, usual)
 		}
 	}
 	data.Ahead(examples)
 }
 
-// examples appends the numbers of the examples of shards.
-func (t *trainer) examples(to []int, plan ddpm.Plan, shards []int) []int {
+// examples appends the numbers of the examples of a step's shards, in the order in
+// which they are computed: shard by shard.
+func (t *trainer) examples(to []int, step uint64, shards []int) []int {
 	for _, v := range shards {
-		for _, e := range plan.Shard(v) {
-			to = append(to, int(e.Index))
+		for i := range int(t.run.spec.Batches()) {
+			for _, e := range ddpm.PlanBatch(t.run.spec, step, i).Shard(v) {
+				to = append(to, int(e.Index))
+			}
 		}
 	}
 	return to

@@ -41,7 +41,7 @@ func (t *trainer) compute(ctx context.Context, shard int) error {
 	}
 	began := time.Now()
 	if !t.planned {
-		t.plan, t.planned = ddpm.PlanStep(t.run.spec, t.step), true
+		t.planned = true
 		t.run.device.Begin(t.state.Weights)
 		t.readAhead()
 	}
@@ -49,16 +49,17 @@ func (t *trainer) compute(ctx context.Context, shard int) error {
 		clear(t.sum)
 		t.tail, t.spent = tail{}, spent{}
 	}
-	examples := t.plan.Shard(shard)
-	loss, err := t.run.device.Gradient(examples, t.grad)
-	if err != nil {
+	loss, err := t.gradient(ctx, shard)
+	switch {
+	case ctx.Err() != nil:
+		return nil
+	case err != nil:
 		return fmt.Errorf("compute shard %d of step %d: %w", shard, t.step, err)
 	}
 	fits := t.accumulate()
 	fixed, ok := t.fixed().FromFloat64(loss, t.run.spec.Shards())
 	t.tail[laneLoss] += fixed
 	t.tail[laneShards]++
-	t.account(examples)
 	if !fits || !ok {
 		t.tail[laneOverflows]++
 		t.tellOverflow(shard, loss, ok)
@@ -68,6 +69,20 @@ func (t *trainer) compute(ctx context.Context, shard int) error {
 	t.todo, t.done = t.todo[1:], append(t.done, shard)
 	t.rate.add(time.Since(began))
 	return nil
+}
+
+// gradient computes a shard's gradient, or what its local steps make of the weights,
+// into grad. What the device tells of it goes to the tail.
+func (t *trainer) gradient(ctx context.Context, shard int) (loss float64, err error) {
+	if t.local != nil {
+		return t.local.Gradient(ctx, t.state.Weights, t.step, shard, t.grad, t.account)
+	}
+	examples := ddpm.PlanBatch(t.run.spec, t.step, 0).Shard(shard)
+	loss, err = t.run.device.Gradient(examples, t.grad)
+	if err == nil {
+		t.account(examples)
+	}
+	return loss, err
 }
 
 // accumulateGrain is how many elements a thread adds at least.
@@ -240,7 +255,7 @@ func (t *trainer) report(g *generation, totals tail, info ddpm.UpdateInfo) {
 	p := &ddpmv1.Progress{
 		Generation: g.number, Step: t.state.Step,
 		Loss: t.loss(totals), GradientNorm: info.GradientNorm, LearningRate: info.LearningRate, Skipped: totals[laneOverflows] > 0,
-		Images:  uint32(t.run.spec.Batch),
+		Images:  uint32(t.run.spec.Batches()) * uint32(t.run.spec.Batch),
 		Seconds: c.total(), ComputeSeconds: c.compute, ReduceSeconds: c.reduce, UpdateSeconds: c.update, CheckpointSeconds: c.keep,
 		InputSeconds: seconds(t.spent.input), ForwardSeconds: seconds(t.spent.forward), BackwardSeconds: seconds(t.spent.backward),
 	}

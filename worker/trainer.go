@@ -57,9 +57,10 @@ type trainer struct {
 	grad []float32
 	// spent is where the time of the done shards went.
 	spent spent
-	// planned says that plan and the device are at step.
+	// planned says that the device is at step, and the dataset asked for it.
 	planned bool
-	plan    ddpm.Plan
+	// local takes a shard's local steps; nil in a run without them.
+	local *ddpm.LocalSteps
 
 	stateMu sync.RWMutex
 	// state has seen as many steps as Step says; reduced is the gradient of the last
@@ -79,6 +80,9 @@ func newTrainer(r *run, log *slog.Logger, send func(*ddpmv1.WorkerMessage), comp
 		run: r, log: log, send: send, backlog: &backlog{}, compareEvery: compareEvery,
 		sum: hugepages.Make[int64](n), grad: hugepages.Make[float32](n), reduced: hugepages.Make[float32](n),
 		moved: make(chan struct{}),
+	}
+	if r.spec.Local.Steps > 0 {
+		t.local = ddpm.NewLocalSteps(r.spec, r.device, r.pool)
 	}
 	t.saver = newSaver(r, log, send)
 	t.changed = sync.NewCond(&t.mu)

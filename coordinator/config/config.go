@@ -30,6 +30,10 @@ type Config struct {
 	LR        float64
 	Init      string
 
+	// LocalSteps, with OuterLR and OuterMomentum, is the mode of little communication.
+	LocalSteps             int
+	OuterLR, OuterMomentum float64
+
 	Classes      int
 	LabelDropout float64
 
@@ -110,6 +114,10 @@ func (c *Config) Validate() error {
 	check(!c.Given("classes") || c.Classes > 0, "--classes %d: must be at least 1, or left out", c.Classes)
 	check(!c.Given("label-dropout") || c.Given("classes"), "--label-dropout: only a model with classes has labels; give --classes too")
 	check(c.LabelDropout >= 0 && c.LabelDropout < 1, "--label-dropout %g: must be in [0, 1)", c.LabelDropout)
+	check(!c.Given("local-steps") || c.LocalSteps > 0, "--local-steps %d: must be at least 1, or left out", c.LocalSteps)
+	for _, name := range []string{"outer-lr", "outer-momentum"} {
+		check(!c.Given(name) || c.Given("local-steps"), "--%s: only a run with local steps has outer ones; give --local-steps too", name)
+	}
 	check(!c.Given("dataset") || c.Dataset != "", "--dataset: must not be empty; leave it out for the built-in glyphs://")
 	check(c.KeepLast >= 0 && (!c.Given("keep-last") || c.KeepLast > 0), "--keep-last %d: must be at least 1, or left out to keep all", c.KeepLast)
 	check(c.KeepEvery == 0 || c.KeepLast > 0, "--keep-every %d: without --keep-last all checkpoints are kept; give both", c.KeepEvery)

@@ -3,6 +3,7 @@ package config
 import (
 	"github.com/spf13/pflag"
 
+	"github.com/ddpm-cluster/ddpm-cluster/ddpm"
 	"github.com/ddpm-cluster/ddpm-cluster/internal/logging"
 )
 
@@ -59,6 +60,9 @@ func (c *Config) specFlags(fs *pflag.FlagSet) {
 	fs.Float64Var(&c.LR, "lr", 0, "learning `rate` after warm-up (default: the preset's)")
 	fs.IntVar(&c.Classes, "classes", 0, "train a model of so many `classes` on the dataset's labels (default: the preset's, none)")
 	fs.Float64Var(&c.LabelDropout, "label-dropout", DefaultLabelDropout, "with --classes: the `fraction` of labels that are withheld, so that sampling can use guidance")
+	fs.IntVar(&c.LocalSteps, "local-steps", 0, "for slow links: each shard takes so many `steps` of its own between two exchanges (DiLoCo), and a step of the run is all of these (default: none)")
+	fs.Float64Var(&c.OuterLR, "outer-lr", ddpm.DefaultOuterRate, "with --local-steps: learning `rate` of the exchange")
+	fs.Float64Var(&c.OuterMomentum, "outer-momentum", ddpm.DefaultOuterMomentum, "with --local-steps: Nesterov `momentum` of the exchange, from 0 to below 1")
 	fs.StringVar(&c.Init, "init", "", "begin with the network in a `FOLDER` of Hugging Face diffusers, a path or s3:// URI: its weights, architecture and noise schedule (default: new weights)")
 }
 

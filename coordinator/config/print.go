@@ -30,6 +30,10 @@ func (c *Config) Print(w io.Writer, p Plan) error {
 	if p.Spec.Classes() > 0 {
 		dropout = &p.Spec.LabelDropout
 	}
+	var outerLR, outerMomentum *float64
+	if l := &p.Spec.Local; l.Steps > 0 {
+		outerLR, outerMomentum = &l.OuterRate, &l.OuterMomentum
+	}
 	settings, err := yaml.Marshal(struct {
 		Workers         int      `yaml:"workers"`
 		MinWorkers      int      `yaml:"min-workers"`
@@ -47,6 +51,9 @@ func (c *Config) Print(w io.Writer, p Plan) error {
 		LR              float64  `yaml:"lr"`
 		Classes         int      `yaml:"classes,omitempty"`
 		LabelDropout    *float64 `yaml:"label-dropout,omitempty"`
+		LocalSteps      int      `yaml:"local-steps,omitempty"`
+		OuterLR         *float64 `yaml:"outer-lr,omitempty"`
+		OuterMomentum   *float64 `yaml:"outer-momentum,omitempty"`
 		Init            string   `yaml:"init,omitempty"`
 		CheckpointEvery uint64   `yaml:"checkpoint-every"`
 		KeepLast        int      `yaml:"keep-last,omitempty"`
@@ -67,7 +74,7 @@ func (c *Config) Print(w io.Writer, p Plan) error {
 		EtcdKey         string   `yaml:"etcd-key,omitempty"`
 	}{
 		c.Workers, c.MinWorkers, c.Local, c.Threads, p.Spec.Preset, p.Spec.Dataset, c.Storage, c.DataDir, p.Run, p.Steps,
-		p.Spec.Batch, p.Spec.ShardSize, p.Spec.Seed, p.Spec.Optimizer.LearningRate, p.Spec.Classes(), dropout, c.Init, p.CheckpointEvery, c.KeepLast, c.KeepEvery,
+		p.Spec.Batch, p.Spec.ShardSize, p.Spec.Seed, p.Spec.Optimizer.LearningRate, p.Spec.Classes(), dropout, p.Spec.Local.Steps, outerLR, outerMomentum, c.Init, p.CheckpointEvery, c.KeepLast, c.KeepEvery,
 		c.Listen, c.HTTP, c.Etcd,
 		c.HandOver, c.TensorBoard, c.Pprof, c.Security.Insecure, c.Security.CACert, c.Security.CAKey, c.Security.TokenFile, c.Security.Names, c.Security.EtcdCACert, c.Security.EtcdCert, c.Security.EtcdKey,
 	})

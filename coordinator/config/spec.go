@@ -89,6 +89,9 @@ func (c *Config) override(s *ddpm.Spec) {
 	if c.Given("lr") {
 		s.Optimizer.LearningRate = c.LR
 	}
+	if c.Given("local-steps") {
+		s.Local = ddpm.Local{Steps: c.LocalSteps, OuterRate: c.OuterLR, OuterMomentum: c.OuterMomentum}
+	}
 	if c.Given("classes") {
 		*s = s.WithClasses(c.Classes, c.LabelDropout)
 	}

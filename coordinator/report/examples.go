@@ -13,7 +13,7 @@ import (
 // MaxExamples bounds the examples of a StepExamples.
 const MaxExamples = 256
 
-// StepExamples is what a step trains on: the first examples of its batch as the plan
+// StepExamples is what a step trains on: the first examples of its (first) batch as the plan
 // deals them, and as the network gets them.
 type StepExamples struct {
 	Run string `json:"run"`
@@ -52,7 +52,7 @@ func Examples(run string, spec ddpm.Spec, data dataset.Dataset, step uint64, n i
 	}
 	out := &StepExamples{Run: run, Step: step, Timesteps: spec.Diffusion.Steps, Examples: []Example{}}
 	tables := diffusion.NewTables(spec.Diffusion)
-	plan := ddpm.PlanStep(spec, step)
+	plan := ddpm.PlanBatch(spec, step, 0)
 	var batch ddpm.Batch
 	size := spec.Model.ImageLen()
 	xt := make([]float32, size)

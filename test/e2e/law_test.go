@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -54,6 +55,21 @@ func TestSameBitsWithClasses(t *testing.T) {
 	_, without := train(t, t.TempDir(), "--steps", "20", "--workers", "1").lastLine(t)
 	if without == want {
 		t.Error("the classes change nothing")
+	}
+}
+
+// The law holds with local steps: what a shard makes of them is a function of the weights,
+// the step and the shard, whoever takes them.
+func TestSameBitsWithLocalSteps(t *testing.T) {
+	args := []string{"--steps", "12", "--local-steps", "5", "--batch", "16", "--shard-size", "4"}
+	_, want := train(t, t.TempDir(), append(args, "--workers", "1", "--threads", "1")...).lastLine(t)
+	if _, got := train(t, t.TempDir(), append(args, "--workers", "3", "--threads", "2")...).lastLine(t); got != want {
+		t.Errorf("digest %s, one quiet worker has %s", got, want)
+	}
+	dir := t.TempDir()
+	train(t, dir, append(slices.Clone(args), "--steps", "7", "--workers", "2")...).lastLine(t)
+	if _, got := train(t, dir, append(args, "--workers", "4", "--threads", "1")...).lastLine(t); got != want {
+		t.Errorf("stopped and resumed: digest %s, one quiet worker has %s", got, want)
 	}
 }
 

@@ -1,0 +1,158 @@
+package ddpm
+
+import (
+	"context"
+	"errors"
+	"math"
+	"strings"
+	"testing"
+
+	"github.com/ddpm-cluster/ddpm-cluster/ddpm/kernel"
+)
+
+// localSpec is a run with four local steps in a step.
+func localSpec() Spec {
+	s := planSpec()
+	s.Local = Local{Steps: 4, OuterRate: 0.7, OuterMomentum: 0.9}
+	return s
+}
+
+// localStep takes one step of a run with local steps and returns its loss.
+func localStep(t *testing.T, s Spec, st *State, pool *kernel.Pool) float64 {
+	t.Helper()
+	l := NewLocalSteps(s, NewCPU(s, ramps{n: s.DatasetLen, spec: s}, pool), pool)
+	mean, outer := make([]float32, len(st.Weights)), make([]float32, len(st.Weights))
+	total := 0.0
+	for v := range s.Shards() {
+		loss, err := l.Gradient(t.Context(), st.Weights, st.Step, v, outer, func([]Example) {})
+		if err != nil {
+			t.Fatal(err)
+		}
+		total += loss / float64(s.Shards())
+		kernel.Axpy(mean, 1/float32(s.Shards()), outer)
+	}
+	st.Update(s, pool, mean)
+	return total
+}
+
+// A shard's local steps are those of a run of its own, with a batch of that shard, whose
+// moments are new.
+func TestLocalStepsAreARunOfTheirOwn(t *testing.T) {
+	s := localSpec()
+	st := wideState(s)
+	st.Step = 3
+	data := ramps{n: s.DatasetLen, spec: s}
+	const shard = 1
+	outer := make([]float32, len(st.Weights))
+	var seen [][]Example
+	loss, err := NewLocalSteps(s, NewCPU(s, data, nil), nil).
+		Gradient(t.Context(), st.Weights, st.Step, shard, outer, func(e []Example) { seen = append(seen, e) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	own, d, grad, want := StateFrom(st.Weights), NewCPU(s, data, nil), make([]float32, len(outer)), 0.0
+	for i := range s.Local.Steps {
+		examples := PlanStep(s, st.Step*4+uint64(i)).Shard(shard)
+		if len(seen) <= i || seen[i][0] != examples[0] {
+			t.Fatalf("local step %d: examples %v, want %v", i, seen, examples)
+		}
+		d.Begin(own.Weights)
+		l, err := d.Gradient(examples, grad)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want += l / 4
+		o := s.Optimizer
+		norm := math.Sqrt(kernel.SumSquares(nil, grad))
+		kernel.AdamStep{
+			LR: learningRate(o, st.Step*4+uint64(i)), Beta1: o.Beta1, Beta2: o.Beta2, Eps: o.Epsilon,
+			Bias1: 1 - math.Pow(o.Beta1, float64(i+1)), Bias2: 1 - math.Pow(o.Beta2, float64(i+1)),
+			GradScale: clipScale(o, norm), EMADecay: 1,
+		}.Apply(nil, own.Weights, own.M, own.V, own.EMA, grad)
+	}
+	if math.Abs(loss-want) > 1e-12 {
+		t.Errorf("loss %v, want %v", loss, want)
+	}
+	moved := 0.0
+	for i, x := range outer {
+		step := float64(st.Weights[i] - own.Weights[i])
+		moved = max(moved, math.Abs(step))
+		if math.Abs(float64(x)-step) > 1e-6 {
+			t.Fatalf("element %d: %v, want %v", i, x, step)
+		}
+	}
+	if moved == 0 {
+		t.Error("the weights have not moved")
+	}
+}
+
+// The outer step is Nesterov's, and Adam's second moment stays out of it.
+func TestOuterStep(t *testing.T) {
+	s := localSpec()
+	n := s.Model.ParamCount()
+	st := EmptyState(n)
+	st.Step = 1000
+	st.Weights[5], st.EMA[5], st.M[5] = 1, 2, 0.5
+	delta := make([]float32, n)
+	delta[5] = 0.25
+	st.Update(s, nil, delta)
+	m := 0.9*0.5 + 0.25
+	w := 1 - 0.7*(0.25+0.9*m)
+	d := math.Pow(s.Optimizer.EMADecay, 4)
+	for _, v := range []struct{ got, want float64 }{
+		{float64(st.M[5]), m}, {float64(st.Weights[5]), w}, {float64(st.EMA[5]), d*2 + (1-d)*w},
+		{float64(st.V[5]), 0}, {float64(st.Weights[4]), 0}, {float64(st.Step), 1001},
+	} {
+		if math.Abs(v.got-v.want) > 1e-6 {
+			t.Errorf("%v, want %v", v.got, v.want)
+		}
+	}
+}
+
+// localDigest is the state after two steps of localSpec; see goldenDigest.
+const localDigest = "sha256:d98d053b5ced1c1105fb5b2fbd25c1272b3d6b9d949e87cb843da3bd99119a79"
+
+func TestLocalStepsHaveTheirBits(t *testing.T) {
+	s := localSpec()
+	for _, threads := range []int{1, 3} {
+		pool := kernel.NewPool(threads)
+		st := wideState(s)
+		localStep(t, s, st, pool)
+		localStep(t, s, st, pool)
+		pool.Close()
+		if got := st.Digest(); got != localDigest {
+			t.Errorf("%d threads: digest %s, want %s", threads, got, localDigest)
+		}
+	}
+}
+
+func TestLocalStepsEndWithTheirContext(t *testing.T) {
+	s := localSpec()
+	ctx, cancel := context.WithCancel(t.Context())
+	outer, computed := make([]float32, s.Model.ParamCount()), 0
+	l := NewLocalSteps(s, NewCPU(s, ramps{n: s.DatasetLen, spec: s}, nil), nil)
+	_, err := l.Gradient(ctx, NewState(s).Weights, 0, 0, outer, func([]Example) { computed++; cancel() })
+	if !errors.Is(err, context.Canceled) || computed != 1 {
+		t.Errorf("%v after %d local steps", err, computed)
+	}
+}
+
+func TestLocalSettings(t *testing.T) {
+	for want, l := range map[string]Local{
+		"local-steps -1":     {Steps: -1},
+		"local-steps 100000": {Steps: 100_000, OuterRate: 0.7},
+		"outer-lr 0":         {Steps: 1},
+		"outer-lr NaN":       {Steps: 1, OuterRate: math.NaN()},
+		"outer-momentum 1":   {Steps: 1, OuterRate: 0.7, OuterMomentum: 1},
+		"local.steps 0":      {OuterRate: 0.7},
+	} {
+		if err := l.Validate(); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%+v: %v, want %q", l, err, want)
+		}
+	}
+	// A run without local steps has the config that it always had.
+	text, err := planSpec().Encode()
+	if err != nil || strings.Contains(string(text), "local") {
+		t.Errorf("%v\n%s", err, text)
+	}
+}
