@@ -47,7 +47,7 @@ func (t *trainer) compute(ctx context.Context, shard int) error {
 	}
 	if len(t.done) == 0 {
 		clear(t.sum)
-		t.tail, t.spent = tail{}, spent{}
+		t.tail, t.spent, t.shards = tail{}, spent{}, t.shards[:0]
 	}
 	examples := t.plan.Shard(shard)
 	loss, err := t.run.device.Gradient(examples, t.grad)
@@ -58,7 +58,7 @@ func (t *trainer) compute(ctx context.Context, shard int) error {
 	fixed, ok := t.fixed().FromFloat64(loss, t.run.spec.Shards())
 	t.tail[laneLoss] += fixed
 	t.tail[laneShards]++
-	t.account(examples)
+	spent := t.account(examples)
 	if !fits || !ok {
 		t.tail[laneOverflows]++
 		t.tellOverflow(shard, loss, ok)
@@ -66,7 +66,9 @@ func (t *trainer) compute(ctx context.Context, shard int) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.todo, t.done = t.todo[1:], append(t.done, shard)
-	t.rate.add(time.Since(began))
+	took := time.Since(began)
+	t.rate.add(took)
+	t.traceShard(shard, began, took, spent)
 	return nil
 }
 
@@ -104,7 +106,7 @@ func (t *trainer) tellOverflow(shard int, loss float64, lossFits bool) {
 // complete brings the own sums to the ring and completes the step with what comes
 // back.
 func (t *trainer) complete(g *generation) error {
-	began := time.Now()
+	g.clock.computed = time.Now()
 	totals, hash := t.votes(g)
 	if len(t.done) == 0 {
 		clear(t.sum) // a member without shards
@@ -116,6 +118,7 @@ func (t *trainer) complete(g *generation) error {
 	if err != nil {
 		t.idle()
 		t.leave(g, t.broke(g, err))
+		t.traceBroken(g, err)
 		return nil
 	}
 	if t.compares() && uint64(totals[laneWeights]) != hash*uint64(g.size) {
@@ -134,12 +137,14 @@ func (t *trainer) complete(g *generation) error {
 	parted := ends && t.part(g, departure{unreachable: -1})
 	t.moveOn(g, ends)
 	t.measured(t.meter.sent.Load()-sent, time.Since(entered))
-	at := g.clock.reduced(began)
+	g.clock.reduced = time.Now()
 	t.saver.settle()
-	at = g.clock.settled(at)
+	g.clock.settled = time.Now()
 	info := t.update(totals)
-	g.clock.updated(at)
+	g.clock.finished = time.Now()
 	t.report(g, totals, info)
+	t.traceStep(g, totals)
+	g.clock.next()
 	if parted {
 		t.tell(g) // and then wait for a slow Store, if need be
 	}
@@ -178,7 +183,6 @@ func (t *trainer) votes(g *generation) (votes tail, hash uint64) {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	g.clock.computed()
 	if g.yields {
 		votes[laneYields] = 1
 	}
@@ -236,12 +240,13 @@ func (t *trainer) loss(totals tail) float64 {
 // report tells how the step went: the coordinator by rank 0, the log by all. Every
 // member keeps it, for a coordinator that has not heard of it.
 func (t *trainer) report(g *generation, totals tail, info ddpm.UpdateInfo) {
-	c := g.clock
+	c := &g.clock
 	p := &ddpmv1.Progress{
 		Generation: g.number, Step: t.state.Step,
 		Loss: t.loss(totals), GradientNorm: info.GradientNorm, LearningRate: info.LearningRate, Skipped: totals[laneOverflows] > 0,
 		Images:  uint32(t.run.spec.Batch),
-		Seconds: c.total(), ComputeSeconds: c.compute, ReduceSeconds: c.reduce, UpdateSeconds: c.update, CheckpointSeconds: c.keep,
+		Seconds: c.total().Seconds(), ComputeSeconds: c.compute().Seconds(), ReduceSeconds: c.reduce().Seconds(),
+		UpdateSeconds: c.update().Seconds(), CheckpointSeconds: c.checkpoint().Seconds(),
 		InputSeconds: seconds(t.spent.input), ForwardSeconds: seconds(t.spent.forward), BackwardSeconds: seconds(t.spent.backward),
 	}
 	t.spent = spent{}
