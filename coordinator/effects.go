@@ -78,6 +78,7 @@ func (l *loop) persist(ctx context.Context, g core.Generation) {
 	l.where.Generation(g.Number)
 	l.log.Info("a generation", "generation", g.Number, "members", len(g.Members), "step", g.StartStep, "reason", g.Reason)
 	l.view.generation(g)
+	began := time.Now()
 	l.beside(ctx, func(ctx context.Context) {
 		failing := false
 		for {
@@ -95,6 +96,7 @@ func (l *loop) persist(ctx context.Context, g core.Generation) {
 				return
 			}
 		}
+		l.tracePersisted(g, began)
 		select {
 		case l.persisted <- g.Number:
 		case <-ctx.Done():

@@ -16,6 +16,7 @@ import (
 	"github.com/ddpm-cluster/ddpm-cluster/coordinator/report"
 	"github.com/ddpm-cluster/ddpm-cluster/internal/health"
 	"github.com/ddpm-cluster/ddpm-cluster/internal/logging"
+	"github.com/ddpm-cluster/ddpm-cluster/internal/tracing"
 	ddpmv1 "github.com/ddpm-cluster/ddpm-cluster/proto/ddpm/v1"
 	"github.com/ddpm-cluster/ddpm-cluster/storage/checkpoint"
 )
@@ -52,6 +53,10 @@ type loop struct {
 	log      *slog.Logger
 	// where is what each line of the log says of the run.
 	where *logging.Where
+	// tracer is nil without a collector; changed is when the members last left their
+	// ring, zero while they train.
+	tracer  *tracing.Tracer
+	changed time.Time
 
 	sessions map[string]*session
 	// named is the number of the last name that was given.
@@ -183,6 +188,7 @@ func (l *loop) step(ctx context.Context, e core.Event) {
 	}
 	if l.end == nil {
 		g, _ := l.machine.Generation()
+		l.traceChange(g, l.machine.Phase())
 		l.view.phase(g.Number, l.machine.Phase(), l.machine.Reason())
 	}
 }
@@ -190,6 +196,7 @@ func (l *loop) step(ctx context.Context, e core.Event) {
 // published tells the machine first, and people after it.
 func (l *loop) published(ctx context.Context, o outcome) {
 	l.publisher.took(ctx)
+	l.tracePublished(o)
 	e := o.checkpoint
 	if o.err != nil {
 		l.log.Warn("a checkpoint could not be published", "step", e.Step, "err", o.err)

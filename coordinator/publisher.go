@@ -32,6 +32,7 @@ type publication struct {
 // outcome is how publishing a checkpoint went.
 type outcome struct {
 	checkpoint core.Publish
+	began      time.Time
 	took       time.Duration
 	err        error
 }
@@ -57,7 +58,7 @@ func (p *publisher) start(ctx context.Context) {
 		if err == nil {
 			err = p.keeper.publish(ctx, next.checkpoint, next.parts)
 		}
-		p.outcomes <- outcome{next.checkpoint, time.Since(began), err}
+		p.outcomes <- outcome{next.checkpoint, began, time.Since(began), err}
 	})
 }
 

@@ -28,7 +28,7 @@ type samplePool struct {
 
 // openPool begins to keep the pool beside whatever else the coordinator does.
 func (s *start) openPool(ctx context.Context, etcd *registry.Etcd) *samplePool {
-	p := &samplePool{server: pool.New(pool.Config{Store: s.store, Build: ddpmcluster.Fingerprint(), Log: s.log})}
+	p := &samplePool{server: pool.New(pool.Config{Store: s.store, Build: ddpmcluster.Fingerprint(), Log: s.log, Tracer: s.tracer})}
 	ctx, p.cancel = context.WithCancel(ctx)
 	p.keeping.Go(func() {
 		for ctx.Err() == nil {
@@ -85,6 +85,7 @@ func (p *samplePool) close() {
 func serveSamples(ctx context.Context, o Options) error {
 	s := newStart(o)
 	defer s.console.end()
+	defer s.trace(ctx)()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer onInterrupt(o.Interrupts, cancel)()

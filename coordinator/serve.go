@@ -93,6 +93,7 @@ func (s *start) newLoop(leader *registry.Leader, last core.Generation, runID str
 			run: s.plan.Run, runID: runID, storage: s.store.String(), spec: spec,
 			compareEvery: s.config.CompareEvery, threads: s.config.Threads,
 		},
+		tracer:    s.tracer,
 		limits:    s.options.limits,
 		handOver:  s.config.HandOver,
 		keeper:    k,

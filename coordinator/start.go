@@ -17,6 +17,7 @@ import (
 	"github.com/ddpm-cluster/ddpm-cluster/coordinator/initial"
 	"github.com/ddpm-cluster/ddpm-cluster/coordinator/registry"
 	"github.com/ddpm-cluster/ddpm-cluster/internal/logging"
+	"github.com/ddpm-cluster/ddpm-cluster/internal/tracing"
 	"github.com/ddpm-cluster/ddpm-cluster/storage"
 	"github.com/ddpm-cluster/ddpm-cluster/storage/checkpoint"
 )
@@ -97,6 +98,7 @@ func Run(ctx context.Context, o Options) error {
 	s.plan, s.source = plan, source
 	s.where.Name(plan.Run, "")
 	defer s.console.end()
+	defer s.trace(ctx)()
 	return s.interruptible(ctx)
 }
 
@@ -125,6 +127,8 @@ type start struct {
 	// format is the log's, where what each of its lines says of the run.
 	format string
 	where  *logging.Where
+	// tracer is nil without a collector.
+	tracer *tracing.Tracer
 
 	// security is nil with --insecure.
 	security *security

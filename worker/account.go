@@ -14,20 +14,26 @@ import (
 // spent is where the time of a step's gradients went, in nanoseconds.
 type spent struct{ input, forward, backward int64 }
 
+func (s *spent) add(a spent) {
+	s.input += a.input
+	s.forward += a.forward
+	s.backward += a.backward
+}
+
 func seconds(ns int64) float64 { return time.Duration(ns).Seconds() }
 
 // account takes in what the device tells of the shard that it computed last: the
-// losses of its examples go to the lanes of their slices.
-func (t *trainer) account(examples []ddpm.Example) {
+// losses of its examples go to the lanes of their slices. It gives where the shard's
+// time went.
+func (t *trainer) account(examples []ddpm.Example) (a spent) {
 	device, ok := t.run.device.(ddpm.Accountant)
 	if !ok {
-		return
+		return a
 	}
-	a := device.Account()
-	t.spent.input += a.Input
-	t.spent.forward += a.Forward
-	t.spent.backward += a.Backward
-	for e, loss := range a.Losses {
+	account := device.Account()
+	a = spent{account.Input, account.Forward, account.Backward}
+	t.spent.add(a)
+	for e, loss := range account.Losses {
 		fixed, fits := t.fixed().FromFloat64(loss, t.run.spec.Batch*int(t.run.spec.Batches()))
 		if !fits {
 			continue // the shard's loss says so
@@ -36,6 +42,7 @@ func (t *trainer) account(examples []ddpm.Example) {
 		t.tail[laneSliceLoss+slice] += fixed
 		t.tail[laneSliceExamples+slice]++
 	}
+	return a
 }
 
 // slices tells a step's loss by slices of the timesteps. It says nothing where no
@@ -54,46 +61,42 @@ func (t *trainer) slices(p *ddpmv1.Progress, totals tail) {
 	}
 }
 
-// stepClock times the stages of a step, in seconds. They follow one another: what a
-// checkpoint takes of the training is a stage of its own.
+// stepClock times the stages of a step. They follow one another: what a checkpoint
+// takes of the training is a stage of its own.
 type stepClock struct {
-	at                            time.Time
-	compute, reduce, update, keep float64
-	keeping                       float64 // of the step to come
+	// ended is when the step before ended, zero before a generation's first, and begun
+	// when this one's gradients began: between the two a checkpoint began. The others are
+	// the ends of this step's stages.
+	ended, begun                         time.Time
+	computed, reduced, settled, finished time.Time
 }
 
-// computed ends a step's gradients, which began where the step before ended.
-func (c *stepClock) computed() {
-	c.compute = 0
-	if !c.at.IsZero() {
-		c.compute = time.Since(c.at).Seconds()
+// next begins a step where the one before has ended.
+func (c *stepClock) next() { c.ended, c.begun = c.finished, c.finished }
+
+// kept ends the beginning of a checkpoint: the step to come pays for it.
+func (c *stepClock) kept() { c.begun = time.Now() }
+
+// compute is how long the gradients took, 0 in the first step of a generation, some of
+// whose shards may be older.
+func (c *stepClock) compute() time.Duration {
+	if c.begun.IsZero() {
+		return 0
 	}
+	return c.computed.Sub(c.begun)
 }
 
-func (c *stepClock) reduced(began time.Time) time.Time {
-	c.reduce = time.Since(began).Seconds()
-	return time.Now()
+func (c *stepClock) reduce() time.Duration { return c.reduced.Sub(c.computed) }
+func (c *stepClock) update() time.Duration { return c.finished.Sub(c.settled) }
+
+// checkpoint is what it took to begin one, and to wait for one that still read the state.
+func (c *stepClock) checkpoint() time.Duration {
+	return c.begun.Sub(c.ended) + c.settled.Sub(c.reduced)
 }
 
-// settled ends the wait for a checkpoint that still reads the state.
-func (c *stepClock) settled(began time.Time) time.Time {
-	c.keep = c.keeping + time.Since(began).Seconds()
-	c.keeping = 0
-	return time.Now()
+func (c *stepClock) total() time.Duration {
+	return c.compute() + c.reduce() + c.update() + c.checkpoint()
 }
-
-func (c *stepClock) updated(began time.Time) {
-	c.at = time.Now()
-	c.update = c.at.Sub(began).Seconds()
-}
-
-// kept ends the beginning of a checkpoint: the next step pays for it.
-func (c *stepClock) kept() {
-	now := time.Now()
-	c.keeping, c.at = now.Sub(c.at).Seconds(), now
-}
-
-func (c *stepClock) total() float64 { return c.compute + c.reduce + c.update + c.keep }
 
 // meter counts what goes to the successor in the ring.
 type meter struct {

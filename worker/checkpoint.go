@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm"
+	"github.com/ddpm-cluster/ddpm-cluster/internal/tracing"
 	ddpmv1 "github.com/ddpm-cluster/ddpm-cluster/proto/ddpm/v1"
 	"github.com/ddpm-cluster/ddpm-cluster/storage"
 	"github.com/ddpm-cluster/ddpm-cluster/storage/checkpoint"
@@ -21,6 +22,8 @@ type saver struct {
 	run  *run
 	send func(*ddpmv1.WorkerMessage)
 	log  *slog.Logger
+	// tracer is nil without a collector.
+	tracer *tracing.Tracer
 
 	// settled is closed when the newest checkpoint has read the state, which may
 	// change again then; last when its share is stored and told, or given up. nil
@@ -89,10 +92,13 @@ func (s *saver) begin(g *generation, state *ddpm.State, loss float64, last bool)
 		digest := frozen.Digest()
 		c.copy(&frozen)
 		close(settled)
+		copied := time.Now()
 		if before != nil {
 			<-before // which ends with ctx
 		}
-		s.finish(c, digest, began)
+		turn := time.Now()
+		err := s.finish(c, digest, began)
+		s.traceSaved(c, began, copied, turn, err)
 	})
 }
 
@@ -105,17 +111,19 @@ func (s *saver) skip(g *generation, step uint64, members int) {
 	}}})
 }
 
-// finish stores a copy and tells the coordinator what became of it.
-func (s *saver) finish(c *snapshot, digest string, began time.Time) {
+// finish stores a copy and tells the coordinator what became of it, which it returns
+// too.
+func (s *saver) finish(c *snapshot, digest string, began time.Time) error {
 	saved := &ddpmv1.PartSaved{Generation: c.generation, Step: c.step, Digest: digest, Loss: c.loss}
 	store := storage.Patient(s.run.store, max(0, storePatience-time.Since(began)), s.log)
 	if err := s.save(s.ctx, store, c, saved); err != nil {
 		s.log.Warn("a part of a checkpoint could not be stored", "step", c.step, "reason", err.Error())
 		s.tell(&ddpmv1.WorkerMessage{Body: &ddpmv1.WorkerMessage_PartFailed{PartFailed: &ddpmv1.PartFailed{Generation: c.generation, Step: c.step, Reason: err.Error()}}})
-		return
+		return err
 	}
 	s.log.Info("checkpoint part saved", "step", c.step, "seconds", time.Since(began).Seconds())
 	s.tell(&ddpmv1.WorkerMessage{Body: &ddpmv1.WorkerMessage_PartSaved{PartSaved: saved}})
+	return nil
 }
 
 // tell tells the coordinator what became of a checkpoint, and keeps it.

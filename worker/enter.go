@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	ddpmv1 "github.com/ddpm-cluster/ddpm-cluster/proto/ddpm/v1"
 )
@@ -13,7 +14,9 @@ import (
 // of the first step.
 func (t *trainer) enter(ctx context.Context, g *generation) error {
 	defer t.idle()
+	began := time.Now()
 	err := t.catchUp(g)
+	t.traceEnter(g, began, err)
 	switch {
 	case err != nil && g.ctx.Err() != nil:
 		return nil // the generation is over, and the position is as it was

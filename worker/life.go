@@ -14,6 +14,7 @@ import (
 	"github.com/ddpm-cluster/ddpm-cluster/internal/cpulevel"
 	"github.com/ddpm-cluster/ddpm-cluster/internal/health"
 	"github.com/ddpm-cluster/ddpm-cluster/internal/logging"
+	"github.com/ddpm-cluster/ddpm-cluster/internal/tracing"
 	ddpmv1 "github.com/ddpm-cluster/ddpm-cluster/proto/ddpm/v1"
 	"github.com/ddpm-cluster/ddpm-cluster/worker/membership"
 )
@@ -80,6 +81,8 @@ type life struct {
 	// corePeak is what a core makes at most, in floating-point operations a second.
 	corePeak float64
 
+	// tracer is nil without a collector.
+	tracer *tracing.Tracer
 	// member is nil with --insecure.
 	member *membership.Member
 	ring   *ringServer
@@ -141,6 +144,8 @@ func (l *life) live(ctx context.Context) error {
 	l.config.Where.Name(welcome.GetRun(), l.id)
 	l.tag = allreduce.NewRunTag(welcome.GetRun(), welcome.GetRunId())
 	l.log.Info("joined", "run", welcome.GetRun(), "worker", l.id, "ring", l.ring.address)
+	l.tracer = tracing.Open(ctx, tracing.Process{Service: "ddpm-worker", Version: ddpmcluster.Version(), Run: welcome.GetRun(), Worker: l.id}, l.log)
+	defer l.tracer.Close()
 	l.office.use(session, welcome, l.heartbeat)
 	return l.work(ctx, welcome)
 }
@@ -161,6 +166,7 @@ func (l *life) work(ctx context.Context, w *ddpmv1.Welcome) error {
 		defer run.close()
 		t := newTrainer(run, l.log, l.office.send, w.GetCompareEvery())
 		t.where = l.config.Where
+		t.tracer, t.saver.tracer = l.tracer, l.tracer
 		opened <- t
 		if err := t.live(inner); err != nil {
 			failed <- err

@@ -7,6 +7,7 @@ import (
 	"os"
 
 	ddpmcluster "github.com/ddpm-cluster/ddpm-cluster"
+	"github.com/ddpm-cluster/ddpm-cluster/internal/tracing"
 	ddpmv1 "github.com/ddpm-cluster/ddpm-cluster/proto/ddpm/v1"
 	"github.com/ddpm-cluster/ddpm-cluster/worker/membership"
 	"github.com/ddpm-cluster/ddpm-cluster/worker/sampling"
@@ -47,9 +48,11 @@ func Sample(ctx context.Context, c Config) error {
 		pools = append(pools, ddpmv1.NewPoolClient(conn))
 	}
 	n := threads(c.Threads, 0)
+	tracer := tracing.Open(ctx, tracing.Process{Service: "ddpm-worker", Version: ddpmcluster.Version(), Worker: workerName()}, c.Log)
+	defer tracer.Close()
 	c.Log.Info("in the sampling pool", "coordinator", address, "threads", n)
 	return sampling.Run(ctx, sampling.Config{
-		Name: workerName(), Build: ddpmcluster.Fingerprint(), Threads: n, Away: c.Away, Pulse: c.Pulse, Log: c.Log,
+		Name: workerName(), Build: ddpmcluster.Fingerprint(), Threads: n, Away: c.Away, Pulse: c.Pulse, Log: c.Log, Tracer: tracer,
 	}, pools)
 }
 

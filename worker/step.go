@@ -47,9 +47,9 @@ func (t *trainer) compute(ctx context.Context, shard int) error {
 	}
 	if len(t.done) == 0 {
 		clear(t.sum)
-		t.tail, t.spent = tail{}, spent{}
+		t.tail, t.spent, t.shards = tail{}, spent{}, t.shards[:0]
 	}
-	loss, err := t.gradient(ctx, shard)
+	loss, spent, err := t.gradient(ctx, shard)
 	switch {
 	case ctx.Err() != nil:
 		return nil
@@ -67,22 +67,26 @@ func (t *trainer) compute(ctx context.Context, shard int) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.todo, t.done = t.todo[1:], append(t.done, shard)
-	t.rate.add(time.Since(began))
+	took := time.Since(began)
+	t.rate.add(took)
+	t.traceShard(shard, began, took, spent)
 	return nil
 }
 
 // gradient computes a shard's gradient, or what its local steps make of the weights,
-// into grad. What the device tells of it goes to the tail.
-func (t *trainer) gradient(ctx context.Context, shard int) (loss float64, err error) {
+// into grad. What the device tells of it goes to the tail, and to spent.
+func (t *trainer) gradient(ctx context.Context, shard int) (loss float64, total spent, err error) {
 	if t.local != nil {
-		return t.local.Gradient(ctx, t.state.Weights, t.step, shard, t.grad, t.account)
+		loss, err = t.local.Gradient(ctx, t.state.Weights, t.step, shard, t.grad, func(examples []ddpm.Example) {
+			total.add(t.account(examples))
+		})
+		return loss, total, err
 	}
 	examples := ddpm.PlanBatch(t.run.spec, t.step, 0).Shard(shard)
-	loss, err = t.run.device.Gradient(examples, t.grad)
-	if err == nil {
-		t.account(examples)
+	if loss, err = t.run.device.Gradient(examples, t.grad); err == nil {
+		total = t.account(examples)
 	}
-	return loss, err
+	return loss, total, err
 }
 
 // accumulateGrain is how many elements a thread adds at least.
@@ -119,7 +123,7 @@ func (t *trainer) tellOverflow(shard int, loss float64, lossFits bool) {
 // complete brings the own sums to the ring and completes the step with what comes
 // back.
 func (t *trainer) complete(g *generation) error {
-	began := time.Now()
+	g.clock.computed = time.Now()
 	totals, hash := t.votes(g)
 	if len(t.done) == 0 {
 		clear(t.sum) // a member without shards
@@ -131,6 +135,7 @@ func (t *trainer) complete(g *generation) error {
 	if err != nil {
 		t.idle()
 		t.leave(g, t.broke(g, err))
+		t.traceBroken(g, err)
 		return nil
 	}
 	if t.compares() && uint64(totals[laneWeights]) != hash*uint64(g.size) {
@@ -149,12 +154,14 @@ func (t *trainer) complete(g *generation) error {
 	parted := ends && t.part(g, departure{unreachable: -1})
 	t.moveOn(g, ends)
 	t.measured(t.meter.sent.Load()-sent, time.Since(entered))
-	at := g.clock.reduced(began)
+	g.clock.reduced = time.Now()
 	t.saver.settle()
-	at = g.clock.settled(at)
+	g.clock.settled = time.Now()
 	info := t.update(totals)
-	g.clock.updated(at)
+	g.clock.finished = time.Now()
 	t.report(g, totals, info)
+	t.traceStep(g, totals)
+	g.clock.next()
 	if parted {
 		t.tell(g) // and then wait for a slow Store, if need be
 	}
@@ -193,7 +200,6 @@ func (t *trainer) votes(g *generation) (votes tail, hash uint64) {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	g.clock.computed()
 	if g.yields {
 		votes[laneYields] = 1
 	}
@@ -251,12 +257,13 @@ func (t *trainer) loss(totals tail) float64 {
 // report tells how the step went: the coordinator by rank 0, the log by all. Every
 // member keeps it, for a coordinator that has not heard of it.
 func (t *trainer) report(g *generation, totals tail, info ddpm.UpdateInfo) {
-	c := g.clock
+	c := &g.clock
 	p := &ddpmv1.Progress{
 		Generation: g.number, Step: t.state.Step,
 		Loss: t.loss(totals), GradientNorm: info.GradientNorm, LearningRate: info.LearningRate, Skipped: totals[laneOverflows] > 0,
 		Images:  uint32(t.run.spec.Batches()) * uint32(t.run.spec.Batch),
-		Seconds: c.total(), ComputeSeconds: c.compute, ReduceSeconds: c.reduce, UpdateSeconds: c.update, CheckpointSeconds: c.keep,
+		Seconds: c.total().Seconds(), ComputeSeconds: c.compute().Seconds(), ReduceSeconds: c.reduce().Seconds(),
+		UpdateSeconds: c.update().Seconds(), CheckpointSeconds: c.checkpoint().Seconds(),
 		InputSeconds: seconds(t.spent.input), ForwardSeconds: seconds(t.spent.forward), BackwardSeconds: seconds(t.spent.backward),
 	}
 	t.spent = spent{}

@@ -12,6 +12,7 @@ import (
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm"
 	"github.com/ddpm-cluster/ddpm-cluster/internal/hugepages"
 	"github.com/ddpm-cluster/ddpm-cluster/internal/logging"
+	"github.com/ddpm-cluster/ddpm-cluster/internal/tracing"
 	ddpmv1 "github.com/ddpm-cluster/ddpm-cluster/proto/ddpm/v1"
 )
 
@@ -55,8 +56,11 @@ type trainer struct {
 	sum  []int64
 	tail tail
 	grad []float32
-	// spent is where the time of the done shards went.
-	spent spent
+	// spent is where the time of the done shards went; shards are their spans, of which
+	// there are none without a tracer.
+	spent  spent
+	tracer *tracing.Tracer
+	shards []tracing.Span
 	// planned says that the device is at step, and the dataset asked for it.
 	planned bool
 	// local takes a shard's local steps; nil in a run without them.

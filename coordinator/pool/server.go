@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/ddpm-cluster/ddpm-cluster/internal/tracing"
 	ddpmv1 "github.com/ddpm-cluster/ddpm-cluster/proto/ddpm/v1"
 	"github.com/ddpm-cluster/ddpm-cluster/storage"
 )
@@ -43,6 +44,8 @@ type Config struct {
 	// Lease is how long a worker that says nothing keeps its task; 0 is DefaultLease.
 	Lease time.Duration
 	Log   *slog.Logger
+	// Tracer draws a span of each task that is handed out; nil draws none.
+	Tracer *tracing.Tracer
 }
 
 // Server serves the pool to workers and administrators while it leads.

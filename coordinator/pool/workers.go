@@ -7,10 +7,12 @@ import (
 	"strings"
 	"time"
 
+	"go.opentelemetry.io/otel/attribute"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
 	"github.com/ddpm-cluster/ddpm-cluster/internal/pki"
+	"github.com/ddpm-cluster/ddpm-cluster/internal/tracing"
 	ddpmv1 "github.com/ddpm-cluster/ddpm-cluster/proto/ddpm/v1"
 )
 
@@ -63,7 +65,11 @@ func (s *Server) take(ctx context.Context, worker string) (*ddpmv1.Lease, <-chan
 	}
 	t := s.queue.Task(ref)
 	t.Lease, t.Worker = rand.Text(), worker
-	if err := s.change(ctx, ref, t); err != nil {
+	began := time.Now()
+	err := s.change(ctx, ref, t)
+	s.config.Tracer.Draw(tracing.Task(ref.Job, uint32(ref.Number)), tracing.Since(began, "hand out", err,
+		attribute.String("job", ref.Job), attribute.Int("task", ref.Number), attribute.String("worker", worker)))
+	if err != nil {
 		return nil, nil, unavailable(err)
 	}
 	s.began(ref.Job)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -97,7 +98,9 @@ func (t *task) measure(ctx context.Context, progress func(job.Progress)) error {
 			done(t.eval.Terms)
 			continue
 		}
+		began := time.Now()
 		results, err := runner.Run(ctx, *t.eval, evaluate.Task{First: image, Count: 1}, func(n, _ int) { done(n) })
+		t.stages.add("passes", began, err)
 		if err != nil {
 			return err
 		}
@@ -105,7 +108,10 @@ func (t *task) measure(ctx context.Context, progress func(job.Progress)) error {
 		if err != nil {
 			return fault{err}
 		}
-		if err := t.put(ctx, evaluate.ResultName(image), text); err != nil {
+		began = time.Now()
+		err = t.put(ctx, evaluate.ResultName(image), text)
+		t.stages.add("store", began, err)
+		if err != nil {
 			return err
 		}
 	}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm"
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm/rng"
+	"github.com/ddpm-cluster/ddpm-cluster/internal/tracing"
 	ddpmv1 "github.com/ddpm-cluster/ddpm-cluster/proto/ddpm/v1"
 	"github.com/ddpm-cluster/ddpm-cluster/storage"
 	"github.com/ddpm-cluster/ddpm-cluster/storage/checkpoint"
@@ -117,6 +118,7 @@ type fakePool struct {
 	finished []uint32
 	// returned are the reasons of tasks that came back.
 	returned []string
+	tracer   *tracing.Tracer
 }
 
 func (f *fakePool) TakeTask(ctx context.Context, _ *ddpmv1.TakeTaskRequest, _ ...grpc.CallOption) (*ddpmv1.TakeTaskResponse, error) {
@@ -167,6 +169,6 @@ func (f *fakePool) work(t *testing.T, threads int) error {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	f.end = cancel
-	c := Config{Name: "w", Build: "b", Threads: threads, Away: time.Minute, Log: discard}
+	c := Config{Name: "w", Build: "b", Threads: threads, Away: time.Minute, Log: discard, Tracer: f.tracer}
 	return Run(ctx, c, []ddpmv1.PoolClient{f})
 }

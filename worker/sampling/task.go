@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"path"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -32,6 +33,9 @@ type task struct {
 	job  job.Job
 	eval *evaluate.Job // nil for a job that draws
 	data dataset.Dataset
+
+	// stages are what it has done so far.
+	stages *stages
 }
 
 // open finds what the lease is about.
@@ -66,15 +70,19 @@ func (t *task) do(ctx context.Context, progress func(job.Progress)) error {
 }
 
 // draw draws the task's images and stores each.
-func (t *task) draw(ctx context.Context, progress func(job.Progress)) error {
+func (t *task) draw(ctx context.Context, progress func(job.Progress)) (err error) {
 	part := job.Task{First: int(t.lease.GetFirst()), Count: int(t.lease.GetCount())}
 	if err := t.job.Check(part); err != nil {
 		return fault{err}
 	}
+	began := time.Now()
 	images, err := job.NewRunner(t.model.spec, t.model.model, t.model.batch).Run(ctx, t.job, part, progress)
+	t.stages.add("passes", began, err)
 	if err != nil {
 		return err
 	}
+	began = time.Now()
+	defer func() { t.stages.add("store", began, err) }()
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(transfers)
 	put := func(name string, content []byte) error { return t.put(ctx, name, content) }

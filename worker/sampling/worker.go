@@ -15,6 +15,7 @@ import (
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm/kernel"
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm/sampler/job"
 	"github.com/ddpm-cluster/ddpm-cluster/internal/health"
+	"github.com/ddpm-cluster/ddpm-cluster/internal/tracing"
 	ddpmv1 "github.com/ddpm-cluster/ddpm-cluster/proto/ddpm/v1"
 	"github.com/ddpm-cluster/ddpm-cluster/storage"
 )
@@ -44,6 +45,8 @@ type Config struct {
 	// Pulse beats while the worker asks for tasks or keeps one; nil is that nobody looks.
 	Pulse *health.Pulse
 	Log   *slog.Logger
+	// Tracer draws a span of each task; nil draws none.
+	Tracer *tracing.Tracer
 }
 
 // worker is one worker's state. It serves one goroutine.
@@ -147,7 +150,8 @@ var errLeaseOver = errors.New("the lease is over")
 func (w *worker) serve(ctx context.Context, l *ddpmv1.Lease) error {
 	log := w.config.Log.With("job", l.GetJobId(), "task", l.GetTask())
 	begin := time.Now()
-	err := w.underLease(ctx, l)
+	stages, err := w.underLease(ctx, l)
+	w.trace(l, begin, stages, err)
 	switch {
 	case err == nil:
 		log.Debug("finished a task", "images", l.GetCount(), "seconds", time.Since(begin).Seconds())
@@ -168,25 +172,29 @@ func (w *worker) serve(ctx context.Context, l *ddpmv1.Lease) error {
 	return fmt.Errorf("task %d of job %s: %w", l.GetTask(), l.GetJobId(), err)
 }
 
-// underLease does a task while it keeps the lease; errLeaseOver where it is lost.
-func (w *worker) underLease(ctx context.Context, l *ddpmv1.Lease) error {
+// underLease does a task while it keeps the lease; errLeaseOver where it is lost. It
+// tells what it did.
+func (w *worker) underLease(ctx context.Context, l *ddpmv1.Lease) (did stages, err error) {
 	drawing, cancel := context.WithCancelCause(ctx)
 	var done, of atomic.Int64
 	var keeping sync.WaitGroup
 	keeping.Go(func() { w.keep(drawing, cancel, l, &done, &of) })
 	defer keeping.Wait()
 	defer cancel(nil)
+	began := time.Now()
 	t, err := w.open(drawing, l)
+	did.add("load", began, err)
 	if err == nil {
+		t.stages = &did
 		err = t.do(drawing, func(p job.Progress) {
 			done.Store(int64(p.Done))
 			of.Store(int64(p.Of))
 		})
 	}
 	if err != nil && errors.Is(context.Cause(drawing), errLeaseOver) {
-		return context.Cause(drawing)
+		return did, context.Cause(drawing)
 	}
-	return err
+	return did, err
 }
 
 // keep renews the lease until the drawing ends, and ends the drawing where it can't.

@@ -269,3 +269,37 @@ func TestProbes(t *testing.T) {
 		}
 	}
 }
+
+// One value sends the traces of whoever trains, coordinates or draws to a collector, and
+// none does by default.
+func TestTraces(t *testing.T) {
+	for values, want := range map[string]string{
+		trial + "samplers: {replicas: 1}\n": "",
+		trial + "samplers: {replicas: 1}\nmonitoring: {traces: {endpoint: 'http://collector:4317'}}\n":                            "http://collector:4317 grpc",
+		trial + "samplers: {replicas: 1}\nmonitoring: {traces: {endpoint: 'http://collector:4318', protocol: 'http/protobuf'}}\n": "http://collector:4318 http/protobuf",
+	} {
+		seen := 0
+		for pod, spec := range pods(t, render(t, values)) {
+			for _, c := range spec.Containers {
+				env := map[string]string{}
+				for _, e := range c.Env {
+					env[e.Name] = e.Value
+				}
+				if _, ours := env["XDG_CACHE_HOME"]; !ours {
+					continue
+				}
+				seen++
+				got := strings.TrimSpace(env["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"] + " " + env["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"])
+				if got != want {
+					t.Errorf("%s %s: %q, want %q", pod, c.Name, got, want)
+				}
+			}
+		}
+		if seen < 3 {
+			t.Errorf("%d containers of ours", seen)
+		}
+	}
+	if _, err := try(t, inS3+"monitoring: {traces: {protocol: http/json}}\n"); err == nil {
+		t.Error("a protocol that is not spoken is taken")
+	}
+}

@@ -177,6 +177,12 @@ env:
   - name: POD_IP
     valueFrom:
       fieldRef: {fieldPath: status.podIP}
+  {{- with $top.Values.monitoring.traces }}
+  {{- if .endpoint }}
+  - {name: OTEL_EXPORTER_OTLP_TRACES_ENDPOINT, value: {{ .endpoint | quote }}}
+  - {name: OTEL_EXPORTER_OTLP_TRACES_PROTOCOL, value: {{ .protocol | quote }}}
+  {{- end }}
+  {{- end }}
   {{- with $v.extraEnv }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
