@@ -31,7 +31,8 @@ type session struct {
 	// id is the name in the worker's certificate, or the loop's to give.
 	id    string
 	hello *ddpmv1.Hello
-	out   chan *ddpmv1.CoordinatorMessage
+	// out holds what deliver takes.
+	out chan any
 	// refused holds the reason why the worker is sent away, before out is closed.
 	refused error
 }
@@ -68,7 +69,7 @@ func (s *server) Session(stream ddpmv1.Coordinator_SessionServer) error {
 	me := &session{
 		id:    certified(stream.Context()),
 		hello: hello,
-		out:   make(chan *ddpmv1.CoordinatorMessage, outbox),
+		out:   make(chan any, outbox),
 	}
 	if !s.tell(sessionEvent{from: me}) {
 		return status.Error(codes.Unavailable, "the run has ended")
@@ -80,7 +81,7 @@ func (s *server) Session(stream ddpmv1.Coordinator_SessionServer) error {
 			if !ok {
 				return me.refused
 			}
-			if err := stream.Send(m); err != nil {
+			if err := stream.SendMsg(m); err != nil {
 				return err
 			}
 		case <-stream.Context().Done():
