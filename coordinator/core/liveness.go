@@ -34,7 +34,7 @@ func (l *liveness) heard(now time.Time) {
 func (l *liveness) excuse(now time.Time) { l.last = now }
 
 // missed is how many signs in a row may be missing.
-const missed = 4
+const missed = 6
 
 // limit is how long a silence may last.
 func (l *liveness) limit(s Silence) time.Duration {

@@ -22,9 +22,14 @@ func Simulate(c Config) (Result, error) {
 			return Result{}, fmt.Errorf("simulate a step: rank %d still waits for %d messages: this is a defect", i, r.missing)
 		}
 	}
-	s.result.WireBytes /= float64(c.World)
+	s.result.WireBytes /= float64(len(s.ranks))
+	s.result.Messages *= c.World / len(s.ranks)
 	return s.result, nil
 }
+
+// alike says that all ranks do the same at the same time, but for an element more in
+// some chunks: then one rank that is its own neighbour stands for all.
+func (c Config) alike() bool { return c.Straggle == nil && c.Host.Ranks == 1 }
 
 // simulation is a step under way.
 type simulation struct {
@@ -64,7 +69,11 @@ type task struct {
 }
 
 func newSimulation(c Config) *simulation {
-	s := &simulation{Config: c, ranks: make([]rank, c.World), hosts: make([]host, (c.World+c.Host.Ranks-1)/c.Host.Ranks)}
+	ranks := c.World
+	if c.alike() {
+		ranks = 1
+	}
+	s := &simulation{Config: c, ranks: make([]rank, ranks), hosts: make([]host, (ranks+c.Host.Ranks-1)/c.Host.Ranks)}
 	for i := range s.hosts {
 		s.hosts[i].free = c.Host.Cores
 	}
@@ -73,7 +82,11 @@ func newSimulation(c Config) *simulation {
 		r.credit = c.InFlight
 		for b := range c.Buckets {
 			lo, hi := b*c.Elems/c.Buckets, (b+1)*c.Elems/c.Buckets
-			route := allreduce.NewRoute(c.World, i, hi-lo, c.SegmentElems)
+			elems := hi - lo
+			if ranks < c.World { // all chunks are as long as the longest
+				elems = (elems + c.World - 1) / c.World * c.World
+			}
+			route := allreduce.NewRoute(c.World, i, elems, c.SegmentElems)
 			r.routes = append(r.routes, route)
 			for hop := range route.Hops() {
 				for _, phase := range []allreduce.Phase{allreduce.ReduceScatter, allreduce.AllGather} {
@@ -179,7 +192,7 @@ func (s *simulation) transmit(i int, m message) {
 	bytes := s.MessageBytes + perElement*float64(s.elems(i, m, true))
 	s.result.WireBytes += bytes
 	r.linkFree = max(r.linkFree, s.now) + bytes/s.Bandwidth
-	s.foresee(r.linkFree+s.Latency, arrived, (i+1)%s.World, m)
+	s.foresee(r.linkFree+s.Latency, arrived, (i+1)%len(s.ranks), m)
 	s.foresee(max(s.now, r.linkFree-s.Buffer/s.Bandwidth), freed, i, m)
 }
 

@@ -74,3 +74,25 @@ func TestOverlapAndStragglers(t *testing.T) {
 		t.Error("a cluster without bandwidth is simulated")
 	}
 }
+
+// Where all ranks are alike, one stands for all.
+func TestOneStandsForAll(t *testing.T) {
+	t.Parallel()
+	for _, world := range []int{2, 7, 32} {
+		c := cluster(world)
+		c.Elems, c.InFlight, c.Buckets, c.Backward, c.Latency = 1<<20+3, 4, 3, 0.001, 1e-5
+		c.Host = Host{Ranks: 1, Cores: 2, Send: 1e-9, Receive: 2e-9, Message: 1e-6}
+		one, err := Simulate(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Straggle = func(int) float64 { return 0 }
+		all, err := Simulate(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if math.Abs(one.Exposed()-all.Exposed()) > 0.01*all.Exposed() || one.Messages != all.Messages {
+			t.Errorf("%d ranks: one %+v, all %+v", world, one, all)
+		}
+	}
+}
