@@ -1,7 +1,7 @@
 package allreduce
 
 // Route is one rank's part of a ring's schedule, for those who reckon what a step
-// takes without making it: see internal/stepsim.
+// takes without making it: see allreduce/stepsim.
 type Route struct{ schedule schedule }
 
 // NewRoute returns the part of a rank in the all-reduce of elems elements by world

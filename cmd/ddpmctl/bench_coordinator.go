@@ -12,7 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/ddpm-cluster/ddpm-cluster/internal/crowd"
+	"github.com/ddpm-cluster/ddpm-cluster/cmd/ddpmctl/crowd"
 )
 
 // coordinatorBench is what a benchmark of a coordinator is of.

@@ -16,7 +16,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/ddpm-cluster/ddpm-cluster/internal/crowd"
+	"github.com/ddpm-cluster/ddpm-cluster/cmd/ddpmctl/crowd"
 )
 
 // coordinatorProcess is a coordinator, seen from the benchmark that started it.

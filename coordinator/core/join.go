@@ -37,8 +37,8 @@ func (m *Machine) join(e Joined) []Effect {
 }
 
 // beatShare is the time between two signs of life, of all workers together: what a
-// coordinator takes to hear them is a hundredth of a core at most.
-const beatShare = 3 * time.Millisecond
+// coordinator takes to hear them does not grow with their number.
+const beatShare = 5 * time.Millisecond
 
 // heartbeat is how often a worker that joins now is to give a sign of life. Where
 // there are many it is less often: that a process is gone shows at once, by its

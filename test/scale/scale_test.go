@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/ddpm-cluster/ddpm-cluster/allreduce"
-	"github.com/ddpm-cluster/ddpm-cluster/internal/stepsim"
+	"github.com/ddpm-cluster/ddpm-cluster/allreduce/stepsim"
 )
 
 // measured is what ddpmctl bench cluster says.

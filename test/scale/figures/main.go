@@ -1,7 +1,7 @@
 // Command figures makes what docs/scaling.md shows: the pictures, into the folder that
 // is its argument, and the tables, on standard output.
 //
-//	go run ./internal/stepsim/figures docs/images
+//	go run ./test/scale/figures docs/images
 package main
 
 import (
@@ -11,8 +11,8 @@ import (
 	"strings"
 
 	"github.com/ddpm-cluster/ddpm-cluster/allreduce"
+	"github.com/ddpm-cluster/ddpm-cluster/allreduce/stepsim"
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm"
-	"github.com/ddpm-cluster/ddpm-cluster/internal/stepsim"
 )
 
 var (
