@@ -3,6 +3,7 @@ package coordinator
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -26,8 +27,10 @@ func (l *loop) do(ctx context.Context, effect core.Effect) {
 	case core.Assign:
 		l.assign(ctx, e)
 	case core.Halt:
+		l.notice()
 		l.send(ctx, e.Worker, &ddpmv1.CoordinatorMessage{Body: &ddpmv1.CoordinatorMessage_Halt{Halt: &ddpmv1.Halt{Generation: e.Generation, Reason: e.Reason}}})
 	case core.Yield:
+		l.notice()
 		l.send(ctx, e.Worker, &ddpmv1.CoordinatorMessage{Body: &ddpmv1.CoordinatorMessage_Yield{Yield: &ddpmv1.Yield{Generation: e.Generation, Reason: e.Reason, Save: e.Save}}})
 	case core.Publish:
 		l.publish(ctx, e)
@@ -44,16 +47,20 @@ func (l *loop) do(ctx context.Context, effect core.Effect) {
 	}
 }
 
+// leaseLength is a worker's lease in etcd, in times of the longest silence: it is
+// renewed as often as a worker may be silent.
+const leaseLength = 3
+
 func (l *loop) admit(ctx context.Context, e core.Admit) {
 	s := l.sessions[e.Worker]
 	h := s.hello
 	place := report.Place{RingAddress: h.GetRingAddress(), Hostname: h.GetHostname(), PID: h.GetPid(), Threads: h.GetThreads(), CPULevel: h.GetCpuLevel(), CoreFlopsPerSecond: h.GetCoreFlopsPerSecond()}
-	l.leases.begin(ctx, e.Worker, place, l.limits.silence.Max)
+	l.leases.begin(ctx, e.Worker, place, leaseLength*l.limits.silence.Max)
 	l.view.joined(e.Worker, place)
 	l.log.Info("a worker joined", "worker", e.Worker, "host", h.GetHostname(), "pid", h.GetPid(), "cpu", h.GetCpuLevel(), "ring", h.GetRingAddress(), "back", h.GetResume() != nil)
 	l.send(ctx, e.Worker, &ddpmv1.CoordinatorMessage{Body: &ddpmv1.CoordinatorMessage_Welcome{Welcome: &ddpmv1.Welcome{
 		WorkerId: e.Worker, Run: l.plan.run, RunId: l.plan.runID, Spec: l.plan.spec, Storage: l.plan.storage,
-		HeartbeatMilliseconds: uint32(l.limits.heartbeat.Milliseconds()), Threads: uint32(l.plan.threads),
+		HeartbeatMilliseconds: uint32(e.Heartbeat.Milliseconds()), Threads: uint32(l.plan.threads),
 		ReportedStep: l.progress.done, CompareEvery: l.plan.compareEvery,
 	}}})
 }
@@ -75,6 +82,7 @@ func (l *loop) dismiss(ctx context.Context, e core.Dismiss) {
 // persist stores a generation beside the loop, which goes on hearing workers. It
 // tries until etcd takes it: members train on meanwhile, or wait.
 func (l *loop) persist(ctx context.Context, g core.Generation) {
+	l.notice()
 	l.where.Generation(g.Number)
 	l.log.Info("a generation", "generation", g.Number, "members", len(g.Members), "step", g.StartStep, "reason", g.Reason)
 	l.view.generation(g)
@@ -105,16 +113,28 @@ func (l *loop) persist(ctx context.Context, g core.Generation) {
 }
 
 func (l *loop) assign(ctx context.Context, e core.Assign) {
-	l.send(ctx, e.Worker, &ddpmv1.CoordinatorMessage{Body: &ddpmv1.CoordinatorMessage_Assignment{Assignment: &ddpmv1.Assignment{
-		Generation: message(e.Generation), Rank: uint32(e.Rank), ReportedStep: l.progress.done,
-	}}})
+	if l.encoded.number != e.Generation.Number {
+		l.encoded = encode(e.Generation.Number, message(e.Generation))
+	}
+	l.deliver(ctx, e.Worker, l.encoded.assignment(l.registry.Term(), e.Rank, l.progress.done))
+	if e.Rank == len(e.Generation.Members)-1 {
+		l.log.Info("all members have been told", "generation", e.Generation.Number, "seconds", time.Since(l.noticed).Seconds())
+		l.noticed = time.Time{}
+	}
+}
+
+// notice begins a change of generation, unless one is under way.
+func (l *loop) notice() {
+	if l.noticed.IsZero() {
+		l.noticed = time.Now()
+	}
 }
 
 // message is a generation as workers are told of it.
 func message(e core.Generation) *ddpmv1.Generation {
 	g := &ddpmv1.Generation{
 		Number: e.Number, StartStep: e.StartStep, LastStep: e.LastStep, CheckpointEvery: e.CheckpointEvery,
-		SaveAtStart: e.SaveAtStart, Reason: e.Reason,
+		SaveAtStart: e.SaveAtStart, Reason: strings.ToValidUTF8(e.Reason, "?"),
 		Source: map[core.Source]ddpmv1.StateSource{
 			core.FromInitial: ddpmv1.StateSource_STATE_SOURCE_INITIAL, core.FromCheckpoint: ddpmv1.StateSource_STATE_SOURCE_CHECKPOINT,
 			core.FromMembers: ddpmv1.StateSource_STATE_SOURCE_MEMBERS,
@@ -152,11 +172,16 @@ func (l *loop) publish(ctx context.Context, e core.Publish) {
 // send gives a directive to a worker's stream. A worker that does not read is cut
 // off rather than waited for.
 func (l *loop) send(ctx context.Context, id string, m *ddpmv1.CoordinatorMessage) {
+	m.Term = l.registry.Term()
+	l.deliver(ctx, id, m)
+}
+
+// deliver queues a message, a *ddpmv1.CoordinatorMessage or its encoded form.
+func (l *loop) deliver(ctx context.Context, id string, m any) {
 	s := l.sessions[id]
 	if s == nil {
 		return
 	}
-	m.Term = l.registry.Term()
 	select {
 	case s.out <- m:
 	default:

@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	"github.com/ddpm-cluster/ddpm-cluster/coordinator/core"
 	"github.com/ddpm-cluster/ddpm-cluster/coordinator/registry"
 	ddpmv1 "github.com/ddpm-cluster/ddpm-cluster/proto/ddpm/v1"
@@ -157,7 +159,7 @@ func lead(t *testing.T, bend func(*fakeEtcd)) *led {
 // join lets a worker join, and take its welcome.
 func (x *led) join(name string) *session {
 	x.t.Helper()
-	s := &session{hello: hello(name), out: make(chan *ddpmv1.CoordinatorMessage, outbox)}
+	s := &session{hello: hello(name), out: make(chan any, outbox)}
 	s.hello.Version, s.hello.Build = "", ""
 	x.tell(sessionEvent{from: s})
 	if m := x.hear(s); m.GetWelcome() == nil {
@@ -174,8 +176,20 @@ func (x *led) tell(e sessionEvent) {
 
 func (x *led) hear(s *session) *ddpmv1.CoordinatorMessage {
 	x.t.Helper()
-	var m *ddpmv1.CoordinatorMessage
-	within(x.t, func() { m = <-s.out })
+	var sent any
+	var ok bool
+	within(x.t, func() { sent, ok = <-s.out })
+	if !ok {
+		return nil
+	}
+	b, err := newParcels().Marshal(sent)
+	m := new(ddpmv1.CoordinatorMessage)
+	if err == nil {
+		err = proto.Unmarshal(b.Materialize(), m)
+	}
+	if err != nil {
+		x.t.Fatal(err)
+	}
 	return m
 }
 

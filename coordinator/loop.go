@@ -72,6 +72,10 @@ type loop struct {
 	// pending are events that wait for the effects of the first of them.
 	pending   []core.Event
 	publisher *publisher
+	// encoded is the generation that was assigned last.
+	encoded encoded
+	// noticed is when the change of generation under way began; zero: none is.
+	noticed time.Time
 	// newest is the newest checkpoint, nil before the first.
 	newest *report.Checkpoint
 	// local hears of child processes that ended; children are those that have not.

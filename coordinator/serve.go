@@ -85,7 +85,7 @@ func (s *start) newLoop(leader *registry.Leader, last core.Generation, runID str
 			StartStep: s.newest.Step, HasCheckpoint: s.resumes,
 			// Local workers end with their coordinator.
 			Last: last, Adopt: !s.config.Local, AdoptPatience: s.options.limits.adopt,
-			Silence: s.options.limits.silence, MaxSkipped: s.config.MaxSkipped,
+			Heartbeat: s.options.limits.heartbeat, Silence: s.options.limits.silence, MaxSkipped: s.config.MaxSkipped,
 			Version: ddpmcluster.Version(), Build: ddpmcluster.Fingerprint(),
 		}),
 		registry: leader,
@@ -189,9 +189,13 @@ func newServer(srv *server, security ...grpc.ServerOption) *grpc.Server {
 	return g
 }
 
+// inboundWindow is how much a worker may send before it is read. That it is fixed also keeps
+// gRPC from measuring each connection, by a ping for every message.
+const inboundWindow = 1 << 20
+
 func newGRPC(options ...grpc.ServerOption) *grpc.Server {
 	return grpc.NewServer(append(options,
-		grpc.MaxRecvMsgSize(maxMessage), grpc.MaxConcurrentStreams(16), grpc.WaitForHandlers(true),
+		grpc.ForceServerCodecV2(newParcels()), grpc.SharedWriteBuffer(true), grpc.InitialWindowSize(inboundWindow), grpc.InitialConnWindowSize(inboundWindow), grpc.MaxRecvMsgSize(maxMessage), grpc.MaxConcurrentStreams(16), grpc.WaitForHandlers(true),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 10 * time.Second, Timeout: 10 * time.Second}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: time.Second, PermitWithoutStream: true}),
 	)...)

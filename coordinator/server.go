@@ -31,7 +31,8 @@ type session struct {
 	// id is the name in the worker's certificate, or the loop's to give.
 	id    string
 	hello *ddpmv1.Hello
-	out   chan *ddpmv1.CoordinatorMessage
+	// out holds what deliver takes.
+	out chan any
 	// beats is ready when a Heartbeat is to be answered.
 	beats chan struct{}
 	// refused holds the reason why the worker is sent away, before out is closed.
@@ -70,7 +71,7 @@ func (s *server) Session(stream ddpmv1.Coordinator_SessionServer) error {
 	me := &session{
 		id:    certified(stream.Context()),
 		hello: hello,
-		out:   make(chan *ddpmv1.CoordinatorMessage, outbox),
+		out:   make(chan any, outbox),
 		beats: make(chan struct{}, 1),
 	}
 	if !s.tell(sessionEvent{from: me}) {
@@ -84,10 +85,12 @@ func (s *server) Session(stream ddpmv1.Coordinator_SessionServer) error {
 			if !ok {
 				return me.refused
 			}
-			if err := stream.Send(m); err != nil {
+			if err := stream.SendMsg(m); err != nil {
 				return err
 			}
-			term = m.GetTerm()
+			if m, ok := m.(*ddpmv1.CoordinatorMessage); ok {
+				term = m.GetTerm()
+			}
 		case <-me.beats: // answered here, so that a loop that waits for etcd is no silence
 			if term == 0 {
 				continue // Welcome is first

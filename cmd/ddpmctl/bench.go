@@ -38,7 +38,7 @@ type benchResult struct {
 	PeakRSS        int64          `json:"peak_rss_bytes"`
 }
 
-func benchCommand(stdin io.Reader, stdout io.Writer) *cobra.Command {
+func benchCommand(stdin io.Reader, stdout, stderr io.Writer) *cobra.Command {
 	c := &cobra.Command{
 		Use:     "bench",
 		Example: "  ddpmctl bench step --preset cifar10\n  ddpmctl bench kernels",
@@ -62,7 +62,7 @@ func benchCommand(stdin io.Reader, stdout io.Writer) *cobra.Command {
 			"steps of an image, so a drawn image takes --steps of them.",
 		Example: "  ddpmctl bench sample --preset cifar10 --batch 8 --threads 2 --steps 50",
 	}, bench.sample))
-	c.AddCommand(benchKernelsCommand(stdout), benchAllReduceCommand(stdin, stdout), benchWireCommand(stdout))
+	c.AddCommand(benchKernelsCommand(stdout), benchAllReduceCommand(stdin, stdout), benchWireCommand(stdout), benchClusterCommand(stdout), benchCoordinatorCommand(stdout, stderr))
 	return c
 }
 

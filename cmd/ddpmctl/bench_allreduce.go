@@ -7,6 +7,9 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
+	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 )
@@ -18,6 +21,10 @@ type ringBench struct {
 	rank int
 	tls  bool
 	json bool
+	// compute is what a member sleeps before each all-reduce. in is the command that a
+	// member is started by, address the host at which it listens, both with {rank}.
+	compute     time.Duration
+	in, address string
 }
 
 // ringResult is what one found, in the order of its JSON.
@@ -26,6 +33,8 @@ type ringResult struct {
 	Elements int `json:"elements"`
 	// Seconds is the median over the steps of the time of the slowest member.
 	Seconds float64 `json:"seconds"`
+	// Fastest is the least of them, for bench cluster.
+	Fastest float64 `json:"-"`
 	// AlgBW and BusBW are in bytes a second of float32: the vector's, and those that
 	// a member of a ring has to send.
 	AlgBW float64 `json:"algbw"`
@@ -68,7 +77,11 @@ func benchAllReduceCommand(stdin io.Reader, stdout io.Writer) *cobra.Command {
 	f.BoolVar(&b.tls, "tls", false, "under TLS with certificates at both ends, as workers speak it")
 	f.BoolVar(&b.json, "json", false, "print JSON")
 	f.IntVar(&b.rank, "rank", -1, "be this member; for the processes that the command starts")
-	_ = f.MarkHidden("rank") // only fails for a flag that is not there
+	f.DurationVar(&b.compute, "compute", 0, "wait so long before each all-reduce; for those processes")
+	f.StringVar(&b.address, "address", "127.0.0.1", "listen at this host; for those processes")
+	for _, name := range []string{"rank", "compute", "address"} {
+		_ = f.MarkHidden(name) // only fails for a flag that is not there
+	}
 	return c
 }
 
@@ -82,8 +95,10 @@ func (b ringBench) run(ctx context.Context) (ringResult, error) {
 	defer cancel()
 	members := make([]*ringProcess, 0, b.world)
 	for rank := range b.world {
-		m, err := startRingProcess(ctx, program, "bench", "allreduce", "--rank", fmt.Sprint(rank), "--world", fmt.Sprint(b.world),
-			"--elements", fmt.Sprint(b.elements), "--steps", fmt.Sprint(b.steps), fmt.Sprintf("--tls=%t", b.tls))
+		words := append(strings.Fields(forRank(b.in, rank)), program, "bench", "allreduce", "--rank", fmt.Sprint(rank), "--world", fmt.Sprint(b.world),
+			"--elements", fmt.Sprint(b.elements), "--steps", fmt.Sprint(b.steps), fmt.Sprintf("--tls=%t", b.tls),
+			"--compute", b.compute.String(), "--address", forRank(b.address, rank))
+		m, err := startRingProcess(ctx, words[0], words[1:]...)
 		if err != nil {
 			cancel()
 			return ringResult{}, errors.Join(fmt.Errorf("start member %d: %w", rank, err), waitAll(members))
@@ -147,7 +162,7 @@ func (b ringBench) result(reports []ringReport) (ringResult, error) {
 	}
 	seconds, bytes, world := median(slowest), 4*float64(b.elements), float64(b.world)
 	return ringResult{
-		World: b.world, Elements: b.elements, Seconds: seconds,
+		World: b.world, Elements: b.elements, Seconds: seconds, Fastest: slices.Min(slowest),
 		AlgBW: bytes / seconds, BusBW: 2 * (world - 1) / world * bytes / seconds,
 		WireBytes: sent / int64(b.world), CPUSeconds: cpu / float64(b.steps),
 	}, nil

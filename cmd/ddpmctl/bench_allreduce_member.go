@@ -93,7 +93,7 @@ func (b ringBench) member(ctx context.Context, stdin io.Reader, stdout io.Writer
 			return err
 		}
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	listener, err := net.Listen("tcp", net.JoinHostPort(b.address, "0"))
 	if err != nil {
 		return err
 	}
@@ -151,6 +151,9 @@ func (b ringBench) time(ctx context.Context, m allreduce.Member, link allreduce.
 		}
 		counted.sent = 0
 		start := time.Now()
+		if err := wait(ctx, b.compute); err != nil {
+			return r, err
+		}
 		if err := ring.AllReduce(ctx, uint64(step), v); err != nil {
 			return r, err
 		}

@@ -70,7 +70,7 @@ func (m *Machine) release() []Effect {
 
 // someoneLeaves says that a worker that asks to leave is still there.
 func (m *Machine) someoneLeaves() bool {
-	return slices.ContainsFunc(m.workers, func(w worker) bool { return w.leaving != "" && w.position != nil })
+	return slices.ContainsFunc(m.workers, func(w *worker) bool { return w.leaving != "" && w.position != nil })
 }
 
 // enough begins, or goes on, when there are workers enough.
@@ -200,7 +200,14 @@ func (m *Machine) unevenDeal() string {
 			slowest = i
 		}
 	}
-	is := longest(now, rates)
+	is, sum := longest(now, rates), 0.0
+	for _, r := range rates {
+		sum += r
+	}
+	if is*sum <= worse*float64(m.config.Shards) { // shards that could be cut would do no better
+		m.uneven = time.Time{}
+		return ""
+	}
 	could := longest(counts(m.config.Shards, levelled(rates), make([]int, len(rates))), rates)
 	if is <= worse*could {
 		m.uneven = time.Time{}
@@ -242,8 +249,7 @@ func (m *Machine) tick() []Effect {
 // what the workers said meanwhile is still to be heard.
 func (m *Machine) excuse() {
 	if stood := m.now.Sub(m.ticked); stood > m.config.Silence.Min/2 {
-		for i := range m.workers {
-			w := &m.workers[i]
+		for _, w := range m.workers {
 			w.life.excuse(m.now)
 			if !w.halted.IsZero() {
 				w.halted = m.now

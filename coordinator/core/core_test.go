@@ -225,3 +225,27 @@ func (p *player) published(e Event) Event {
 	}
 	return e
 }
+
+// Many workers give signs of life less often than few, and are given longer for it.
+func TestManyBeatLessOften(t *testing.T) {
+	t.Parallel()
+	silence := Silence{Min: 2 * time.Second, Max: 20 * time.Second}
+	for _, v := range []struct {
+		workers      int
+		every, limit time.Duration
+	}{
+		{2, 250 * time.Millisecond, 2 * time.Second},
+		{50, 250 * time.Millisecond, 2 * time.Second},
+		{200, time.Second, 6 * time.Second},
+		{1000, 5 * time.Second, 20 * time.Second},
+	} {
+		m := New(Config{Workers: v.workers, MinWorkers: 1, Shards: v.workers, Steps: 9, Heartbeat: 250 * time.Millisecond, Silence: silence})
+		effects := m.Step(time.Unix(1, 0), Joined{Worker: "w1", Address: "host:1"})
+		if a, ok := effects[0].(Admit); !ok || a.Heartbeat != v.every {
+			t.Errorf("%d workers: %+v, want a sign of life every %s", v.workers, effects[0], v.every)
+		}
+		if limit := m.find("w1").life.limit(silence); limit != v.limit {
+			t.Errorf("%d workers: one may be silent for %s, want %s", v.workers, limit, v.limit)
+		}
+	}
+}

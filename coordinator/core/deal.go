@@ -1,6 +1,9 @@
 package core
 
-import "slices"
+import (
+	"container/heap"
+	"slices"
+)
 
 // even is how much faster than another a worker must be to be dealt more: rates
 // are measured, and a deal must not follow their noise.
@@ -35,26 +38,55 @@ func levelled(rates []float64) []float64 {
 	return out
 }
 
+// hand is a worker that may be dealt one more shard, and how long it would then
+// compute.
+type hand struct {
+	worker     int
+	rate, time float64
+}
+
+// hands is a heap of them: the one that would be done first is dealt next, in doubt
+// the first in the ring.
+type hands []hand
+
+// Len implements heap.Interface.
+func (h hands) Len() int { return len(h) }
+
+// Less implements heap.Interface.
+func (h hands) Less(i, j int) bool {
+	return h[i].time < h[j].time || h[i].time == h[j].time && h[i].worker < h[j].worker
+}
+
+// Swap implements heap.Interface.
+func (h hands) Swap(i, j int) { h[i], h[j] = h[j], h[i] }
+
+// Push implements heap.Interface. None comes later.
+func (h *hands) Push(x any) { *h = append(*h, x.(hand)) }
+
+// Pop implements heap.Interface. None goes.
+func (h *hands) Pop() any { panic("core: a hand leaves the deal") }
+
 // counts deals n shards to workers by their rates, so that the one that takes
 // longest takes as little time as can be; in doubt to the first. base counts what
 // each has already. A rate below 0 gets none, unless all are.
 func counts(n int, rates []float64, base []int) []int {
 	out := slices.Clone(base)
 	none := !slices.ContainsFunc(rates, func(r float64) bool { return r > 0 })
-	for range n {
-		best, bestTime := -1, 0.0
-		for i, r := range rates {
-			if none {
-				r = 1
-			}
-			if r < 0 {
-				continue
-			}
-			if time := float64(out[i]+1) / r; best < 0 || time < bestTime {
-				best, bestTime = i, time
-			}
+	var next hands
+	for i, r := range rates {
+		if none {
+			r = 1
 		}
-		out[best]++
+		if r >= 0 {
+			next = append(next, hand{i, r, float64(out[i]+1) / r})
+		}
+	}
+	heap.Init(&next)
+	for range n {
+		first := &next[0]
+		out[first.worker]++
+		first.time = float64(out[first.worker]+1) / first.rate
+		heap.Fix(&next, 0)
 	}
 	for i := range out {
 		out[i] -= base[i]

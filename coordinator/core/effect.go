@@ -1,10 +1,15 @@
 package core
 
+import "time"
+
 // Effect is what the shell has to do, in the order given.
 type Effect interface{ effect() }
 
-// Admit welcomes a worker.
-type Admit struct{ Worker string }
+// Admit welcomes a worker, which is to give a sign of life so often.
+type Admit struct {
+	Worker    string
+	Heartbeat time.Duration
+}
 
 // Refuse sends a worker away.
 type Refuse struct{ Worker, Reason string }

@@ -3,16 +3,19 @@ package core
 import (
 	"fmt"
 	"slices"
+	"time"
 )
 
 func (m *Machine) join(e Joined) []Effect {
 	if reason := m.refusal(e); reason != "" {
 		return []Effect{Refuse{e.Worker, reason}}
 	}
-	w := worker{id: e.Worker, address: e.Address}
+	w := &worker{id: e.Worker, address: e.Address}
+	w.life.every = m.heartbeat()
 	w.life.heard(m.now)
 	m.joined = m.now
-	effects := []Effect{Admit{e.Worker}}
+	effects := []Effect{Admit{e.Worker, w.life.every}}
+	m.byID[w.id] = w
 	if e.Resume == nil {
 		m.workers = slices.Insert(m.workers, m.place(w.id), w)
 		return effects
@@ -31,6 +34,20 @@ func (m *Machine) join(e Joined) []Effect {
 	}
 	m.workers = slices.Insert(m.workers, m.place(w.id), w)
 	return effects
+}
+
+// beatShare is the time between two signs of life, of all workers together: what a
+// coordinator takes to hear them does not grow with their number.
+const beatShare = 5 * time.Millisecond
+
+// heartbeat is how often a worker that joins now is to give a sign of life. Where
+// there are many it is less often: that a process is gone shows at once, by its
+// connection, and signs of life are for machines that stand still.
+func (m *Machine) heartbeat() time.Duration {
+	if m.config.Heartbeat == 0 {
+		return 0
+	}
+	return max(m.config.Heartbeat, time.Duration(max(m.config.Workers, len(m.workers)+1))*beatShare)
 }
 
 // refusal says why a worker can't be admitted, if anything.

@@ -12,7 +12,9 @@ type Silence struct{ Min, Max time.Duration }
 
 // liveness is when a worker was heard, and how evenly.
 type liveness struct {
-	last time.Time
+	// every is how often the worker was told to give a sign; 0: not known.
+	every time.Duration
+	last  time.Time
 	// mean and deviation are of the times between signs, in seconds.
 	mean, deviation float64
 }
@@ -31,10 +33,13 @@ func (l *liveness) heard(now time.Time) {
 // excuse forgets a silence for which the worker is not to blame.
 func (l *liveness) excuse(now time.Time) { l.last = now }
 
+// missed is how many signs in a row may be missing.
+const missed = 6
+
 // limit is how long a silence may last.
 func (l *liveness) limit(s Silence) time.Duration {
 	patient := time.Duration((l.mean + 10*l.deviation) * float64(time.Second))
-	return min(max(patient, s.Min), s.Max)
+	return min(max(patient, s.Min, missed*l.every), s.Max)
 }
 
 // silent says for how long the worker has been silent if that is too long.

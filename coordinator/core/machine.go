@@ -29,7 +29,10 @@ type Config struct {
 	AdoptPatience time.Duration
 	// Version and Build are the coordinator's: a worker has the same.
 	Version, Build string
-	Silence        Silence
+	// Heartbeat is how often a worker gives a sign of life in a small run; see
+	// Machine.heartbeat for a large one.
+	Heartbeat time.Duration
+	Silence   Silence
 	// MaxSkipped steps in a row whose gradient overflowed end the run; 0: never.
 	MaxSkipped int
 }
@@ -79,8 +82,10 @@ type Machine struct {
 	ticked time.Time
 	// workers are in ring order, which is that of joining but for those who did not
 	// reach each other.
-	workers []worker
-	joined  time.Time // the last one
+	workers []*worker
+	// byID finds them: there may be thousands, and each says something every second.
+	byID   map[string]*worker
+	joined time.Time // the last one
 	// generation is the newest; nobody has heard of it before it is persisted.
 	generation Generation
 	persisted  bool
@@ -124,7 +129,7 @@ type Machine struct {
 // New returns the machine of a run that waits for its workers.
 func New(c Config) *Machine {
 	m := &Machine{
-		config: c, generation: c.Last, persisted: true,
+		config: c, generation: c.Last, persisted: true, byID: map[string]*worker{},
 		published: c.StartStep, hasCheckpoint: c.HasCheckpoint,
 		reason: "waiting for workers",
 	}
@@ -158,6 +163,9 @@ func (m *Machine) Step(now time.Time, e Event) []Effect {
 		m.since, m.ticked = now, now
 	}
 	effects := m.event(e)
+	if _, alive := e.(Heard); alive {
+		return effects // what a rate or the time leads to waits for the next Tick
+	}
 	if m.phase != ended {
 		effects = append(effects, m.consider()...)
 	}
@@ -225,21 +233,17 @@ func (m *Machine) hear(e Event) {
 	}
 }
 
+// find returns the worker of a name, nil where there is none.
 func (m *Machine) find(id string) *worker {
-	for i := range m.workers {
-		if m.workers[i].id == id {
-			return &m.workers[i]
-		}
-	}
-	return nil
+	return m.byID[id]
 }
 
 // members are the workers of the current generation that are there.
 func (m *Machine) members() []*worker {
 	var members []*worker
-	for i := range m.workers {
-		if m.workers[i].member {
-			members = append(members, &m.workers[i])
+	for _, w := range m.workers {
+		if w.member {
+			members = append(members, w)
 		}
 	}
 	return members
@@ -256,7 +260,8 @@ func (m *Machine) zero() time.Time { return time.Time{} }
 
 // remove takes a worker out of the run.
 func (m *Machine) remove(id string) {
-	m.workers = slices.DeleteFunc(m.workers, func(w worker) bool { return w.id == id })
+	m.workers = slices.DeleteFunc(m.workers, func(w *worker) bool { return w.id == id })
+	delete(m.byID, id)
 }
 
 // lose takes a worker out that is gone or can't go on, and ends the generation

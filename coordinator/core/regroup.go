@@ -51,8 +51,7 @@ func (m *Machine) regroup() []Effect {
 		return effects
 	}
 	var stayers, leavers []*worker
-	for i := range m.workers {
-		w := &m.workers[i]
+	for _, w := range m.workers {
 		switch {
 		case !w.available || w.position == nil:
 		case w.leaving != "":
@@ -127,8 +126,8 @@ func (m *Machine) let(leavers []*worker) []Effect {
 
 func (m *Machine) staying() []*worker {
 	var stayers []*worker
-	for i := range m.workers {
-		if w := &m.workers[i]; w.available && w.position != nil && w.leaving == "" {
+	for _, w := range m.workers {
+		if w.available && w.position != nil && w.leaving == "" {
 			stayers = append(stayers, w)
 		}
 	}
@@ -138,8 +137,8 @@ func (m *Machine) staying() []*worker {
 // orPause forms a generation, or pauses where there are too few workers for it.
 func (m *Machine) orPause(workers []*worker, step uint64, live bool) []Effect {
 	if len(workers) < m.config.MinWorkers || len(workers) == 0 {
-		for i := range m.workers {
-			m.workers[i].member, m.workers[i].ready = false, false
+		for _, w := range m.workers {
+			w.member, w.ready = false, false
 		}
 		if m.phase == paused {
 			return nil
@@ -191,9 +190,11 @@ func (m *Machine) form(workers []*worker, step uint64, live bool, last uint64) [
 	}
 	m.late = false
 	deal(m.config.Shards, g.Members, rates, held)
-	for i := range m.workers {
-		w := &m.workers[i]
-		w.member, w.ready = g.member(w.id) != nil, false
+	for _, w := range m.workers {
+		w.member, w.ready = false, false
+	}
+	for _, w := range workers {
+		w.member = true
 	}
 	m.generation, m.persisted, m.adopted = g, false, false
 	m.enter(forming, reason)

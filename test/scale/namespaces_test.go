@@ -1,0 +1,54 @@
+package scale
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"sync/atomic"
+	"testing"
+)
+
+// made counts what namespaces has made.
+var made atomic.Int32
+
+// namespaces makes a network namespace for each member, all on one bridge, whose
+// link sends no faster than so many Mbit/s, and takes them away when the test ends.
+// It returns a prefix of their names and of their addresses.
+func namespaces(t *testing.T, world, mbits int) (name, address string) {
+	t.Helper()
+	// A namespace's links outlive it for a while: each test has names of its own.
+	name, address = fmt.Sprintf("ddpm%d%c-", os.Getpid()%10000, 'a'+made.Add(1)), "10.213.7.1"
+	bridge := strings.TrimSuffix(name, "-")
+	tool := func(words string) error {
+		fields := strings.Fields(words)
+		if out, err := exec.CommandContext(t.Context(), fields[0], fields[1:]...).CombinedOutput(); err != nil {
+			return fmt.Errorf("%s: %w: %s", words, err, out)
+		}
+		return nil
+	}
+	t.Cleanup(func() {
+		for rank := range world {
+			_ = exec.Command("ip", "link", "del", fmt.Sprint(name, "e", rank)).Run()
+			_ = exec.Command("ip", "netns", "del", fmt.Sprint(name, rank)).Run()
+		}
+		_ = exec.Command("ip", "link", "del", bridge).Run()
+	})
+	commands := []string{"ip link add " + bridge + " type bridge", "ip link set " + bridge + " up"}
+	for rank := range world {
+		ns := fmt.Sprint(name, rank)
+		end := fmt.Sprint(name, "e", rank)
+		in := "ip netns exec " + ns + " "
+		commands = append(commands,
+			"ip netns add "+ns, "ip link add "+end+" type veth peer name eth0 netns "+ns,
+			"ip link set "+end+" master "+bridge+" up",
+			in+fmt.Sprintf("ip addr add %s%d/24 dev eth0", address, rank), in+"ip link set eth0 up", in+"ip link set lo up",
+			in+fmt.Sprintf("tc qdisc add dev eth0 root tbf rate %dmbit burst 64kb latency 50ms", mbits))
+	}
+	for _, c := range commands {
+		if err := tool(c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return name, address
+}
