@@ -157,6 +157,7 @@ func (s *start) serve(ctx context.Context, l *loop) (core.End, error) {
 		defer web.Serve(secured, l.pulse.Check, look, l.view.metrics.Handler(), s.pool.server.Handle)()
 		s.log.Info("dashboard", "at", fmt.Sprintf("%s://%s/", scheme, port.Addr()))
 	}
+	s.outlet.leads(l)
 	if s.profiles != nil {
 		defer profiling.Serve(s.security.profiles(s.profiles))()
 		s.log.Info("profiles, to administrators", "at", s.profiles.Addr())

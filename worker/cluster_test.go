@@ -122,7 +122,7 @@ func (c *cluster) worker(i int, address string) *life {
 		Join: []string{address}, Threads: c.threads, Grace: c.grace, Away: c.away,
 		Security: membership.Settings{Insecure: true}, Log: log,
 	})
-	l.patience, l.device = c.patience, c.device
+	l.patience, l.config.Wait, l.device = c.patience, c.patience, c.device
 	if c.devices != nil {
 		l.device = c.devices(i)
 	}

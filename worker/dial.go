@@ -14,6 +14,8 @@ import (
 	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/keepalive"
+
+	"github.com/ddpm-cluster/ddpm-cluster/worker/membership"
 )
 
 // keepaliveTime and keepaliveTimeout find a coordinator whose machine is gone, or
@@ -54,7 +56,7 @@ func dialAny(ctx context.Context, addresses []string, security credentials.Trans
 		conn, host, err = dial(ctx, addresses[0], security, patience, log)
 		return conn, host, addresses[0], err
 	}
-	for until := time.Now().Add(starting * patience); ; {
+	for until := time.Now().Add(membership.Limit(patience, true)); ; {
 		var errs []error
 		for _, address := range addresses {
 			conn, host, err := dial(ctx, address, security, time.Second, slog.New(slog.DiscardHandler))
@@ -112,16 +114,11 @@ func (d *dialer) dial(ctx context.Context, address string) (net.Conn, error) {
 	return c, err
 }
 
-// starting is how many times longer than its patience a worker waits where its
-// connection is taken: a coordinator takes connections when it starts, and answers
-// when it has read the newest checkpoint.
-const starting = 8
-
 // await waits until the connection stands.
 func (d *dialer) await(ctx context.Context, conn *grpc.ClientConn, address string, patience time.Duration, log *slog.Logger) error {
 	err := d.awaitFor(ctx, conn, address, patience, log)
 	if errors.Is(err, errNoAnswer) && d.taken() {
-		more := (starting - 1) * patience
+		more := membership.Limit(patience, true) - patience
 		log.Info("the connection is taken; waiting for the coordinator to answer", "address", address, "for", more)
 		err = d.awaitFor(ctx, conn, address, more, log)
 		patience += more

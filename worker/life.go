@@ -29,6 +29,8 @@ type Config struct {
 	// Threads to compute with; 0 leaves it to the coordinator, and to the number of
 	// CPUs if it doesn't mind.
 	Threads int
+	// Wait is how long a worker that starts tries to find a coordinator.
+	Wait time.Duration
 	// Grace is how long a worker that is asked to end waits for a step boundary.
 	Grace time.Duration
 	// Away is how long a worker trains on without a coordinator.
@@ -49,6 +51,7 @@ const defaultPatience = 15 * time.Second
 
 // The defaults of a Config.
 const (
+	DefaultWait  = defaultPatience
 	DefaultGrace = 5 * time.Minute
 	DefaultAway  = 30 * time.Minute
 )
@@ -97,6 +100,9 @@ type life struct {
 }
 
 func newLife(c Config) *life {
+	if c.Wait == 0 {
+		c.Wait = DefaultWait
+	}
 	if c.Grace == 0 {
 		c.Grace = DefaultGrace
 	}
@@ -109,7 +115,7 @@ func newLife(c Config) *life {
 func (l *life) live(ctx context.Context) error {
 	l.corePeak = corePeak()
 	var err error
-	if l.member, err = membership.Join(ctx, l.config.Security, l.config.Join, l.patience, l.log); err != nil {
+	if l.member, err = membership.Join(ctx, l.config.Security, l.config.Join, l.config.Wait, l.log); err != nil {
 		return err
 	}
 	defer l.member.Keep(ctx, l.config.Join, l.log)()
@@ -118,7 +124,7 @@ func (l *life) live(ctx context.Context) error {
 		return err
 	}
 	defer stop()
-	conn, host, address, err := dialAny(ctx, l.config.Join, l.member.Coordinator(), l.patience, l.log)
+	conn, host, address, err := dialAny(ctx, l.config.Join, l.member.Coordinator(), l.config.Wait, l.log)
 	if err != nil {
 		return err
 	}

@@ -105,6 +105,7 @@ func command(stderr io.Writer) *cobra.Command {
 	c.Flags().StringVar(&f.role, "role", roleTrain, "what this worker does, its `ROLE`: "+roleTrain+", or "+roleSample+" for the sampling pool")
 	c.Flags().IntVar(&f.threads, "threads", 0, "`threads` to compute with (default: what the coordinator asks for, else all CPUs)")
 	c.Flags().StringVar(&f.advertise, "advertise", "", "this machine's `HOST` as other workers reach it (default: the address that reaches the coordinator)")
+	c.Flags().DurationVar(&f.wait, "wait", DefaultWait, "at start: how long to try where no coordinator answers")
 	c.Flags().DurationVar(&f.grace, "grace", DefaultGrace, "when asked to end: how long to wait for the next step boundary")
 	c.Flags().DurationVar(&f.away, "away", DefaultAway, "how long to go on without a coordinator")
 	c.Flags().StringVar(&f.health, "health", "", "`HOST:PORT` that answers GET /healthz while this worker's loop turns, for a probe (default: off)")
@@ -122,6 +123,7 @@ type flags struct {
 	health      string
 	threads     int
 	grace, away time.Duration
+	wait        time.Duration // for a coordinator, at start
 	verbose     bool
 	logFormat   string
 	pprof       string
@@ -141,8 +143,8 @@ func (f *flags) validate(getenv func(string) string) error {
 	if f.role != roleTrain && f.role != roleSample {
 		return fmt.Errorf("--role %q: must be %s or %s", f.role, roleTrain, roleSample)
 	}
-	if f.grace <= 0 || f.away <= 0 {
-		return errors.New("--grace and --away: must be longer than 0, such as 30s or 10m")
+	if f.wait <= 0 || f.grace <= 0 || f.away <= 0 {
+		return errors.New("--wait, --grace and --away: must be longer than 0, such as 30s or 10m")
 	}
 	if f.threads < 0 || f.threads > maxThreads {
 		return fmt.Errorf("--threads %d: must be 1 to %d, or 0 for the default", f.threads, maxThreads)
@@ -192,7 +194,7 @@ func (f flags) config(stderr io.Writer) Config {
 	tty := logging.Terminal(stderr)
 	where := new(logging.Where)
 	return Config{
-		Join: f.join, Advertise: f.advertise, Threads: f.threads, Grace: f.grace, Away: f.away, Security: f.security,
+		Join: f.join, Advertise: f.advertise, Threads: f.threads, Wait: f.wait, Grace: f.grace, Away: f.away, Security: f.security,
 		Where: where, Pprof: f.pprof,
 		Log: where.Logger(logging.New(stderr, logging.Resolve(f.logFormat, tty, os.Getenv), tty, level)),
 	}
