@@ -89,6 +89,9 @@ func (c *cluster) seesDashboard() {
 	c.shot(ctx, "kubernetes-dashboard.png")
 }
 
+// previewButton is the console's, where an object's details are open and may be read.
+const previewButton = `[...document.querySelectorAll("button")].find((b) => b.innerText.trim() === "Preview" && !b.disabled)`
+
 // seesConsole opens a checkpoint's picture in MinIO's console through port-forward.
 func (c *cluster) seesConsole() {
 	ctx := c.browse()
@@ -106,7 +109,11 @@ func (c *cluster) seesConsole() {
 		chromedp.WaitVisible(`#acknowledge-confirm`, chromedp.ByQuery), // of its licence
 		chromedp.Click(`#acknowledge-confirm`, chromedp.ByQuery),
 		chromedp.Navigate("http://"+address+"/browser/ddpm/runs%2Fdigits%2Fcheckpoints%2Fstep-00000100%2F"),
-		until(`document.body.innerText.includes("samples.png")`))
+		until(`document.body.innerText.includes("samples.png")`),
+		chromedp.Click(`//*[text()="samples.png"]`, chromedp.BySearch),
+		until(previewButton+` !== undefined`),
+		chromedp.Evaluate(previewButton+`.click()`, nil),
+		until(`(() => { const i = document.querySelector("img[alt=preview]"); return i !== null && i.complete && i.naturalWidth > 0 })()`))
 	c.shot(ctx, "minio-checkpoint.png")
 }
 
