@@ -79,7 +79,7 @@ func redial(ctx context.Context, address string, security credentials.TransportC
 		return nil, err
 	}
 	if err := d.awaitFor(ctx, conn, address, patience, slog.New(slog.DiscardHandler)); err != nil {
-		return nil, errors.Join(fmt.Errorf("%s: %w (%s)", address, err, d.reason()), conn.Close())
+		return nil, errors.Join(fmt.Errorf("%s: %w (%w)", address, err, d.reason()), conn.Close())
 	}
 	return conn, nil
 }
@@ -124,7 +124,7 @@ func (d *dialer) await(ctx context.Context, conn *grpc.ClientConn, address strin
 		patience += more
 	}
 	if errors.Is(err, errNoAnswer) {
-		return fmt.Errorf("no coordinator answers at %s for %v (%s); check the address and that the coordinator runs, then start this worker again", address, patience, d.reason())
+		return fmt.Errorf("no coordinator answers at %s for %v (%w); check the address and that the coordinator runs, then start this worker again", address, patience, d.reason())
 	}
 	return err
 }
@@ -166,12 +166,21 @@ func (d *dialer) taken() bool {
 	return d.lastErr == nil && d.local != ""
 }
 
+var errSilent = errors.New("the connection is taken, but nobody speaks: the coordinator is still starting, or something else listens there")
+
+// nameless says that an attempt failed because the address' host has no name, as when
+// whoever runs the cluster has taken it down.
+func nameless(err error) bool {
+	var dns *net.DNSError
+	return errors.As(err, &dns) && dns.IsNotFound
+}
+
 // reason is how the last attempt went.
-func (d *dialer) reason() string {
+func (d *dialer) reason() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.lastErr == nil {
-		return "the connection is taken, but nobody speaks: the coordinator is still starting, or something else listens there"
+		return errSilent
 	}
-	return d.lastErr.Error()
+	return d.lastErr
 }

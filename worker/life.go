@@ -49,6 +49,10 @@ type Config struct {
 // defaultPatience bounds each wait for somebody else's answer.
 const defaultPatience = 15 * time.Second
 
+// defaultAbsence is how long no coordinator's host may have a name before a worker that was
+// asked to end does so without one.
+const defaultAbsence = 10 * time.Second
+
 // The defaults of a Config.
 const (
 	DefaultWait  = defaultPatience
@@ -59,6 +63,8 @@ const (
 var (
 	// errInterrupted ends a worker that was asked to end before it trained.
 	errInterrupted = errors.New("interrupted before training began; nothing is lost")
+	// errGone ends one whose coordinator does not come back.
+	errGone = errors.New("asked to end, and there is no coordinator to let this worker go, nor a host of --join's name: whoever ran the cluster has taken it down; the run resumes from its newest checkpoint")
 	// errGrace ends a worker that did not come to a boundary in time.
 	errGrace = errors.New("asked to end, and no step boundary came in time; the others compute this worker's shards anew (--grace says how long it waits)")
 )
@@ -75,6 +81,7 @@ type life struct {
 	config   Config
 	log      *slog.Logger
 	patience time.Duration
+	absence  time.Duration
 	store    storeOpener
 	device   deviceMaker
 	// corePeak is what a core makes at most, in floating-point operations a second.
@@ -109,7 +116,7 @@ func newLife(c Config) *life {
 	if c.Away == 0 {
 		c.Away = DefaultAway
 	}
-	return &life{config: c, log: c.Log, patience: defaultPatience, store: openStore, device: newCPU}
+	return &life{config: c, log: c.Log, patience: defaultPatience, absence: defaultAbsence, store: openStore, device: newCPU}
 }
 
 func (l *life) live(ctx context.Context) error {
@@ -220,6 +227,9 @@ func (l *life) serve(ctx context.Context, opened <-chan *trainer, failed <-chan 
 		case <-beat.C:
 			_ = l.heartbeat() // which waits for the trainer's lock: one that is stuck shows
 			l.config.Pulse.Beat()
+			if l.leaving && looking.gone(l.absence) {
+				return errGone
+			}
 		case m, ok := <-l.office.inbox():
 			again := false
 			if ok {

@@ -110,6 +110,8 @@ type search struct {
 	stop  context.CancelFunc
 	group sync.WaitGroup
 	back  chan returned
+	// nowhere is since when no address has had a name, nil where one had at the last try.
+	nowhere atomic.Pointer[time.Time]
 }
 
 // newSearch returns a search that goes on when ctx ends: an interrupted worker has
@@ -118,6 +120,22 @@ func newSearch(ctx context.Context) *search {
 	s := &search{back: make(chan returned, 1)}
 	s.ctx, s.stop = context.WithCancel(context.WithoutCancel(ctx))
 	return s
+}
+
+// gone says that no address has had a name for so long.
+func (s *search) gone(long time.Duration) bool {
+	since := s.nowhere.Load()
+	return since != nil && time.Since(*since) > long
+}
+
+// tried takes in how a round over all addresses went: whether none of them has a name.
+func (s *search) tried(nowhere bool) {
+	if !nowhere {
+		s.nowhere.Store(nil)
+	} else if s.nowhere.Load() == nil {
+		now := time.Now()
+		s.nowhere.Store(&now)
+	}
 }
 
 // close ends the search, and the session that nobody took.
@@ -143,23 +161,28 @@ func (l *life) away(ctx context.Context, looking *search) error {
 		return errInterrupted
 	}
 	l.log.Warn("no coordinator; training goes on, and this worker looks for one", "reason", lost.Error(), "for", l.config.Away)
-	looking.group.Go(func() { looking.back <- l.rejoin(looking.ctx, time.Now().Add(l.config.Away)) })
+	looking.group.Go(func() { looking.back <- l.rejoin(looking, time.Now().Add(l.config.Away)) })
 	return nil
 }
 
 // rejoin tries all addresses in turn until one takes this worker in.
-func (l *life) rejoin(ctx context.Context, until time.Time) returned {
+func (l *life) rejoin(looking *search, until time.Time) returned {
+	ctx := looking.ctx
 	const firstWait, lastWait = 50 * time.Millisecond, time.Second
 	wait := firstWait
 	for {
 		var last error
+		nowhere := true
 		for _, address := range l.config.Join {
 			r := l.attempt(ctx, address)
+			nowhere = nowhere && nameless(r.err)
 			if r.err == nil || errors.As(r.err, new(refusedError)) || ctx.Err() != nil {
+				looking.tried(false)
 				return r
 			}
 			last = r.err
 		}
+		looking.tried(nowhere)
 		if time.Now().After(until) {
 			return returned{err: fmt.Errorf("no coordinator for %v (%w); start it again and this worker anew: the run resumes from its newest checkpoint", l.config.Away, last)}
 		}
