@@ -3,6 +3,7 @@ package kube
 import (
 	"context"
 	"flag"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -92,8 +93,9 @@ func (c *cluster) seesDashboard() {
 // previewButton is the console's, where an object's details are open and may be read.
 const previewButton = `[...document.querySelectorAll("button")].find((b) => b.innerText.trim() === "Preview" && !b.disabled)`
 
-// seesConsole opens a checkpoint's picture in MinIO's console through port-forward.
-func (c *cluster) seesConsole() {
+// seesConsole opens the picture of a step's checkpoint in MinIO's console through
+// port-forward.
+func (c *cluster) seesConsole(step int) {
 	ctx := c.browse()
 	if ctx == nil {
 		return
@@ -108,7 +110,7 @@ func (c *cluster) seesConsole() {
 		until(`!location.pathname.includes("login")`),
 		chromedp.WaitVisible(`#acknowledge-confirm`, chromedp.ByQuery), // of its licence
 		chromedp.Click(`#acknowledge-confirm`, chromedp.ByQuery),
-		chromedp.Navigate("http://"+address+"/browser/ddpm/runs%2Fdigits%2Fcheckpoints%2Fstep-00000100%2F"),
+		chromedp.Navigate(fmt.Sprintf("http://%s/browser/ddpm/runs%%2F%s%%2Fcheckpoints%%2Fstep-%08d%%2F", address, preset, step)),
 		until(`document.body.innerText.includes("samples.png")`),
 		chromedp.Click(`//*[text()="samples.png"]`, chromedp.BySearch),
 		until(previewButton+` !== undefined`),

@@ -97,7 +97,7 @@ func (c *cluster) looks(string, int) {
 	}
 	c.t.Logf("the sampler drew a picture of %v", picture.Bounds().Size())
 	c.seesDashboard()
-	c.seesConsole()
+	c.seesConsole(100)
 	c.h("test", release)
 }
 
@@ -138,7 +138,8 @@ func (c *cluster) upgrades(values string, n int) {
 	c.k("rollout", "status", "deployment/"+name+"-worker", "--timeout=10m")
 	c.k("rollout", "status", "statefulset/"+name+"-coordinator", "--timeout=10m")
 	s = c.await("4 workers of another image", trains(4, s.Step))
-	if images := c.k("get", "pods", "-o", "jsonpath={.items[*].spec.containers[*].image}"); strings.Contains(images, ":one") {
+	// A pod that was told to end before its process could hear of it takes all of its grace.
+	if images := c.k("get", "pods", "-o", `go-template={{range .items}}{{if not .metadata.deletionTimestamp}}{{range .spec.containers}}{{.image}} {{end}}{{end}}{{end}}`); strings.Contains(images, ":one") {
 		c.t.Errorf("after the upgrade: %s", images)
 	}
 	if s.Step >= uint64(n) {
@@ -234,6 +235,7 @@ func (c *cluster) ends(_ string, n int) {
 		c.t.Errorf("digest %s in the cluster, %s on this machine", got, want)
 	}
 	c.lostNothing(n)
+	c.seesConsole(n) // where it draws something
 }
 
 // digestAt waits until a step's checkpoint is there, and reads all of it.

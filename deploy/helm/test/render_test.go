@@ -177,6 +177,9 @@ func TestWorkers(t *testing.T) {
 			t.Errorf("workers get more of the authority than its certificate: %v", v.Secret.Items)
 		}
 	}
+	if s := find[corev1.Service](t, all, "Service", "r-ddpm-coordinator"); !s.Spec.PublishNotReadyAddresses {
+		t.Error("workers wait for a coordinator's probe")
+	}
 	if n := len(render(t, inS3)); n == len(render(t, inS3+"samplers: {replicas: 1}\n")) {
 		t.Error("samplers render nothing")
 	}
