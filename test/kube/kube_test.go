@@ -102,8 +102,8 @@ func (c *cluster) looks(string, int) {
 	c.h("test", release)
 }
 
-// scales has more and fewer workers.
-func (c *cluster) scales(string, int) {
+// scales has more and fewer workers, and an upgrade for something else leaves them so.
+func (c *cluster) scales(values string, _ int) {
 	for _, workers := range []int{5, 2} {
 		s, err := c.status()
 		if err != nil {
@@ -111,6 +111,10 @@ func (c *cluster) scales(string, int) {
 		}
 		c.k("scale", "deployment/"+name+"-worker", fmt.Sprintf("--replicas=%d", workers))
 		c.await(fmt.Sprintf("%d workers", workers), trains(workers, s.Step))
+	}
+	c.h("upgrade", release, filepath.Join(root, "deploy", "helm", "ddpm"), "-f", values, "--set", "podDisruptionBudget.maxUnavailableWorkers=2")
+	if n := c.k("get", "deployment", name+"-worker", "-o", "jsonpath={.spec.replicas}"); n != "2" {
+		c.t.Errorf("an upgrade made %s workers of 2", n)
 	}
 }
 
