@@ -143,6 +143,8 @@ type start struct {
 	webs     []net.Listener
 	// profiles is for --pprof, nil without.
 	profiles net.Listener
+	// outlet is the port of --metrics.
+	outlet outlet
 	// begun ends the watch over interrupts that goes before the loop's own.
 	begun func()
 }
@@ -163,6 +165,11 @@ func (s *start) interruptible(ctx context.Context) error {
 
 func (s *start) run(ctx context.Context) error {
 	defer s.close()
+	stop, err := s.openOutlet()
+	if err != nil {
+		return err
+	}
+	defer stop()
 	if !s.config.Standby { // a standby answers when it leads
 		if err := s.listen(); err != nil {
 			return err

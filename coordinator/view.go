@@ -15,9 +15,11 @@ import (
 
 // view is what others may see of a run; the loop writes it, everybody reads it.
 type view struct {
-	mu      sync.Mutex
-	status  report.Status
-	at      map[string]*seen
+	mu     sync.Mutex
+	status report.Status
+	at     map[string]*seen
+	// members are those of the newest generation, at first an earlier coordinator's.
+	members []core.Member
 	history *report.History
 	means   means
 	metrics *metrics.Metrics
@@ -95,7 +97,10 @@ func (v *view) change(edit func()) {
 }
 
 func (v *view) joined(id string, p report.Place) {
-	v.change(func() { v.at[id] = &seen{report.Worker{ID: id, Place: p, Rank: -1}, time.Now()} })
+	v.change(func() {
+		v.at[id] = &seen{report.Worker{ID: id, Place: p, Rank: -1}, time.Now()}
+		v.rank() // one that comes back may be a member already
+	})
 }
 
 // keptGone is how many workers that are gone the status goes on to show.
@@ -160,15 +165,21 @@ func (v *view) generation(g core.Generation) {
 	v.change(func() {
 		v.status.Generation = g.Number
 		v.status.History = last(append(v.status.History, report.Generation{Number: g.Number, Members: len(g.Members), StartStep: g.StartStep, Reason: g.Reason, At: time.Now().UTC()}), keptGenerations)
-		for _, w := range v.at {
-			w.Shards, w.Rank = 0, -1
-		}
-		for rank, m := range g.Members {
-			if w := v.at[m.Worker]; w != nil {
-				w.Shards, w.Rank = m.Shards, rank
-			}
-		}
+		v.members = g.Members
+		v.rank()
 	})
+}
+
+// rank tells workers their places in the newest generation.
+func (v *view) rank() {
+	for _, w := range v.at {
+		w.Shards, w.Rank = 0, -1
+	}
+	for rank, m := range v.members {
+		if w := v.at[m.Worker]; w != nil {
+			w.Shards, w.Rank = m.Shards, rank
+		}
+	}
 }
 
 // last is a copy of a list's last n elements: a snapshot that has the list keeps it.

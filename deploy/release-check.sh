@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
 # Builds a release in two places, the second time with an empty build cache, and
-# fails unless all archives are the same bytes. VERSION, COMMIT and TARGETS are those
-# of `make release`; minutes for every target.
+# fails unless all archives are the same bytes. Then it starts what runs here: this
+# machine's own binaries, and those of another architecture where qemu-user is
+# installed, which must also train to the same digest. VERSION, COMMIT and TARGETS are
+# those of `make release`; minutes for every target.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -21,3 +23,41 @@ echo '# in a copy, with an empty cache'
 (cd "$elsewhere/copy" && GOCACHE="$elsewhere/cache" build "$elsewhere/second")
 diff "$elsewhere/first/SHA256SUMS" "$elsewhere/second/SHA256SUMS"
 echo 'both builds are the same bytes'
+
+echo '# what starts here'
+# Prints the command that runs binaries of an architecture: none is needed for our own.
+emulator() {
+  if [ "$1" = "$(go env GOHOSTARCH)" ]; then return; fi
+  local machine
+  case $1 in
+    amd64) machine=x86_64 ;;
+    arm64) machine=aarch64 ;;
+    *) return 1 ;;
+  esac
+  command -v "qemu-$machine-static" || command -v "qemu-$machine"
+}
+want=
+for target in $TARGETS; do
+  if [ "${target%/*}" != "$(go env GOHOSTOS)" ] || ! emulator=$(emulator "${target#*/}"); then
+    echo "$target: not started, this machine can't run it (other architectures need qemu-user)"
+    continue
+  fi
+  folder="$elsewhere/first/${target/\//_}"
+  for command in ddpm-coordinator ddpm-worker ddpmctl; do
+    # shellcheck disable=SC2086 # no emulator is no word
+    said=$($emulator "$folder/$command" --version)
+    if [[ $said != *"$VERSION"* ]]; then
+      echo "$target: $command --version says '$said', which lacks $VERSION" >&2
+      exit 1
+    fi
+    echo "$target: $said"
+  done
+  # shellcheck disable=SC2086
+  said=$($emulator "$folder/ddpm-coordinator" --local --workers=1 --preset=tiny --steps=3 --data-dir="$elsewhere/run-${target#*/}" 2>"$elsewhere/log") || { cat "$elsewhere/log" >&2; exit 1; }
+  digest=$(grep -o 'sha256:[0-9a-f]*' <<<"$said" | tail -n 1)
+  echo "$target: three steps end at ${digest:?the run names no digest}"
+  if [ "$digest" != "${want:=$digest}" ]; then
+    echo "$target: the digest is not that of the target before" >&2
+    exit 1
+  fi
+done

@@ -126,7 +126,7 @@ func (c *cluster) worker(i int, address string) *life {
 		Join: append([]string{address}, c.others...), Threads: c.threads, Grace: c.grace, Away: c.away,
 		Security: membership.Settings{Insecure: true}, Log: log,
 	})
-	l.patience, l.device = c.patience, c.device
+	l.patience, l.config.Wait, l.device = c.patience, c.patience, c.device
 	if c.silence > 0 {
 		l.office.silence = c.silence
 	}

@@ -14,6 +14,8 @@ import (
 	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/keepalive"
+
+	"github.com/ddpm-cluster/ddpm-cluster/worker/membership"
 )
 
 // keepaliveTime and keepaliveTimeout find a coordinator whose machine is gone, or
@@ -54,7 +56,7 @@ func dialAny(ctx context.Context, addresses []string, security credentials.Trans
 		conn, host, err = dial(ctx, addresses[0], security, patience, log)
 		return conn, host, addresses[0], err
 	}
-	for until := time.Now().Add(starting * patience); ; {
+	for until := time.Now().Add(membership.Limit(patience, true)); ; {
 		var errs []error
 		for _, address := range addresses {
 			conn, host, err := dial(ctx, address, security, time.Second, slog.New(slog.DiscardHandler))
@@ -77,7 +79,7 @@ func redial(ctx context.Context, address string, security credentials.TransportC
 		return nil, err
 	}
 	if err := d.awaitFor(ctx, conn, address, patience, slog.New(slog.DiscardHandler)); err != nil {
-		return nil, errors.Join(fmt.Errorf("%s: %w (%s)", address, err, d.reason()), conn.Close())
+		return nil, errors.Join(fmt.Errorf("%s: %w (%w)", address, err, d.reason()), conn.Close())
 	}
 	return conn, nil
 }
@@ -112,22 +114,17 @@ func (d *dialer) dial(ctx context.Context, address string) (net.Conn, error) {
 	return c, err
 }
 
-// starting is how many times longer than its patience a worker waits where its
-// connection is taken: a coordinator takes connections when it starts, and answers
-// when it has read the newest checkpoint.
-const starting = 8
-
 // await waits until the connection stands.
 func (d *dialer) await(ctx context.Context, conn *grpc.ClientConn, address string, patience time.Duration, log *slog.Logger) error {
 	err := d.awaitFor(ctx, conn, address, patience, log)
 	if errors.Is(err, errNoAnswer) && d.taken() {
-		more := (starting - 1) * patience
+		more := membership.Limit(patience, true) - patience
 		log.Info("the connection is taken; waiting for the coordinator to answer", "address", address, "for", more)
 		err = d.awaitFor(ctx, conn, address, more, log)
 		patience += more
 	}
 	if errors.Is(err, errNoAnswer) {
-		return fmt.Errorf("no coordinator answers at %s for %v (%s); check the address and that the coordinator runs, then start this worker again", address, patience, d.reason())
+		return fmt.Errorf("no coordinator answers at %s for %v (%w); check the address and that the coordinator runs, then start this worker again", address, patience, d.reason())
 	}
 	return err
 }
@@ -169,12 +166,21 @@ func (d *dialer) taken() bool {
 	return d.lastErr == nil && d.local != ""
 }
 
+var errSilent = errors.New("the connection is taken, but nobody speaks: the coordinator is still starting, or something else listens there")
+
+// nameless says that an attempt failed because the address' host has no name, as when
+// whoever runs the cluster has taken it down.
+func nameless(err error) bool {
+	var dns *net.DNSError
+	return errors.As(err, &dns) && dns.IsNotFound
+}
+
 // reason is how the last attempt went.
-func (d *dialer) reason() string {
+func (d *dialer) reason() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.lastErr == nil {
-		return "the connection is taken, but nobody speaks: the coordinator is still starting, or something else listens there"
+		return errSilent
 	}
-	return d.lastErr.Error()
+	return d.lastErr
 }

@@ -313,6 +313,27 @@ func TestGraceRunsOut(t *testing.T) {
 	}
 }
 
+// One that is told to end does not wait for a coordinator whose name is gone, as after
+// `helm uninstall`.
+func TestCoordinatorIsGoneForGood(t *testing.T) {
+	c := newCluster(t, 1)
+	c.steps, c.grace, c.away = 1_000_000, time.Hour, time.Hour
+	ctx, interrupt := context.WithCancel(t.Context())
+	defer interrupt()
+	f, stop := serveFake(t, c)
+	defer stop()
+	l := c.worker(0, f.address)
+	l.absence = 10 * time.Millisecond
+	c.onMessage = atStep(2, func(f *fake) {
+		l.config.Join = []string{"no..such:7600"} // which no server needs to be asked for
+		f.peers[0].drop()
+		interrupt()
+	})
+	if err := l.live(ctx); !errors.Is(err, errGone) {
+		t.Errorf("got %v", err)
+	}
+}
+
 // The same where there is no coordinator, which is being looked for.
 func TestGraceRunsOutWithoutACoordinator(t *testing.T) {
 	c := newCluster(t, 1)

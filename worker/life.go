@@ -33,6 +33,8 @@ type Config struct {
 	// CacheSize bounds what this machine keeps of datasets that lie in S3, in bytes; 0
 	// keeps nothing.
 	CacheSize int64
+	// Wait is how long a worker that starts tries to find a coordinator.
+	Wait time.Duration
 	// Grace is how long a worker that is asked to end waits for a step boundary.
 	Grace time.Duration
 	// Away is how long a worker trains on without a coordinator.
@@ -51,8 +53,13 @@ type Config struct {
 // defaultPatience bounds each wait for somebody else's answer.
 const defaultPatience = 15 * time.Second
 
+// defaultAbsence is how long no coordinator's host may have a name before a worker that was
+// asked to end does so without one.
+const defaultAbsence = 10 * time.Second
+
 // The defaults of a Config.
 const (
+	DefaultWait  = defaultPatience
 	DefaultGrace = 5 * time.Minute
 	DefaultAway  = 30 * time.Minute
 )
@@ -60,6 +67,8 @@ const (
 var (
 	// errInterrupted ends a worker that was asked to end before it trained.
 	errInterrupted = errors.New("interrupted before training began; nothing is lost")
+	// errGone ends one whose coordinator does not come back.
+	errGone = errors.New("asked to end, and there is no coordinator to let this worker go, nor a host of --join's name: whoever ran the cluster has taken it down; the run resumes from its newest checkpoint")
 	// errGrace ends a worker that did not come to a boundary in time.
 	errGrace = errors.New("asked to end, and no step boundary came in time; the others compute this worker's shards anew (--grace says how long it waits)")
 )
@@ -76,6 +85,7 @@ type life struct {
 	config   Config
 	log      *slog.Logger
 	patience time.Duration
+	absence  time.Duration
 	store    storeOpener
 	device   deviceMaker
 	// corePeak is what a core makes at most, in floating-point operations a second.
@@ -103,6 +113,9 @@ type life struct {
 }
 
 func newLife(c Config) *life {
+	if c.Wait == 0 {
+		c.Wait = DefaultWait
+	}
 	if c.Grace == 0 {
 		c.Grace = DefaultGrace
 	}
@@ -110,7 +123,7 @@ func newLife(c Config) *life {
 		c.Away = DefaultAway
 	}
 	return &life{
-		config: c, log: c.Log, patience: defaultPatience, office: office{silence: defaultSilence},
+		config: c, log: c.Log, patience: defaultPatience, absence: defaultAbsence, office: office{silence: defaultSilence},
 		store: openStore, device: newCPU,
 	}
 }
@@ -118,7 +131,7 @@ func newLife(c Config) *life {
 func (l *life) live(ctx context.Context) error {
 	l.corePeak = corePeak()
 	var err error
-	if l.member, err = membership.Join(ctx, l.config.Security, l.config.Join, l.patience, l.log); err != nil {
+	if l.member, err = membership.Join(ctx, l.config.Security, l.config.Join, l.config.Wait, l.log); err != nil {
 		return err
 	}
 	defer l.member.Keep(ctx, l.config.Join, l.log)()
@@ -127,7 +140,7 @@ func (l *life) live(ctx context.Context) error {
 		return err
 	}
 	defer stop()
-	conn, host, address, err := dialAny(ctx, l.config.Join, l.member.Coordinator(), l.patience, l.log)
+	conn, host, address, err := dialAny(ctx, l.config.Join, l.member.Coordinator(), l.config.Wait, l.log)
 	if err != nil {
 		return err
 	}
@@ -227,6 +240,9 @@ func (l *life) serve(ctx context.Context, opened <-chan *trainer, failed <-chan 
 			_ = l.heartbeat() // which waits for the trainer's lock: one that is stuck shows
 			l.config.Pulse.Beat()
 			l.doubt(looking)
+			if l.leaving && looking.gone(l.absence) {
+				return errGone
+			}
 		case m, ok := <-l.office.inbox():
 			again := false
 			if ok {

@@ -106,6 +106,7 @@ func command(stderr io.Writer) *cobra.Command {
 	c.Flags().IntVar(&f.threads, "threads", 0, "`threads` to compute with (default: what the coordinator asks for, else all CPUs)")
 	c.Flags().StringVar(&f.cache, "cache-size", "", "the most that this machine keeps of datasets in S3, a `SIZE` such as 500MB or 20GiB, 0 for nothing (default: $"+CacheVariable+", else 10GiB)")
 	c.Flags().StringVar(&f.advertise, "advertise", "", "this machine's `HOST` as other workers reach it (default: the address that reaches the coordinator)")
+	c.Flags().DurationVar(&f.wait, "wait", DefaultWait, "at start: how long to try where no coordinator answers")
 	c.Flags().DurationVar(&f.grace, "grace", DefaultGrace, "when asked to end: how long to wait for the next step boundary")
 	c.Flags().DurationVar(&f.away, "away", DefaultAway, "how long to go on without a coordinator")
 	c.Flags().StringVar(&f.health, "health", "", "`HOST:PORT` that answers GET /healthz while this worker's loop turns, for a probe (default: off)")
@@ -125,6 +126,7 @@ type flags struct {
 	cache       string
 	cacheSize   int64 // bytes, once validated
 	grace, away time.Duration
+	wait        time.Duration // for a coordinator, at start
 	verbose     bool
 	logFormat   string
 	pprof       string
@@ -144,8 +146,8 @@ func (f *flags) validate(getenv func(string) string) error {
 	if f.role != roleTrain && f.role != roleSample {
 		return fmt.Errorf("--role %q: must be %s or %s", f.role, roleTrain, roleSample)
 	}
-	if f.grace <= 0 || f.away <= 0 {
-		return errors.New("--grace and --away: must be longer than 0, such as 30s or 10m")
+	if f.wait <= 0 || f.grace <= 0 || f.away <= 0 {
+		return errors.New("--wait, --grace and --away: must be longer than 0, such as 30s or 10m")
 	}
 	if f.threads < 0 || f.threads > maxThreads {
 		return fmt.Errorf("--threads %d: must be 1 to %d, or 0 for the default", f.threads, maxThreads)
@@ -199,7 +201,7 @@ func (f flags) config(stderr io.Writer) Config {
 	tty := logging.Terminal(stderr)
 	where := new(logging.Where)
 	return Config{
-		Join: f.join, Advertise: f.advertise, Threads: f.threads, CacheSize: f.cacheSize, Grace: f.grace, Away: f.away, Security: f.security,
+		Join: f.join, Advertise: f.advertise, Threads: f.threads, CacheSize: f.cacheSize, Wait: f.wait, Grace: f.grace, Away: f.away, Security: f.security,
 		Where: where, Pprof: f.pprof,
 		Log: where.Logger(logging.New(stderr, logging.Resolve(f.logFormat, tty, os.Getenv), tty, level)),
 	}

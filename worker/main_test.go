@@ -24,6 +24,7 @@ func TestMainRefuses(t *testing.T) {
 		{[]string{"--join", "h:1", "--threads", "5000"}, 2, "--threads 5000"},
 		{[]string{"--join", "h:1", "--threads", "two"}, 2, "--threads"},
 		{[]string{"--join", "h:1", "--role", "watch"}, 2, `--role "watch": must be train or sample`},
+		{[]string{"--join", "h:1", "--wait", "0s"}, 2, "--wait, --grace and --away: must be longer than 0"},
 		{[]string{"--join", "h:1", "--advertise", "me:80"}, 2, `--advertise "me:80" is not a host`},
 		{[]string{"--join", "h:1", "--advertise", "http://me"}, 2, "is not a host"},
 		{[]string{"--join", "h:1"}, 2, "--token is missing"},

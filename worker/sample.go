@@ -16,10 +16,13 @@ import (
 // Sample is the life of a worker of the sampling pool, until ctx ends, which is no
 // error.
 func Sample(ctx context.Context, c Config) error {
+	if c.Wait == 0 {
+		c.Wait = DefaultWait
+	}
 	if c.Away == 0 {
 		c.Away = DefaultAway
 	}
-	member, err := membership.Join(ctx, c.Security, c.Join, defaultPatience, c.Log)
+	member, err := membership.Join(ctx, c.Security, c.Join, c.Wait, c.Log)
 	if err != nil {
 		return quiet(ctx, err)
 	}
@@ -30,7 +33,7 @@ func Sample(ctx context.Context, c Config) error {
 	}
 	defer stop()
 	// One connection to whoever answers first says whether somebody is there at all.
-	first, _, address, err := dialAny(ctx, c.Join, member.Coordinator(), defaultPatience, c.Log)
+	first, _, address, err := dialAny(ctx, c.Join, member.Coordinator(), c.Wait, c.Log)
 	if err != nil {
 		return quiet(ctx, err)
 	}

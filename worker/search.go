@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	ddpmv1 "github.com/ddpm-cluster/ddpm-cluster/proto/ddpm/v1"
@@ -37,6 +38,8 @@ type search struct {
 	back  chan returned
 	// begun says that it is under way, or that nobody has taken yet what came of it.
 	begun bool
+	// nowhere is since when no address has had a name, nil where one had at the last try.
+	nowhere atomic.Pointer[time.Time]
 }
 
 // newSearch returns a search that goes on when ctx ends: an interrupted worker has
@@ -48,10 +51,26 @@ func newSearch(ctx context.Context) *search {
 }
 
 // begin looks, unless that is being done.
-func (s *search) begin(look func(context.Context) returned) {
+func (s *search) begin(look func(*search) returned) {
 	if !s.begun {
 		s.begun = true
-		s.group.Go(func() { s.back <- look(s.ctx) })
+		s.group.Go(func() { s.back <- look(s) })
+	}
+}
+
+// gone says that no address has had a name for so long.
+func (s *search) gone(long time.Duration) bool {
+	since := s.nowhere.Load()
+	return since != nil && time.Since(*since) > long
+}
+
+// tried takes in how a round over all addresses went: whether none of them has a name.
+func (s *search) tried(nowhere bool) {
+	if !nowhere {
+		s.nowhere.Store(nil)
+	} else if s.nowhere.Load() == nil {
+		now := time.Now()
+		s.nowhere.Store(&now)
 	}
 }
 
@@ -96,7 +115,8 @@ func (l *life) doubt(looking *search) {
 
 // look tries all addresses in turn until one takes this worker in; while the session
 // with a silent coordinator lasts, all but that one's, and until it speaks again.
-func (l *life) look(ctx context.Context) returned {
+func (l *life) look(looking *search) returned {
+	ctx := looking.ctx
 	const firstWait, lastWait = 50 * time.Millisecond, time.Second
 	var until time.Time // which a worker does without a coordinator
 	for wait := firstWait; ; wait = min(2*wait, lastWait) {
@@ -108,16 +128,20 @@ func (l *life) look(ctx context.Context) returned {
 			return returned{}
 		}
 		var last error
+		nowhere := here == nil
 		for _, address := range l.config.Join {
 			if here != nil && address == here.address {
 				continue
 			}
 			r := l.attempt(ctx, address, here)
+			nowhere = nowhere && nameless(r.err)
 			if r.err == nil || ctx.Err() != nil || here == nil && errors.As(r.err, new(refusedError)) {
+				looking.tried(false)
 				return r
 			}
 			last = r.err
 		}
+		looking.tried(nowhere)
 		if here == nil && time.Now().After(until) {
 			return returned{err: fmt.Errorf("no coordinator for %v (%w); start it again and this worker anew: the run resumes from its newest checkpoint", l.config.Away, last)}
 		}

@@ -63,6 +63,8 @@ type Config struct {
 
 	// TensorBoard writes event files beside the run.
 	TensorBoard bool
+	// Metrics is where metrics and health are served to whoever asks, "" nowhere.
+	Metrics string
 	// Pprof is where profiles are served to administrators, "" nowhere.
 	Pprof     string
 	LogFormat string
@@ -132,6 +134,8 @@ func (c *Config) Validate() error {
 	for _, a := range c.HTTP {
 		check(address(a), "--http %s: must be HOST:PORT, with port 0 for any free one", a)
 	}
+	check(c.Metrics == "" || address(c.Metrics), "--metrics %s: must be HOST:PORT, with port 0 for any free one", c.Metrics)
+	check(c.Metrics == "" || !c.ServeSamples, "--metrics: --serve-samples has them at --http")
 	check(c.Pprof == "" || address(c.Pprof), "--pprof %s: must be HOST:PORT, with port 0 for any free one", c.Pprof)
 	check(logging.Valid(c.LogFormat), "--log-format %s: must be one of %s", c.LogFormat, strings.Join(logging.Formats(), ", "))
 	errs = append(errs, c.validateSecurity())

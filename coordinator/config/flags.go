@@ -95,6 +95,7 @@ func (c *Config) coordinatorFlags(fs *pflag.FlagSet) {
 
 func (c *Config) lookFlags(fs *pflag.FlagSet) {
 	fs.BoolVar(&c.TensorBoard, "tensorboard", false, "write event files for TensorBoard beside the run: scalars of every step, pictures of every checkpoint")
+	fs.StringVar(&c.Metrics, "metrics", "", "`HOST:PORT` that serves /metrics and /healthz alone, to whoever reaches it, without TLS; a standby has it too (default: off)")
 	fs.StringVar(&c.Pprof, "pprof", "", "`HOST:PORT` that serves Go's profiles under /debug/pprof/, to administrators' certificates alone (default: off)")
 	fs.StringVar(&c.LogFormat, "log-format", logging.Auto, logging.Usage)
 	fs.BoolVar(&c.DryRun, "dry-run", false, "print the resolved configuration and do nothing")

@@ -34,7 +34,7 @@ func (c *Config) validateSecurity() error {
 		errs = append(errs, errors.New("--etcd-cacert, --etcd-cert and --etcd-key are for --etcd"))
 	}
 	if s.Insecure {
-		for flag, all := range map[string][]string{"listen": {c.Listen}, "http": c.HTTP, "pprof": {c.Pprof}} {
+		for flag, all := range map[string][]string{"listen": {c.Listen}, "http": c.HTTP, "metrics": {c.Metrics}, "pprof": {c.Pprof}} {
 			for _, a := range all {
 				if a != "" && !Loopback(a) {
 					errs = append(errs, fmt.Errorf("--insecure is for addresses of this machine alone (127.0.0.1, ::1, localhost), and --%s %s is none; leave it out", flag, a))

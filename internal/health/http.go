@@ -21,11 +21,14 @@ func Handler(alive func() error) http.Handler {
 	})
 }
 
-// Serve answers GET /healthz on a listener, and nothing else, until the returned function
+// Serve answers GET /healthz on a listener, and what more adds, until the returned function
 // is called.
-func Serve(l net.Listener, alive func() error) (stop func()) {
+func Serve(l net.Listener, alive func() error, more ...func(*http.ServeMux)) (stop func()) {
 	mux := http.NewServeMux()
 	mux.Handle("GET /healthz", Handler(alive))
+	for _, add := range more {
+		add(mux)
+	}
 	server := &http.Server{
 		Handler: mux, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 5 * time.Second, WriteTimeout: 5 * time.Second,
 		IdleTimeout: 30 * time.Second, MaxHeaderBytes: 1 << 13,

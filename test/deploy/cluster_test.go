@@ -249,9 +249,11 @@ func TestComposeRuns(t *testing.T) {
 	for range replicas {
 		workers = append(workers, h.start("worker"))
 	}
+	sampler := h.start("sampler")
 	for _, w := range workers {
 		w.says(t, "msg=assigned")
 	}
+	sampler.says(t, "in the sampling pool")
 	// Another image: the coordinator is stopped and started, the workers stay.
 	if code := coordinator.stop(t); code != 130 && code != 0 {
 		t.Errorf("the coordinator ends with %d when it is stopped", code)
@@ -273,5 +275,8 @@ func TestComposeRuns(t *testing.T) {
 	}
 	for _, w := range workers[1:] {
 		w.end(t)
+	}
+	if code := sampler.stop(t); code != 0 {
+		t.Errorf("the sampler ends with %d when it is stopped", code)
 	}
 }

@@ -2,6 +2,7 @@ package deploy
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -27,7 +28,6 @@ type service struct {
 	Environment map[string]string
 	Volumes     []string
 	Ports       []string
-	Profiles    []string
 	Restart     string
 	ReadOnly    bool     `yaml:"read_only"`
 	CapDrop     []string `yaml:"cap_drop"`
@@ -109,5 +109,16 @@ func TestComposeIsSafe(t *testing.T) {
 		if !s.ReadOnly || !slices.Equal(s.CapDrop, []string{"ALL"}) || !slices.Equal(s.SecurityOpt, []string{"no-new-privileges:true"}) {
 			t.Errorf("%s: read-only %v, drops %v, %v", name, s.ReadOnly, s.CapDrop, s.SecurityOpt)
 		}
+	}
+}
+
+// docker compose itself reads the file, where it is there.
+func TestComposeIsValid(t *testing.T) {
+	if out, err := exec.Command("docker", "compose", "version").CombinedOutput(); err != nil {
+		t.Skipf("there is no docker compose here: %v, %s", err, out)
+	}
+	c := exec.Command("docker", "compose", "-f", filepath.Join(root, "deploy", "compose.yaml"), "config", "--quiet")
+	if out, err := c.CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, out)
 	}
 }

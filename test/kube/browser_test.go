@@ -3,6 +3,7 @@ package kube
 import (
 	"context"
 	"flag"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -89,8 +90,12 @@ func (c *cluster) seesDashboard() {
 	c.shot(ctx, "kubernetes-dashboard.png")
 }
 
-// seesConsole opens a checkpoint's picture in MinIO's console through port-forward.
-func (c *cluster) seesConsole() {
+// previewButton is the console's, where an object's details are open and may be read.
+const previewButton = `[...document.querySelectorAll("button")].find((b) => b.innerText.trim() === "Preview" && !b.disabled)`
+
+// seesConsole opens the picture of a step's checkpoint in MinIO's console through
+// port-forward.
+func (c *cluster) seesConsole(step int) {
 	ctx := c.browse()
 	if ctx == nil {
 		return
@@ -105,8 +110,12 @@ func (c *cluster) seesConsole() {
 		until(`!location.pathname.includes("login")`),
 		chromedp.WaitVisible(`#acknowledge-confirm`, chromedp.ByQuery), // of its licence
 		chromedp.Click(`#acknowledge-confirm`, chromedp.ByQuery),
-		chromedp.Navigate("http://"+address+"/browser/ddpm/runs%2Fdigits%2Fcheckpoints%2Fstep-00000100%2F"),
-		until(`document.body.innerText.includes("samples.png")`))
+		chromedp.Navigate(fmt.Sprintf("http://%s/browser/ddpm/runs%%2F%s%%2Fcheckpoints%%2Fstep-%08d%%2F", address, preset, step)),
+		until(`document.body.innerText.includes("samples.png")`),
+		chromedp.Click(`//*[text()="samples.png"]`, chromedp.BySearch),
+		until(previewButton+` !== undefined`),
+		chromedp.Evaluate(previewButton+`.click()`, nil),
+		until(`(() => { const i = document.querySelector("img[alt=preview]"); return i !== null && i.complete && i.naturalWidth > 0 })()`))
 	c.shot(ctx, "minio-checkpoint.png")
 }
 

@@ -8,5 +8,6 @@
 //   - kubectl and helm in PATH, or other commands in KUBE_KUBECTL and KUBE_HELM;
 //   - MinIO, as `make test-deps` builds it; Chromium for pictures of what is seen.
 //
-// With -pictures DIR it leaves screenshots there.
+// With -pictures DIR it leaves screenshots there; a folder that is not absolute is one of
+// this package's. KUBE_STEPS is how long the run is.
 package kube

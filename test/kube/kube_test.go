@@ -16,15 +16,16 @@ import (
 	"time"
 )
 
-// The run: long enough for everything that happens to it, and twice as long for what
-// comes after an uninstall.
+// preset is the run's: checkpoints come soon, and their pictures come to show something.
 const preset = "digits"
 
+// steps are the run's: enough for everything that happens to it, also on a machine that has
+// nothing else to do. KUBE_STEPS says otherwise.
 func steps(t *testing.T) int {
 	t.Helper()
 	n, err := strconv.Atoi(os.Getenv("KUBE_STEPS"))
 	if err != nil {
-		return 1200
+		return 2400
 	}
 	return n
 }
@@ -97,12 +98,12 @@ func (c *cluster) looks(string, int) {
 	}
 	c.t.Logf("the sampler drew a picture of %v", picture.Bounds().Size())
 	c.seesDashboard()
-	c.seesConsole()
+	c.seesConsole(100)
 	c.h("test", release)
 }
 
-// scales has more and fewer workers.
-func (c *cluster) scales(string, int) {
+// scales has more and fewer workers, and an upgrade for something else leaves them so.
+func (c *cluster) scales(values string, _ int) {
 	for _, workers := range []int{5, 2} {
 		s, err := c.status()
 		if err != nil {
@@ -110,6 +111,10 @@ func (c *cluster) scales(string, int) {
 		}
 		c.k("scale", "deployment/"+name+"-worker", fmt.Sprintf("--replicas=%d", workers))
 		c.await(fmt.Sprintf("%d workers", workers), trains(workers, s.Step))
+	}
+	c.h("upgrade", release, filepath.Join(root, "deploy", "helm", "ddpm"), "-f", values, "--set", "podDisruptionBudget.maxUnavailableWorkers=2")
+	if n := c.k("get", "deployment", name+"-worker", "-o", "jsonpath={.spec.replicas}"); n != "2" {
+		c.t.Errorf("an upgrade made %s workers of 2", n)
 	}
 }
 
@@ -138,7 +143,8 @@ func (c *cluster) upgrades(values string, n int) {
 	c.k("rollout", "status", "deployment/"+name+"-worker", "--timeout=10m")
 	c.k("rollout", "status", "statefulset/"+name+"-coordinator", "--timeout=10m")
 	s = c.await("4 workers of another image", trains(4, s.Step))
-	if images := c.k("get", "pods", "-o", "jsonpath={.items[*].spec.containers[*].image}"); strings.Contains(images, ":one") {
+	// A pod that was told to end before its process could hear of it takes all of its grace.
+	if images := c.k("get", "pods", "-o", `go-template={{range .items}}{{if not .metadata.deletionTimestamp}}{{range .spec.containers}}{{.image}} {{end}}{{end}}{{end}}`); strings.Contains(images, ":one") {
 		c.t.Errorf("after the upgrade: %s", images)
 	}
 	if s.Step >= uint64(n) {
@@ -234,6 +240,7 @@ func (c *cluster) ends(_ string, n int) {
 		c.t.Errorf("digest %s in the cluster, %s on this machine", got, want)
 	}
 	c.lostNothing(n)
+	c.seesConsole(n) // where it draws something
 }
 
 // digestAt waits until a step's checkpoint is there, and reads all of it.

@@ -25,10 +25,8 @@ const (
 	attemptLimit = 10 * time.Second
 	firstRetry   = 100 * time.Millisecond
 	lastRetry    = 2 * time.Second
-	// starting is how many times longer than its patience a worker waits where its
-	// connection is taken: a coordinator takes connections when it starts, and answers
-	// when it has read the newest checkpoint.
-	starting = 8
+	// reminder is how often a worker that waits says so.
+	reminder = time.Minute
 	// maxAnswer bounds what the coordinator answers here.
 	maxAnswer = 64 << 10
 )
@@ -36,13 +34,25 @@ const (
 // ErrInterrupted says that ctx ended first.
 var ErrInterrupted = errors.New("interrupted while joining")
 
+// Limit is how long a worker of so much patience tries at start, in all. Where its
+// connection is taken it tries longer, 2 minutes if its patience is no more: a
+// coordinator takes connections when it starts, and answers when it has read the newest
+// checkpoint.
+func Limit(patience time.Duration, taken bool) time.Duration {
+	if !taken {
+		return patience
+	}
+	return max(patience, min(8*patience, 2*time.Minute))
+}
+
 // Join gets a certificate from the first of the coordinators' addresses that
 // answers. Without TLS it gives nil. It tries again for patience if nobody answers.
 func Join(ctx context.Context, s Settings, addresses []string, patience time.Duration, log *slog.Logger) (*Member, error) {
 	if s.Insecure {
 		return nil, nil
 	}
-	begin, told, taken := time.Now(), false, false
+	begin, taken := time.Now(), false
+	var told time.Time
 	for wait := firstRetry; ; wait = min(2*wait, lastRetry) {
 		var errs []error
 		for _, address := range addresses {
@@ -58,16 +68,13 @@ func Join(ctx context.Context, s Settings, addresses []string, patience time.Dur
 			taken = taken || knock.taken()
 			errs = append(errs, fmt.Errorf("%s: %w", address, knock.plain(err)))
 		}
-		limit := patience
-		if taken {
-			limit *= starting
-		}
+		limit := Limit(patience, taken)
 		if time.Since(begin) > limit {
 			return nil, fmt.Errorf("no coordinator answers for %v (%w); check the address and that the coordinator runs, then start this worker again", limit, errors.Join(errs...))
 		}
-		if !told {
-			told = true
-			log.Info("waiting for the coordinator", "address", addresses, "reason", errors.Join(errs...).Error())
+		if time.Since(told) > reminder {
+			told = time.Now()
+			log.Info("waiting for the coordinator", "address", addresses, "for", (limit - time.Since(begin)).Round(time.Second), "reason", errors.Join(errs...).Error())
 		}
 		if !sleep(ctx, wait) {
 			return nil, ErrInterrupted

@@ -174,6 +174,25 @@ func TestRefusedForGood(t *testing.T) {
 	}
 }
 
+// Who takes the connection and says nothing is waited for longer, but no shorter than the
+// user wants.
+func TestLimit(t *testing.T) {
+	for _, v := range []struct {
+		patience time.Duration
+		taken    bool
+		want     time.Duration
+	}{
+		{15 * time.Second, false, 15 * time.Second},
+		{time.Second, true, 8 * time.Second},
+		{15 * time.Second, true, 2 * time.Minute},
+		{10 * time.Minute, true, 10 * time.Minute},
+	} {
+		if got := Limit(v.patience, v.taken); got != v.want {
+			t.Errorf("%v, taken %v: %v, want %v", v.patience, v.taken, got, v.want)
+		}
+	}
+}
+
 func TestNobodyAnswers(t *testing.T) {
 	t.Parallel()
 	o := newOffice(t)

@@ -146,7 +146,7 @@ func TestConfigIsTheCoordinators(t *testing.T) {
 	}
 	flags := flagsIn(string(help))
 	known := schemaKeys(t, "config")
-	charts := strings.Fields("local storage data-dir listen http pprof etcd standby serve-samples hand-over insecure ca-cert ca-key join-token-file tls-name etcd-cacert etcd-cert etcd-key config help version dry-run")
+	charts := strings.Fields("local storage data-dir listen http metrics pprof etcd standby serve-samples hand-over insecure ca-cert ca-key join-token-file tls-name etcd-cacert etcd-cert etcd-key config help version dry-run")
 	for _, f := range flags {
 		if !slices.Contains(known, f) && !slices.Contains(charts, f) {
 			t.Errorf("--%s of the coordinator can't be set: add it to config in values.schema.json", f)
@@ -167,7 +167,7 @@ func TestWorkers(t *testing.T) {
 		t.Errorf("%d replicas, %d s", *d.Spec.Replicas, *pod.TerminationGracePeriodSeconds)
 	}
 	args := strings.Join(pod.Containers[0].Args, " ")
-	for _, want := range []string{"--join=r-ddpm-coordinator.ns.svc:7600 ", "--grace=300s", "--away=1800s", "--advertise=$(POD_IP)", "--health=0.0.0.0:7602", "--cache-size=10Gi ", "--ca-cert=/etc/ddpm/pki/ca.crt"} {
+	for _, want := range []string{"--join=r-ddpm-coordinator.ns.svc:7600 ", "--grace=300s", "--away=1800s", "--advertise=$(POD_IP)", "--health=0.0.0.0:7602", "--cache-size=10Gi ", "--wait=10m", "--ca-cert=/etc/ddpm/pki/ca.crt"} {
 		if !strings.Contains(args, want) {
 			t.Errorf("no %q in %s", want, args)
 		}
@@ -176,6 +176,9 @@ func TestWorkers(t *testing.T) {
 		if v.Name == "pki" && (len(v.Secret.Items) != 1 || v.Secret.Items[0].Key != "tls.crt") {
 			t.Errorf("workers get more of the authority than its certificate: %v", v.Secret.Items)
 		}
+	}
+	if s := find[corev1.Service](t, all, "Service", "r-ddpm-coordinator"); !s.Spec.PublishNotReadyAddresses {
+		t.Error("workers wait for a coordinator's probe")
 	}
 	if n := len(render(t, inS3)); n == len(render(t, inS3+"samplers: {replicas: 1}\n")) {
 		t.Error("samplers render nothing")
@@ -216,7 +219,7 @@ func TestNetworkPolicies(t *testing.T) {
 		return peers
 	}
 	for name, want := range map[string][]string{
-		"coordinator": {"client:grpc", "client:status", "sampler:grpc", "worker:grpc"},
+		"coordinator": {"client:grpc", "client:metrics", "client:status", "sampler:grpc", "worker:grpc"},
 		"worker":      {"worker"},
 		"sampler":     nil,
 		"minio":       {"client:s3", "coordinator:s3", "sampler:s3", "worker:s3"},
@@ -256,15 +259,27 @@ func TestMonitoring(t *testing.T) {
 	}
 }
 
-// Every pod of ours that runs for long is asked whether it is alive.
+// Every pod that runs for long is asked whether it is alive, with standbys too.
 func TestProbes(t *testing.T) {
-	for pod, spec := range pods(t, render(t, trial+"samplers: {replicas: 1}\n")) {
+	for _, values := range []string{trial + "samplers: {replicas: 1}\n", sets()["everything"]} {
+		probed(t, pods(t, render(t, values)))
+	}
+}
+
+func probed(t *testing.T, specs map[string]corev1.PodSpec) {
+	t.Helper()
+	for pod, spec := range specs {
 		if strings.HasPrefix(pod, "Job ") || strings.HasPrefix(pod, "Pod ") {
 			continue
 		}
 		for _, c := range spec.Containers {
 			if c.LivenessProbe == nil || c.LivenessProbe.HTTPGet == nil {
 				t.Errorf("%s: nobody asks %s whether it is alive", pod, c.Name)
+			}
+			for _, p := range []*corev1.Probe{c.LivenessProbe, c.ReadinessProbe} {
+				if p != nil && !slices.ContainsFunc(c.Ports, func(port corev1.ContainerPort) bool { return port.Name == p.HTTPGet.Port.StrVal }) {
+					t.Errorf("%s: %s is asked at the port %s, which it has not", pod, c.Name, p.HTTPGet.Port.StrVal)
+				}
 			}
 		}
 	}

@@ -89,8 +89,9 @@ s3://{{ .Values.minio.bucket }}?endpoint={{ include "ddpm.fullname" . }}-minio:9
 {{- if not (hasKey $c "workers") }}{{- $_ := set $c "workers" (max 1 .Values.workers.replicas) }}{{- end -}}
 {{- $name := printf "%s-coordinator" (include "ddpm.fullname" .) -}}
 {{- $_ := set $c "listen" "0.0.0.0:7600" -}}
-{{- /* One for probes and metrics, by TLS, and one for whoever may port-forward to the pod. */ -}}
+{{- /* One by TLS, and one for whoever may port-forward to the pod. */ -}}
 {{- $_ := set $c "http" (list "0.0.0.0:7601" "127.0.0.1:7680") -}}
+{{- $_ := set $c "metrics" "0.0.0.0:7602" -}}
 {{- $_ := set $c "data-dir" "/data" -}}
 {{- $_ := set $c "storage" (include "ddpm.storage" .) -}}
 {{- $_ := set $c "hand-over" true -}}

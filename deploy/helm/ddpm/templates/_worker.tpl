@@ -36,6 +36,8 @@ spec:
         - --token-file=/etc/ddpm/token/token
         - --ca-cert=/etc/ddpm/pki/ca.crt
         - --advertise=$(POD_IP)
+        # Pods begin in any order, and the coordinator's may wait for a volume or a node.
+        - --wait=10m
         - --grace={{ int $v.graceSeconds }}s
         - --health=0.0.0.0:7602
         {{- with $v.cacheSize }}

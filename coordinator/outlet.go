@@ -1,0 +1,50 @@
+package coordinator
+
+import (
+	"net/http"
+	"sync/atomic"
+
+	"github.com/ddpm-cluster/ddpm-cluster/internal/health"
+)
+
+// outlet is what a program may see of the coordinator without being an administrator:
+// its metrics, and whether it is alive. It is there from the process' start, so also
+// where a standby waits, which is alive and has no metrics.
+type outlet struct {
+	leader atomic.Pointer[leading] // nil until it leads
+}
+
+// leading is a coordinator that leads, as an outlet shows it.
+type leading struct {
+	alive   func() error
+	metrics http.Handler
+}
+
+// openOutlet opens the port of --metrics, if there is one.
+func (s *start) openOutlet() (stop func(), err error) {
+	if s.config.Metrics == "" {
+		return func() {}, nil
+	}
+	l, err := listen("--metrics", s.config.Metrics)
+	if err != nil {
+		return nil, err
+	}
+	s.log.Info("metrics, to whoever asks", "at", l.Addr())
+	return health.Serve(l, s.outlet.alive, func(mux *http.ServeMux) { mux.HandleFunc("GET /metrics", s.outlet.metrics) }), nil
+}
+
+// leads has the outlet show a loop from now on.
+func (o *outlet) leads(l *loop) { o.leader.Store(&leading{l.pulse.Check, l.view.metrics.Handler()}) }
+
+func (o *outlet) alive() error {
+	if l := o.leader.Load(); l != nil {
+		return l.alive()
+	}
+	return nil
+}
+
+func (o *outlet) metrics(w http.ResponseWriter, r *http.Request) {
+	if l := o.leader.Load(); l != nil {
+		l.metrics.ServeHTTP(w, r)
+	}
+}
