@@ -59,7 +59,9 @@ func (t *trainer) slices(p *ddpmv1.Progress, totals tail) {
 type stepClock struct {
 	at                            time.Time
 	compute, reduce, update, keep float64
-	keeping                       float64 // of the step to come
+	// hidden is how long the all-reduce was under way within compute.
+	hidden  float64
+	keeping float64 // of the step to come
 }
 
 // computed ends a step's gradients, which began where the step before ended.
@@ -70,7 +72,9 @@ func (c *stepClock) computed() {
 	}
 }
 
-func (c *stepClock) reduced(began time.Time) time.Time {
+// reduced ends the rest of an all-reduce, what was not hidden behind backward.
+func (c *stepClock) reduced(began time.Time, hidden time.Duration) time.Time {
+	c.hidden = hidden.Seconds()
 	c.reduce = time.Since(began).Seconds()
 	return time.Now()
 }

@@ -199,13 +199,30 @@ type fakeDevice struct {
 	losses  []float64
 	// after sees each shard with its gradient; what it returns replaces the loss.
 	after func(shard []ddpm.Example, grad []float32) (float64, error)
+	// between is called when part of the gradient is final, and part is not.
+	between func(shard []ddpm.Example)
 }
 
 func newFakeDevice(ddpm.Spec, dataset.Dataset, *kernel.Pool) ddpm.Device { return &fakeDevice{} }
 
 func (d *fakeDevice) Begin(weights []float32) { d.weights = weights }
 
-func (d *fakeDevice) Gradient(shard []ddpm.Example, grad []float32) (float64, error) {
+func (d *fakeDevice) Gradient(shard []ddpm.Example, grad []float32, final func(lo int)) (float64, error) {
+	loss, err := d.gradient(shard, grad)
+	if err != nil {
+		return 0, err
+	}
+	for lo := len(grad) * 3 / 4; lo > 0; lo -= len(grad)/5 + 1 {
+		final(lo)
+		if d.between != nil {
+			d.between(shard)
+		}
+	}
+	final(0)
+	return loss, nil
+}
+
+func (d *fakeDevice) gradient(shard []ddpm.Example, grad []float32) (float64, error) {
 	loss := 0.0
 	d.losses = d.losses[:0]
 	for i, w := range d.weights {

@@ -164,7 +164,7 @@ func (m *members) compute(ctx context.Context, device *ddpm.CPU, state *ddpm.Sta
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if _, err := device.Gradient(plan.Shard(shard), m.grad); err != nil {
+		if _, err := device.Gradient(plan.Shard(shard), m.grad, nil); err != nil {
 			return err
 		}
 		if !m.fixed().Accumulate(m.vectors[shard*world/shards].Sum, m.grad, shards) {
