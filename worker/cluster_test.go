@@ -34,6 +34,7 @@ type cluster struct {
 	from, steps, every uint64
 	device             deviceMaker
 	compareEvery       uint64
+	bucketElems        int
 	patience           time.Duration
 	grace, away        time.Duration
 	// devices makes the device of the worker that is started as the i-th, instead
@@ -122,7 +123,7 @@ func (c *cluster) worker(i int, address string) *life {
 		Join: []string{address}, Threads: c.threads, Grace: c.grace, Away: c.away,
 		Security: membership.Settings{Insecure: true}, Log: log,
 	})
-	l.patience, l.device = c.patience, c.device
+	l.patience, l.device, l.bucketElems = c.patience, c.device, c.bucketElems
 	if c.devices != nil {
 		l.device = c.devices(i)
 	}
