@@ -58,7 +58,7 @@ type cluster struct {
 
 // newCluster trains a network smaller than any preset, on a device that costs next
 // to nothing.
-func newCluster(t *testing.T, workers int) *cluster {
+func newCluster(t *testing.T, workers int, change ...func(*ddpm.Spec)) *cluster {
 	t.Helper()
 	p, err := ddpm.FindPreset("tiny")
 	if err != nil {
@@ -68,6 +68,9 @@ func newCluster(t *testing.T, workers int) *cluster {
 	spec.Model.Channels, spec.Model.Attention, spec.Model.Groups = []int{4, 4}, nil, 2
 	spec.Diffusion.Steps = 10
 	spec.Optimizer.WarmupSteps = 0
+	for _, f := range change {
+		f(&spec)
+	}
 	data, err := dataset.Open(t.Context(), "glyphs://?n=64", dataset.Want{Size: spec.Model.Size, Channels: spec.Model.InChannels})
 	if err != nil {
 		t.Fatal(err)

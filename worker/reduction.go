@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/ddpm-cluster/ddpm-cluster/allreduce"
+	"github.com/ddpm-cluster/ddpm-cluster/ddpm"
 )
 
 // reduction is an all-reduce that the loop has begun, and ends by complete or abandon.
@@ -22,9 +23,17 @@ type reduction struct {
 func (t *trainer) beginReduction(g *generation) {
 	r := &reduction{generation: g, sent: t.meter.sent.Load()}
 	r.Reduction = g.ring.Begin(g.ctx, t.step, allreduce.Vector{
-		Sum: t.sum, Tail: r.totals[:], Out: t.grad, Finish: t.fixed().Means(t.run.spec.Shards()),
+		Sum: t.sum, Tail: r.totals[:], Out: t.grad, Finish: t.fixed().Means(t.run.spec.Shards()), Gather: gather(t.run.spec),
 	})
 	t.reduction = r
+}
+
+// gather is how a run's results travel.
+func gather(s ddpm.Spec) allreduce.Gather {
+	if s.GatherDtype == ddpm.GatherBF16 {
+		return allreduce.GatherBF16
+	}
+	return allreduce.GatherFloat32
 }
 
 // reduce brings the own sums to the ring, as far as that has not been done, and waits

@@ -33,6 +33,9 @@ type Config struct {
 	Classes      int
 	LabelDropout float64
 
+	GatherDtype  string
+	FractionBits int
+
 	Storage string
 	DataDir string
 	Run     string
@@ -76,6 +79,9 @@ const DefaultPreset = "digits"
 // Salimans 2022 find 0.1 and 0.2 alike).
 const DefaultLabelDropout = 0.1
 
+// GatherFloat32 is the --gather-dtype that rounds nothing.
+const GatherFloat32 = "float32"
+
 func presetNames() string {
 	var names []string
 	for _, p := range ddpm.Presets() {
@@ -110,6 +116,9 @@ func (c *Config) Validate() error {
 	check(!c.Given("classes") || c.Classes > 0, "--classes %d: must be at least 1, or left out", c.Classes)
 	check(!c.Given("label-dropout") || c.Given("classes"), "--label-dropout: only a model with classes has labels; give --classes too")
 	check(c.LabelDropout >= 0 && c.LabelDropout < 1, "--label-dropout %g: must be in [0, 1)", c.LabelDropout)
+	check(c.GatherDtype == GatherFloat32 || c.GatherDtype == ddpm.GatherBF16, "--gather-dtype %q: must be %s or %s", c.GatherDtype, GatherFloat32, ddpm.GatherBF16)
+	check(!c.Given("fraction-bits") || c.FractionBits >= ddpm.MinFractionBits && c.FractionBits <= ddpm.MaxFractionBits,
+		"--fraction-bits %d: must be in %d … %d", c.FractionBits, ddpm.MinFractionBits, ddpm.MaxFractionBits)
 	check(!c.Given("dataset") || c.Dataset != "", "--dataset: must not be empty; leave it out for the built-in glyphs://")
 	check(c.KeepLast >= 0 && (!c.Given("keep-last") || c.KeepLast > 0), "--keep-last %d: must be at least 1, or left out to keep all", c.KeepLast)
 	check(c.KeepEvery == 0 || c.KeepLast > 0, "--keep-every %d: without --keep-last all checkpoints are kept; give both", c.KeepEvery)

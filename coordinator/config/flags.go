@@ -59,6 +59,8 @@ func (c *Config) specFlags(fs *pflag.FlagSet) {
 	fs.Float64Var(&c.LR, "lr", 0, "learning `rate` after warm-up (default: the preset's)")
 	fs.IntVar(&c.Classes, "classes", 0, "train a model of so many `classes` on the dataset's labels (default: the preset's, none)")
 	fs.Float64Var(&c.LabelDropout, "label-dropout", DefaultLabelDropout, "with --classes: the `fraction` of labels that are withheld, so that sampling can use guidance")
+	fs.StringVar(&c.GatherDtype, "gather-dtype", GatherFloat32, "round the averaged gradient to this `TYPE`, float32 or bf16, which takes half the bytes of the second half of the all-reduce")
+	fs.IntVar(&c.FractionBits, "fraction-bits", 0, "`bits` after the point in which gradients are summed, 24 to 48; fewer take fewer bytes (default: the preset's)")
 	fs.StringVar(&c.Init, "init", "", "begin with the network in a `FOLDER` of Hugging Face diffusers, a path or s3:// URI: its weights, architecture and noise schedule (default: new weights)")
 }
 

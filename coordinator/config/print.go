@@ -47,6 +47,8 @@ func (c *Config) Print(w io.Writer, p Plan) error {
 		LR              float64  `yaml:"lr"`
 		Classes         int      `yaml:"classes,omitempty"`
 		LabelDropout    *float64 `yaml:"label-dropout,omitempty"`
+		GatherDtype     string   `yaml:"gather-dtype,omitempty"`
+		FractionBits    int      `yaml:"fraction-bits"`
 		Init            string   `yaml:"init,omitempty"`
 		CheckpointEvery uint64   `yaml:"checkpoint-every"`
 		KeepLast        int      `yaml:"keep-last,omitempty"`
@@ -67,7 +69,7 @@ func (c *Config) Print(w io.Writer, p Plan) error {
 		EtcdKey         string   `yaml:"etcd-key,omitempty"`
 	}{
 		c.Workers, c.MinWorkers, c.Local, c.Threads, p.Spec.Preset, p.Spec.Dataset, c.Storage, c.DataDir, p.Run, p.Steps,
-		p.Spec.Batch, p.Spec.ShardSize, p.Spec.Seed, p.Spec.Optimizer.LearningRate, p.Spec.Classes(), dropout, c.Init, p.CheckpointEvery, c.KeepLast, c.KeepEvery,
+		p.Spec.Batch, p.Spec.ShardSize, p.Spec.Seed, p.Spec.Optimizer.LearningRate, p.Spec.Classes(), dropout, p.Spec.GatherDtype, p.Spec.FractionBits, c.Init, p.CheckpointEvery, c.KeepLast, c.KeepEvery,
 		c.Listen, c.HTTP, c.Etcd,
 		c.HandOver, c.TensorBoard, c.Pprof, c.Security.Insecure, c.Security.CACert, c.Security.CAKey, c.Security.TokenFile, c.Security.Names, c.Security.EtcdCACert, c.Security.EtcdCert, c.Security.EtcdKey,
 	})

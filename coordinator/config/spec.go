@@ -89,6 +89,12 @@ func (c *Config) override(s *ddpm.Spec) {
 	if c.Given("lr") {
 		s.Optimizer.LearningRate = c.LR
 	}
+	if c.Given("fraction-bits") {
+		s.FractionBits = c.FractionBits
+	}
+	if c.Given("gather-dtype") {
+		s.GatherDtype = map[string]string{ddpm.GatherBF16: ddpm.GatherBF16}[c.GatherDtype] // float32 is not said
+	}
 	if c.Given("classes") {
 		*s = s.WithClasses(c.Classes, c.LabelDropout)
 	}
