@@ -21,9 +21,9 @@
 // # The ring
 //
 // The members of a generation (see Member) stand in a ring: rank r sends to rank
-// r+1, the last to rank 0. A vector of n elements is cut into W chunks for W
-// members, as equal as can be; chunk r belongs to rank r. A step has two phases of
-// W-1 hops, 2(W-1) in all:
+// r+1, the last to rank 0. A vector is cut into buckets, and a bucket of n elements
+// into W chunks for W members, as equal as can be; chunk r belongs to rank r. A bucket
+// has two phases of W-1 hops, 2(W-1) in all:
 //
 //   - Reduce-scatter. At hop k rank r sends chunk r-1-k and receives chunk r-2-k
 //     (numbers modulo W). A received chunk is a partial sum; the rank adds its own
@@ -55,8 +55,34 @@
 // whose members all send at once doesn't lock up, whatever the transport holds.
 //
 // The tail, a few exact integers beside the vector, travels in segment 0 of chunk
-// 0, as sums in the first phase and as their totals in the second, and costs no
+// 0 of the last bucket, as sums in the first phase and as their totals in the second, and costs no
 // message of its own. An empty chunk travels as one empty segment.
+//
+// # Buckets
+//
+// A vector need not be complete when its all-reduce begins. Backward makes a gradient
+// from its end on, so buckets are counted from there: the caller releases what is
+// final (Reduction.Release), and a bucket travels while those before it are made. All
+// share the one stream, each message naming its bucket: one is gathered while the next
+// is still reduced. The last bucket, which brings the tail, goes when all is final
+// (Complete), and so no rank has completed a step before every rank has come that far.
+//
+// Ranks release at different times. A partial sum of a bucket that this rank has not
+// released is laid aside until it is, and what follows it on the stream goes on. A
+// rank starts its own segments in the order of the buckets and has no more of them
+// under way than before, InFlight over all buckets, so the bound on buffers holds:
+// what is laid aside are segments that others have in flight.
+//
+// A rank that waits for a neighbour waits without end: a neighbour that computes is
+// not dead. What finds a dead one is the connection (see codec.go), whose kernel and
+// gRPC answer while its process computes, and who gives up a slow one is the caller.
+//
+// Buckets, like segments and hops, decide when something is added, never what.
+//
+// # Results
+//
+// With GatherBF16 every result is rounded to bfloat16 and travels in 2 bytes, and the
+// rank that made it keeps it rounded too: every rank, of any number, has the same.
 //
 // # Fencing
 //
@@ -71,7 +97,7 @@
 //
 // A receiver also refuses a message whose place in the schedule, vector length,
 // tail length or checksum (CRC-32C of the payload) is not what it expects. All
-// members must use one SegmentElems and one InFlight.
+// members must use one SegmentElems, one InFlight and one BucketElems.
 //
 // # Failure
 //
@@ -90,8 +116,10 @@
 //
 // # The caller's duties
 //
-//   - Ring.AllReduce is called by every member with the same step numbers in the
-//     same order, one at a time, on vectors of one shape.
+//   - Ring.AllReduce, or Ring.Begin, is called by every member with the same step
+//     numbers in the same order, one at a time, on vectors of one shape.
+//   - What Begin returns is ended by Complete or Abandon. What is released of Sum is
+//     final, and of Out is the ring's.
 //   - Fixed.Accumulate is told how many terms there will be in a sum over all
 //     members, and is called no more often than that for an element.
 //   - A ring is closed when all of its members have what they need from it. A link

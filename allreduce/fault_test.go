@@ -72,6 +72,7 @@ func TestFaultEndsTheStepOnEveryRank(t *testing.T) {
 		{"other offset", change(9, func(h *Header) { h.Offset++ }), nil, "segment size", 2},
 		{"other count", change(9, func(h *Header) { h.Count-- }), nil, "segment size", 2},
 		{"segment skipped", change(9, func(h *Header) { h.Segment++ }), nil, "segment size", 2},
+		{"bucket outside", change(9, func(h *Header) { h.Bucket = 1 }), ErrMalformed, "bucket 1 of 1", 2},
 		{"hop outside", change(9, func(h *Header) { h.Hop = world }), ErrMalformed, "hop 4", 2},
 		{"damaged payload", func(n int, s *Segment) error {
 			if n == 11 {
@@ -215,7 +216,10 @@ func TestCloseEndsAStepThatRuns(t *testing.T) {
 // The same shards, dealt in any way to any number of ranks, give the same bits.
 func TestResultDoesNotDependOnWhoHoldsWhat(t *testing.T) {
 	// Of the values below, as this package has always reduced them.
-	const golden = "a571f9553a5426f117ab43b73ebe55f2e3b4742f94a2934e1c9d8421129dc342"
+	golden := map[Gather]string{
+		GatherFloat32: "a571f9553a5426f117ab43b73ebe55f2e3b4742f94a2934e1c9d8421129dc342",
+		GatherBF16:    "f49edcc7134781ab1f7b110a8d0a27c68c437d9d7ce4ff692a3951a67e2d0ea0",
+	}
 	const shards, n = 11, 5003
 	source := rand.New(rand.NewPCG(5, 6))
 	values := make([][]float32, shards)
@@ -224,25 +228,26 @@ func TestResultDoesNotDependOnWhoHoldsWhat(t *testing.T) {
 	}
 	f := Fixed{FractionBits: DefaultFractionBits}
 	r := newRand(t)
-	for _, world := range []int{1, 2, 3, 5} {
-		for range 3 {
+	for world := 1; world <= 5; world++ {
+		for i := range 6 {
+			gather := Gather(i % 2)
 			vs := make([]Vector, world)
 			for rank := range vs {
-				vs[rank] = Vector{Sum: make([]int64, n), Tail: make([]int64, 1), Out: make([]float32, n), Finish: f.Means(shards)}
+				vs[rank] = Vector{Sum: make([]int64, n), Tail: make([]int64, 1), Out: make([]float32, n), Finish: f.Means(shards), Gather: gather}
 			}
 			for _, i := range r.Perm(shards) {
 				rank := r.IntN(world)
 				f.Accumulate(vs[rank].Sum, values[i], shards)
 				vs[rank].Tail[0]++
 			}
-			cfg := Config{SegmentElems: 1 + r.IntN(2000), InFlight: 1 + r.IntN(4)}
+			cfg := Config{SegmentElems: 1 + r.IntN(2000), InFlight: 1 + r.IntN(4), BucketElems: []int{0, 7, n, 1 + r.IntN(n)}[r.IntN(4)]}
 			reduceAll(t, newRings(t, cfg, NewMemoryRing(world)), 0, vs)
 			for rank, v := range vs {
 				b := make([]byte, 4*n)
 				putFloat32s(b, v.Out)
 				sum := sha256.Sum256(b)
-				if got := hex.EncodeToString(sum[:]); got != golden || v.Tail[0] != shards {
-					t.Fatalf("%d ranks: rank %d has %s and %d shards", world, rank, got, v.Tail[0])
+				if got := hex.EncodeToString(sum[:]); got != golden[gather] || v.Tail[0] != shards {
+					t.Fatalf("%d ranks, gather %d: rank %d has %s and %d shards", world, gather, rank, got, v.Tail[0])
 				}
 			}
 		}
@@ -259,6 +264,7 @@ func TestNewRingRefuses(t *testing.T) {
 		{"negative segments", Config{Member: good, SegmentElems: -1}},
 		{"segments too large", Config{Member: good, SegmentElems: MaxSegmentElems + 1}},
 		{"nothing in flight", Config{Member: good, InFlight: -1}},
+		{"buckets of nothing", Config{Member: good, BucketElems: -1}},
 	}
 	for _, tt := range tests {
 		links := NewMemoryRing(2)
@@ -300,6 +306,7 @@ func TestAllReduceRefusesVectors(t *testing.T) {
 func TestRanksThatDifferAreRefused(t *testing.T) {
 	for name, differ := range map[string]func(cfg *Config, v *Vector){
 		"segment size": func(cfg *Config, _ *Vector) { cfg.SegmentElems = 99 },
+		"bucket size":  func(cfg *Config, _ *Vector) { cfg.BucketElems = 99 },
 		"length":       func(_ *Config, v *Vector) { v.Sum, v.Out = v.Sum[:900], v.Out[:900] },
 		"tail":         func(_ *Config, v *Vector) { v.Tail = v.Tail[:1] },
 	} {

@@ -13,24 +13,32 @@ func FuzzTake(f *testing.F) {
 		return *s.buf
 	}
 	fresh := func(t testing.TB) (*step, []int64) {
-		ring := &Ring{cfg: Config{Member: Member{Run: testRun, Generation: 7, Rank: 1, World: world}, SegmentElems: 16, InFlight: 2}}
+		ring := &Ring{cfg: Config{Member: Member{Run: testRun, Generation: 7, Rank: 1, World: world}, SegmentElems: 8, InFlight: 2, BucketElems: 40}}
 		v := Vector{Sum: make([]int64, elems), Tail: make([]int64, lanes), Out: make([]float32, elems), Finish: Fixed{FractionBits: 20}.Means(world)}
 		for i := range v.Sum {
 			v.Sum[i] = int64(i)
 		}
-		return newStep(ring, 5, v), append([]int64(nil), v.Sum...)
+		s := newStep(ring, 5, v)
+		for range 2 { // of three buckets
+			if err := s.openNext(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return s, append([]int64(nil), v.Sum...)
 	}
 	s, _ := fresh(f)
-	for _, phase := range []Phase{ReduceScatter, AllGather} {
-		for hop := range s.sched.hops() {
-			chunk := s.sched.receives(phase, hop)
-			p := place{phase, hop, chunk, 0, s.sched.segment(chunk, 0)}
-			h := s.header(p)
-			tail := make([]byte, s.tailBytes(p))
-			f.Add(message(h, append(tail, AppendPacked(nil, s.v.Sum[p.span.lo:p.span.hi])...)), false)
-			f.Add(message(h, append(tail, make([]byte, 4*p.span.len())...)), true)
-			h.Generation++
-			f.Add(message(h, nil), false)
+	for number, b := range s.buckets {
+		for _, phase := range []Phase{ReduceScatter, AllGather} {
+			for hop := range s.hops() {
+				chunk := b.receives(phase, hop)
+				p := place{number, phase, hop, chunk, 0, b.segment(chunk, 0)}
+				h := s.header(p)
+				tail := make([]byte, s.tailBytes(p))
+				f.Add(message(h, append(tail, AppendPacked(nil, s.v.Sum[p.span.lo:p.span.hi])...)), false)
+				f.Add(message(h, append(tail, make([]byte, 4*p.span.len())...)), true)
+				h.Generation++
+				f.Add(message(h, nil), false)
+			}
 		}
 	}
 	f.Fuzz(func(t *testing.T, b []byte, reseal bool) {
@@ -41,7 +49,7 @@ func FuzzTake(f *testing.F) {
 			m.seal(h) // so that the checksum does not hide what comes after it
 		}
 		again := append([]byte(nil), buf...)
-		if s.take(m) != nil {
+		if s.arrive(m) != nil {
 			return
 		}
 		for i, x := range before {
@@ -53,7 +61,7 @@ func FuzzTake(f *testing.F) {
 		if err != nil || h.fence(testRun, 7, 5) != nil {
 			t.Fatalf("it took a message of %+v (%v)", h, err)
 		}
-		if err := s.take(&Segment{buf: &again, pool: new(bufferPool)}); err == nil {
+		if err := s.arrive(&Segment{buf: &again, pool: new(bufferPool)}); err == nil {
 			t.Fatalf("it took the same message twice: %+v", h)
 		}
 	})

@@ -7,7 +7,7 @@ import (
 
 // Header begins every message of a ring. Its layout, little-endian:
 //
-//	0  magic "DRS" and the version, 1
+//	0  magic "DRS" and the version, 2
 //	4  run tag, 8 bytes
 //	12 generation, 8 bytes
 //	20 step, 8 bytes
@@ -19,12 +19,15 @@ import (
 //	48 elements of the vector, 8 bytes
 //	56 lanes of the tail, 4 bytes
 //	60 CRC-32C of the payload, 4 bytes
+//	64 number of the bucket, 4 bytes
 type Header struct {
 	Run              RunTag
 	Generation, Step uint64
 	Phase            Phase
 	// Hop is in 0 … World-2 of its phase.
 	Hop uint16
+	// Bucket is the part of the vector that the chunk is a part of.
+	Bucket uint32
 	// Segment is the message's place in its chunk.
 	Segment uint32
 	// Offset and Count are the elements of the vector that it carries.
@@ -38,8 +41,8 @@ type Header struct {
 }
 
 const (
-	headerBytes = 64
-	headerMagic = "DRS\x01"
+	headerBytes = 68
+	headerMagic = "DRS\x02"
 )
 
 // put writes the header to the first headerBytes of dst.
@@ -58,6 +61,7 @@ func (h Header) put(dst []byte) {
 	le.PutUint64(dst[48:], h.Elems)
 	le.PutUint32(dst[56:], h.TailLanes)
 	le.PutUint32(dst[60:], h.Checksum)
+	le.PutUint32(dst[64:], h.Bucket)
 }
 
 // parseHeader reads the header that src begins with. It judges the bytes alone,
@@ -82,6 +86,7 @@ func parseHeader(src []byte) (Header, error) {
 		Elems:      le.Uint64(src[48:]),
 		TailLanes:  le.Uint32(src[56:]),
 		Checksum:   le.Uint32(src[60:]),
+		Bucket:     le.Uint32(src[64:]),
 	}
 	if h.Phase != ReduceScatter && h.Phase != AllGather {
 		return Header{}, fmt.Errorf("%w ring message: phase %d", ErrMalformed, uint16(h.Phase))

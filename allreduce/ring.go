@@ -36,6 +36,7 @@ type Link interface {
 const (
 	DefaultSegmentElems = 1 << 15
 	DefaultInFlight     = 4
+	DefaultBucketElems  = 1 << 20
 )
 
 // Bounds of what a message may carry.
@@ -54,6 +55,9 @@ type Config struct {
 	// InFlight is how many of its own segments a rank has on their first way round
 	// the ring at once; 0 means DefaultInFlight. It bounds memory: see doc.go.
 	InFlight int
+	// BucketElems is how many elements are released, and reduced, together; 0 means
+	// DefaultBucketElems. No result depends on it.
+	BucketElems int
 }
 
 // withDefaults fills in what is left out and refuses what can't be.
@@ -64,6 +68,9 @@ func (c Config) withDefaults() (Config, error) {
 	if c.InFlight == 0 {
 		c.InFlight = DefaultInFlight
 	}
+	if c.BucketElems == 0 {
+		c.BucketElems = DefaultBucketElems
+	}
 	if err := c.Validate(); err != nil {
 		return c, err
 	}
@@ -73,39 +80,10 @@ func (c Config) withDefaults() (Config, error) {
 	if c.InFlight < 1 {
 		return c, fmt.Errorf("%d segments in flight: must be at least 1", c.InFlight)
 	}
+	if c.BucketElems < 1 {
+		return c, fmt.Errorf("buckets of %d elements: must be at least 1", c.BucketElems)
+	}
 	return c, nil
-}
-
-// Vector is what one rank brings to an all-reduce and takes from it. Lengths are
-// the same on every rank.
-type Vector struct {
-	// Sum is this rank's sum of its own shards, element by element. It is only
-	// read: when the ring fails, nothing is lost.
-	Sum []int64
-	// Tail is a few more sums, such as the loss and the number of overflows, at
-	// most MaxTailLanes. When AllReduce succeeds every rank has the sums over all
-	// ranks here; when it fails its own are untouched. Additions wrap round.
-	Tail []int64
-	// Out becomes the result, as long as Sum. When AllReduce fails its contents
-	// are undefined.
-	Out []float32
-	// Finish turns complete sums into results. It is called in pieces, by the rank
-	// that owns those elements and perhaps by others, so it must treat each element
-	// alone, and alike on every rank.
-	Finish func(dst []float32, sum []int64)
-}
-
-func (v Vector) validate() error {
-	if len(v.Out) != len(v.Sum) {
-		return fmt.Errorf("vector of %d sums and %d results: must be the same length", len(v.Sum), len(v.Out))
-	}
-	if len(v.Tail) > MaxTailLanes {
-		return fmt.Errorf("vector with a tail of %d lanes: at most %d", len(v.Tail), MaxTailLanes)
-	}
-	if v.Finish == nil {
-		return errors.New("vector without a Finish function")
-	}
-	return nil
 }
 
 // Ring is one rank's part in all-reduces over one generation.
@@ -158,41 +136,12 @@ func (r *Ring) Cause() error {
 	return r.link.Cause()
 }
 
-// AllReduce sums v over all ranks: Out becomes Finish of the sums, Tail the sums
-// themselves. Every rank calls it with the same step and gets the same bits.
-//
-// When it fails, or ctx ends before it is done, the ring is broken for good: all
-// neighbours fail too, at once, and every further call returns the same error.
-// The caller forms the next generation and brings the same Sum and Tail there.
-// Calls must not overlap.
-func (r *Ring) AllReduce(ctx context.Context, step uint64, v Vector) error {
-	if err := r.begin(); err != nil {
-		return fmt.Errorf("all-reduce of step %d: %w", step, err)
-	}
-	err := r.reduce(ctx, step, v)
-	if err != nil {
-		err = fmt.Errorf("all-reduce of step %d, %v: %w", step, r.cfg.Member, err)
-	}
-	return r.end(err)
-}
-
-func (r *Ring) reduce(ctx context.Context, step uint64, v Vector) error {
-	if err := v.validate(); err != nil {
-		return err
-	}
-	if r.cfg.World == 1 {
-		v.Finish(v.Out, v.Sum)
-		return nil
-	}
-	return newStep(r, step, v).run(ctx)
-}
-
 // begin marks the ring busy, unless it is broken.
 func (r *Ring) begin() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.busy {
-		panic("allreduce: AllReduce called while another one runs")
+		panic("allreduce: an all-reduce begins while another one runs")
 	}
 	if r.broken != nil {
 		return r.broken

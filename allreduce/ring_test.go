@@ -186,7 +186,7 @@ func reference(vs []Vector) (out []float32, tail []int64) {
 		}
 	}
 	out = make([]float32, len(sum))
-	vs[0].Finish(out, sum)
+	vs[0].results(out, sum)
 	return out, tail
 }
 
@@ -221,7 +221,7 @@ func TestAllReduceIsTheSumOverRanks(t *testing.T) {
 		for _, world := range []int{1, 2, 3, 4, 5, 8} {
 			t.Run(fmt.Sprintf("%s/%d", tr.name, world), func(t *testing.T) {
 				r := newRand(t)
-				for _, cfg := range []Config{{}, {SegmentElems: 1 + r.IntN(400)}, {SegmentElems: 64, InFlight: 1 + r.IntN(3)}} {
+				for _, cfg := range []Config{{}, {SegmentElems: 1 + r.IntN(400)}, {SegmentElems: 64, InFlight: 1 + r.IntN(3), BucketElems: 1 + r.IntN(2000)}} {
 					rings := newRings(t, cfg, tr.links(t, world, 7))
 					for step, n := range []int{0, 1, 2, 7, 255, 3001, r.IntN(20000)} {
 						reduceAll(t, rings, uint64(step), randomVectors(r, world, n, step))

@@ -26,16 +26,29 @@ type span struct{ lo, hi int }
 
 func (s span) len() int { return s.hi - s.lo }
 
-// schedule says who sends what when. It is a pure function of its fields.
+// bucket is where bucket number i of a vector lies. Buckets have size elements, and
+// are counted from the vector's end: backward is done with that first. The last, at
+// the vector's beginning, has what is left.
+func bucket(elems, size, i int) span {
+	hi := elems - i*size
+	return span{max(0, hi-size), hi}
+}
+
+// buckets is how many buckets a vector has. It is never 0: the tail travels with the
+// last, also where the vector is empty.
+func buckets(elems, size int) int { return max(1, (elems+size-1)/size) }
+
+// schedule says who sends what of a bucket when. It is a pure function of its fields.
 //
-// The vector is cut into as many chunks as there are ranks; rank r owns chunk r.
+// The bucket is cut into as many chunks as there are ranks; rank r owns chunk r.
 // In reduce-scatter a chunk starts at the rank after its owner and goes once
 // round, each rank adding its own values, until the owner has the whole sum. In
 // all-gather it starts at the owner and goes round again. Each phase has world-1
 // hops, and at each hop every rank sends one chunk and receives another.
 type schedule struct {
 	world, rank  int
-	elems        int // of the vector
+	at           int // where the bucket begins in the vector
+	elems        int // of the bucket
 	segmentElems int // of a whole segment
 }
 
@@ -66,7 +79,7 @@ func (s schedule) back(n int) int { return (s.rank + s.world - n) % s.world }
 // longer than the others.
 func (s schedule) chunk(c int) span {
 	size, longer := s.elems/s.world, s.elems%s.world
-	lo := c*size + min(c, longer)
+	lo := s.at + c*size + min(c, longer)
 	if c < longer {
 		size++
 	}
@@ -87,7 +100,7 @@ func (s schedule) segment(c, i int) span {
 	return span{lo, min(lo+s.segmentElems, chunk.hi)}
 }
 
-// messages counts the segments that this rank sends and receives in one step.
+// messages counts the segments that this rank sends and receives of the bucket.
 func (s schedule) messages() (sent, received int) {
 	for _, p := range []Phase{ReduceScatter, AllGather} {
 		for hop := range s.hops() {

@@ -33,6 +33,29 @@ func TestChunksAndSegmentsCoverTheVector(t *testing.T) {
 	}
 }
 
+// Buckets cut the vector from its end, and a bucket's chunks lie in it.
+func TestBucketsCoverTheVector(t *testing.T) {
+	for n := 0; n <= 50; n++ {
+		for _, size := range []int{1, 2, 7, 50, 100} {
+			at := n
+			for i := range buckets(n, size) {
+				b := bucket(n, size, i)
+				if b.hi != at || b.len() > size || (b.len() == 0 && n > 0) {
+					t.Fatalf("%d elements, size %d: bucket %d is %v", n, size, i, b)
+				}
+				at = b.lo
+				s := schedule{world: 3, at: b.lo, elems: b.len()}
+				if s.chunk(0).lo != b.lo || s.chunk(2).hi != b.hi {
+					t.Fatalf("bucket %v has chunks from %v to %v", b, s.chunk(0), s.chunk(2))
+				}
+			}
+			if at != 0 {
+				t.Fatalf("%d elements, size %d: buckets end at %d", n, size, at)
+			}
+		}
+	}
+}
+
 // Run the schedule of all ranks on sets: which ranks' values a chunk holds.
 func TestScheduleBringsEveryChunkToEveryRank(t *testing.T) {
 	for world := 1; world <= 9; world++ {

@@ -35,7 +35,7 @@ func TestUnevenRanks(t *testing.T) {
 			r := newRand(t)
 			for _, world := range []int{2, 3, 6} {
 				for _, inFlight := range []int{1, 2, 5} {
-					seed := r.Uint64()
+					seed, size := r.Uint64(), 50+r.IntN(900)
 					vs := randomVectors(r, world, 900, 1)
 					synctest.Test(t, func(t *testing.T) {
 						links := NewMemoryRing(world)
@@ -46,7 +46,7 @@ func TestUnevenRanks(t *testing.T) {
 								return nil
 							}}
 						}
-						reduceAll(t, newRings(t, Config{SegmentElems: 5, InFlight: inFlight}, links), 0, vs)
+						reduceAll(t, newRings(t, Config{SegmentElems: 5, InFlight: inFlight, BucketElems: size}, links), 0, vs)
 					})
 				}
 			}

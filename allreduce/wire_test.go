@@ -20,14 +20,15 @@ var testHeader = Header{
 	Elems:      35746307,
 	TailLanes:  5,
 	Checksum:   0xdeadbeef,
+	Bucket:     7,
 }
 
 // The layout is the protocol: it must not change unnoticed.
 func TestHeaderBytes(t *testing.T) {
 	var b [headerBytes]byte
 	testHeader.put(b[:])
-	const want = "44525301" + "0102030405060708" + "8877665544332211" + "0900000000000000" + "0200" + "0300" + "0b0a0000" +
-		"0605040302010000" + "00800000" + "0372210200000000" + "05000000" + "efbeadde"
+	const want = "44525302" + "0102030405060708" + "8877665544332211" + "0900000000000000" + "0200" + "0300" + "0b0a0000" +
+		"0605040302010000" + "00800000" + "0372210200000000" + "05000000" + "efbeadde" + "07000000"
 	if got := hex.EncodeToString(b[:]); got != want {
 		t.Errorf("header is\n%s, want\n%s", got, want)
 	}
@@ -68,7 +69,7 @@ func TestMalformedHeadersAndHandshakes(t *testing.T) {
 		{"nothing", "header", nil},
 		{"one byte short", "header", header[:headerBytes-1]},
 		{"other magic", "header", change(header, 0, 'X')},
-		{"other version", "header", change(header, 3, 2)},
+		{"other version", "header", change(header, 3, 1)},
 		{"phase 0", "header", change(header, 28, 0)},
 		{"phase 3", "header", change(header, 28, 3)},
 		{"nothing", "handshake", nil},
@@ -139,7 +140,7 @@ func FuzzParseHeader(f *testing.F) {
 	var b [headerBytes]byte
 	testHeader.put(b[:])
 	f.Add(b[:])
-	f.Add([]byte("DRS\x01"))
+	f.Add([]byte("DRS\x02"))
 	f.Fuzz(func(t *testing.T, src []byte) {
 		h, err := parseHeader(src)
 		if err != nil {

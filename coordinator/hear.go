@@ -127,7 +127,7 @@ func completed(p *ddpmv1.Progress) report.Line {
 	return report.Line{
 		Step: p.GetStep(), Loss: report.Number(p.GetLoss()), GradientNorm: report.Number(p.GetGradientNorm()), LearningRate: p.GetLearningRate(),
 		Skipped: p.GetSkipped(), Images: p.GetImages(), Seconds: p.GetSeconds(),
-		ComputeSeconds: p.GetComputeSeconds(), ReduceSeconds: p.GetReduceSeconds(), UpdateSeconds: p.GetUpdateSeconds(),
+		ComputeSeconds: p.GetComputeSeconds(), ReduceSeconds: p.GetReduceSeconds(), HiddenSeconds: p.GetHiddenSeconds(), UpdateSeconds: p.GetUpdateSeconds(),
 		InputSeconds: p.GetInputSeconds(), ForwardSeconds: p.GetForwardSeconds(), BackwardSeconds: p.GetBackwardSeconds(), CheckpointSeconds: p.GetCheckpointSeconds(),
 		SliceLoss: p.GetSliceLoss(), SliceExamples: p.GetSliceExamples(),
 	}

@@ -36,9 +36,9 @@ type seen struct {
 
 // means are of the last steps.
 type means struct {
-	loss, images, seconds                                         mean
-	compute, input, forward, backward, reduce, update, checkpoint mean
-	slices                                                        [report.TimeSlices]mean
+	loss, images, seconds                                                 mean
+	compute, input, forward, backward, reduce, hidden, update, checkpoint mean
+	slices                                                                [report.TimeSlices]mean
 }
 
 // add takes in a step's stages.
@@ -49,8 +49,8 @@ func (m *means) add(s report.StageSeconds) report.Stages {
 	}
 	return report.Stages{
 		Compute: next(&m.compute, s.Compute), Input: next(&m.input, s.Input), Forward: next(&m.forward, s.Forward),
-		Backward: next(&m.backward, s.Backward), Reduce: next(&m.reduce, s.Reduce), Update: next(&m.update, s.Update),
-		Checkpoint: next(&m.checkpoint, s.Checkpoint),
+		Backward: next(&m.backward, s.Backward), Reduce: next(&m.reduce, s.Reduce), Hidden: next(&m.hidden, s.Hidden),
+		Update: next(&m.update, s.Update), Checkpoint: next(&m.checkpoint, s.Checkpoint),
 	}
 }
 
@@ -80,7 +80,7 @@ func newView(run string, start, steps uint64, newest *report.Checkpoint, macs in
 			Run: run, Version: ddpmcluster.Version(), Started: time.Now().UTC(),
 			Phase: "waiting", Reason: "waiting for workers", Step: start, Steps: steps, Checkpoint: newest,
 			Loss: unknown, LossMean: unknown, GradientNorm: unknown, LearningRate: unknown, ImagesPerSecond: unknown, SecondsPerStep: unknown, SecondsLeft: unknown,
-			Stages:         report.Stages{Compute: unknown, Input: unknown, Forward: unknown, Backward: unknown, Reduce: unknown, Update: unknown, Checkpoint: unknown},
+			Stages:         report.Stages{Compute: unknown, Input: unknown, Forward: unknown, Backward: unknown, Reduce: unknown, Hidden: unknown, Update: unknown, Checkpoint: unknown},
 			FlopsPerSecond: unknown, PeakFlopsPerSecond: unknown, PeakShare: unknown, SliceLoss: new(means).addSlices(report.Slices{}),
 			Gone: []report.Worker{}, History: []report.Generation{},
 		},

@@ -24,7 +24,7 @@ func TestStepsHaveTheirBits(t *testing.T) {
 		clear(mean)
 		plan := PlanStep(s, st.Step)
 		for v := range s.Shards() {
-			if _, err := d.Gradient(plan.Shard(v), grad); err != nil {
+			if _, err := d.Gradient(plan.Shard(v), grad, nil); err != nil {
 				t.Fatal(err)
 			}
 			kernel.Axpy(mean, 1/float32(s.Shards()), grad)

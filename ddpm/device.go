@@ -19,7 +19,11 @@ type Device interface {
 	// shard's loss and returns that loss: L_simple, the mean of (eps - eps_theta)²
 	// over the shard's examples and all elements (equation 14). Both depend on
 	// the weights and the shard alone.
-	Gradient(shard []Example, grad []float32) (loss float64, err error)
+	//
+	// The gradient is made from its end on. final, if it is not nil, is called now and
+	// then on the caller's goroutine, with lower and lower lo and at last with 0: from
+	// element lo on grad is final, and the device reads and writes it no more.
+	Gradient(shard []Example, grad []float32, final func(lo int)) (loss float64, err error)
 }
 
 // CPU is the Device of this machine's processor.
@@ -52,7 +56,7 @@ func NewCPU(spec Spec, data dataset.Dataset, pool *kernel.Pool) *CPU {
 func (c *CPU) Begin(weights []float32) { c.net.SetWeights(weights) }
 
 // Gradient implements Device.
-func (c *CPU) Gradient(shard []Example, grad []float32) (float64, error) {
+func (c *CPU) Gradient(shard []Example, grad []float32, final func(lo int)) (float64, error) {
 	began := c.now()
 	if err := c.batch.Load(c.spec, c.data, shard); err != nil {
 		return 0, fmt.Errorf("shard of step %d: %w", shard[0].Step, err)
@@ -68,8 +72,15 @@ func (c *CPU) Gradient(shard []Example, grad []float32) (float64, error) {
 	loss := lSimple(c.d, eps, c.batch.Eps, c.account.Losses)
 	predicted := c.now()
 	clear(grad)
-	c.net.Backward(c.d, grad)
-	c.account.Input, c.account.Forward, c.account.Backward = loaded-began, predicted-loaded, c.now()-predicted
+	called := int64(0)
+	c.net.Backward(c.d, grad, func(lo int) {
+		if final != nil {
+			before := c.now()
+			final(lo)
+			called += c.now() - before
+		}
+	})
+	c.account.Input, c.account.Forward, c.account.Backward = loaded-began, predicted-loaded, c.now()-predicted-called
 	return loss, nil
 }
 

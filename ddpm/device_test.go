@@ -43,7 +43,7 @@ func gradientOf(t *testing.T, threads int, spec Spec, shard []Example) (float64,
 	d := NewCPU(spec, ramps{n: spec.DatasetLen, spec: spec}, pool)
 	d.Begin(NewState(spec).Weights)
 	grad := make([]float32, spec.Model.ParamCount())
-	loss, err := d.Gradient(shard, grad)
+	loss, err := d.Gradient(shard, grad, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,7 +87,7 @@ func TestGradientForgets(t *testing.T) {
 			if round == 1 {
 				v = 3 - k
 			}
-			loss, err := d.Gradient(PlanStep(s, 1).Shard(v), grad)
+			loss, err := d.Gradient(PlanStep(s, 1).Shard(v), grad, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -106,7 +106,7 @@ func TestGradientReportsTheExample(t *testing.T) {
 	s := planSpec()
 	d := NewCPU(s, ramps{n: s.DatasetLen, spec: s, fail: true}, nil)
 	d.Begin(NewState(s).Weights)
-	_, err := d.Gradient(PlanStep(s, 7).Shard(0), make([]float32, s.Model.ParamCount()))
+	_, err := d.Gradient(PlanStep(s, 7).Shard(0), make([]float32, s.Model.ParamCount()), nil)
 	if err == nil {
 		t.Fatal("an unreadable example gives a gradient")
 	}
@@ -145,7 +145,7 @@ func TestTrainingLearns(t *testing.T) {
 		clear(mean)
 		loss := 0.0
 		for v := range s.Shards() {
-			l, err := d.Gradient(PlanStep(s, st.Step).Shard(v), grad)
+			l, err := d.Gradient(PlanStep(s, st.Step).Shard(v), grad, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -175,7 +175,7 @@ func TestAccount(t *testing.T) {
 	d.Begin(NewState(s).Weights)
 	grad := make([]float32, s.Model.ParamCount())
 	shard := PlanStep(s, 7).Shard(3)
-	loss, err := d.Gradient(shard, grad)
+	loss, err := d.Gradient(shard, grad, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -187,7 +187,7 @@ func TestAccount(t *testing.T) {
 	sum := 0.0
 	for i, l := range losses {
 		sum += l
-		alone, err := d.Gradient(shard[i:i+1], grad)
+		alone, err := d.Gradient(shard[i:i+1], grad, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -74,7 +74,7 @@ func TestGradientIsThatOfLSimple(t *testing.T) {
 	d := NewCPU(s, ramps{n: s.DatasetLen, spec: s}, nil)
 	d.Begin(st.Weights)
 	grad := make([]float32, len(st.Weights))
-	loss, err := d.Gradient(shard, grad)
+	loss, err := d.Gradient(shard, grad, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -104,7 +104,7 @@ func TestGradientIsThatOfLSimple(t *testing.T) {
 		t.Errorf("the loss is %v, want %v", loss, wantLoss)
 	}
 	want := make([]float32, len(grad))
-	net.Backward(dy, want)
+	net.Backward(dy, want, nil)
 	if e := relative(grad, want); !(e < 1e-5) {
 		t.Errorf("the gradient is off by %.1e of its norm", e)
 	}
@@ -135,7 +135,7 @@ func TestLargeGradientIsThreadIndependent(t *testing.T) {
 		d := NewCPU(s, ramps{n: s.DatasetLen, spec: s}, pool)
 		d.Begin(st.Weights)
 		grad := make([]float32, len(st.Weights))
-		loss, err := d.Gradient(shard, grad)
+		loss, err := d.Gradient(shard, grad, nil)
 		pool.Close()
 		if err != nil {
 			t.Fatal(err)

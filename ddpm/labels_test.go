@@ -75,8 +75,8 @@ func TestAClassShiftsTheTimeEmbedding(t *testing.T) {
 		t.Errorf("the prediction is off by %.1e of its norm", e)
 	}
 	ga, gb := make([]float32, len(with.Weights)), make([]float32, len(without))
-	a.Backward(slices.Clone(want), ga)
-	b.Backward(slices.Clone(want), gb)
+	a.Backward(slices.Clone(want), ga, nil)
+	b.Backward(slices.Clone(want), gb, nil)
 	if e := relative(ga[table.Offset+class*width:table.Offset+(class+1)*width], gb[bias.Offset:bias.Offset+width]); !(e < 1e-4) {
 		t.Errorf("the gradient of the class' row is off by %.1e of its norm", e)
 	}

@@ -95,7 +95,7 @@ func (l *LocalSteps) Gradient(ctx context.Context, weights []float32, step uint6
 		}
 		examples := PlanBatch(l.spec, step, i).Shard(shard)
 		l.device.Begin(l.w)
-		loss, err := l.device.Gradient(examples, l.grad)
+		loss, err := l.device.Gradient(examples, l.grad, nil)
 		if err != nil {
 			return 0, fmt.Errorf("local step %d: %w", i, err)
 		}

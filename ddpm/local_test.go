@@ -57,7 +57,7 @@ func TestLocalStepsAreARunOfTheirOwn(t *testing.T) {
 			t.Fatalf("local step %d: examples %v, want %v", i, seen, examples)
 		}
 		d.Begin(own.Weights)
-		l, err := d.Gradient(examples, grad)
+		l, err := d.Gradient(examples, grad, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

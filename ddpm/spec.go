@@ -41,8 +41,11 @@ type Spec struct {
 	// Flip mirrors each example horizontally with probability 1/2.
 	Flip bool `json:"flip"`
 	// FractionBits is the resolution of the sums between shards: 2^-FractionBits.
-	FractionBits int    `json:"fraction_bits"`
-	Seed         uint64 `json:"seed"`
+	FractionBits int `json:"fraction_bits"`
+	// GatherDtype is what the averaged gradient is rounded to before anybody uses it, so
+	// that it travels in as many bytes: "" is float32, which it is, or GatherBF16.
+	GatherDtype string `json:"gather_dtype,omitempty"`
+	Seed        uint64 `json:"seed"`
 	// Init names the weights that the run begins with, as WeightsDigest does; "" are
 	// those of NewState.
 	Init string `json:"init,omitempty"`
@@ -85,6 +88,15 @@ const (
 	TimestepsStratified = "stratified"
 )
 
+// GatherBF16 is a Spec.GatherDtype: bfloat16, to nearest, ties to even.
+const GatherBF16 = "bf16"
+
+// The bounds of Spec.FractionBits.
+const (
+	MinFractionBits = 24
+	MaxFractionBits = 48
+)
+
 // maxBatch bounds the examples of a step.
 const maxBatch = 1 << 20
 
@@ -123,7 +135,8 @@ func (s Spec) Validate() error {
 	check(s.Timesteps == TimestepsUniform || s.Timesteps == TimestepsStratified,
 		"timesteps %q: must be %q or %q", s.Timesteps, TimestepsUniform, TimestepsStratified)
 	check(s.Init == "" || digestForm().MatchString(s.Init), "init %q: must be sha256: and 64 hexadecimal digits", s.Init)
-	check(s.FractionBits >= 24 && s.FractionBits <= 48, "fraction_bits %d: must be in 24 … 48", s.FractionBits)
+	check(s.FractionBits >= MinFractionBits && s.FractionBits <= MaxFractionBits, "fraction_bits %d: must be in %d … %d", s.FractionBits, MinFractionBits, MaxFractionBits)
+	check(s.GatherDtype == "" || s.GatherDtype == GatherBF16, "gather_dtype %q: must be %q, or absent for float32", s.GatherDtype, GatherBF16)
 	check(s.LabelDropout >= 0 && s.LabelDropout < 1, "label-dropout %g: must be in [0, 1)", s.LabelDropout)
 	check(s.LabelDropout == 0 || s.Classes() >= 1, "label-dropout %g: the model has no classes", s.LabelDropout)
 	errs = append(errs, s.Model.Validate(), s.Diffusion.Validate(), s.Optimizer.Validate(), s.Local.Validate())

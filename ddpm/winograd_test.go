@@ -36,7 +36,7 @@ func TestWinogradInTraining(t *testing.T) {
 
 	errs := roundingErrors{rng: rand.New(rand.NewPCG(1, 2)), by: map[string]*rounding{}}
 	device.net.Engine().WatchConvs(errs.measure)
-	if _, err := device.Gradient(lastShard, make([]float32, device.spec.Model.ParamCount())); err != nil {
+	if _, err := device.Gradient(lastShard, make([]float32, device.spec.Model.ParamCount()), nil); err != nil {
 		t.Fatal(err)
 	}
 	for _, pass := range []string{"forward", "by data", "by weights"} {
@@ -75,7 +75,7 @@ func trainDigits(t *testing.T, direct bool) (losses []float64, device *CPU, next
 	grad := make([]float32, len(state.Weights))
 	for range *winogradSteps {
 		device.Begin(state.Weights)
-		loss, err := device.Gradient(PlanStep(s, state.Step).Shard(0), grad)
+		loss, err := device.Gradient(PlanStep(s, state.Step).Shard(0), grad, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

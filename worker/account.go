@@ -69,6 +69,8 @@ type stepClock struct {
 	// the ends of this step's stages.
 	ended, begun                         time.Time
 	computed, reduced, settled, finished time.Time
+	// hidden is how long the all-reduce was under way within compute.
+	hidden time.Duration
 }
 
 // next begins a step where the one before has ended.

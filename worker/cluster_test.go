@@ -34,6 +34,7 @@ type cluster struct {
 	from, steps, every uint64
 	device             deviceMaker
 	compareEvery       uint64
+	bucketElems        int
 	patience           time.Duration
 	grace, away        time.Duration
 	// devices makes the device of the worker that is started as the i-th, instead
@@ -61,7 +62,7 @@ type cluster struct {
 
 // newCluster trains a network smaller than any preset, on a device that costs next
 // to nothing.
-func newCluster(t *testing.T, workers int) *cluster {
+func newCluster(t *testing.T, workers int, change ...func(*ddpm.Spec)) *cluster {
 	t.Helper()
 	p, err := ddpm.FindPreset("tiny")
 	if err != nil {
@@ -71,6 +72,9 @@ func newCluster(t *testing.T, workers int) *cluster {
 	spec.Model.Channels, spec.Model.Attention, spec.Model.Groups = []int{4, 4}, nil, 2
 	spec.Diffusion.Steps = 10
 	spec.Optimizer.WarmupSteps = 0
+	for _, f := range change {
+		f(&spec)
+	}
 	data, err := dataset.Open(t.Context(), "glyphs://?n=64", dataset.Want{Size: spec.Model.Size, Channels: spec.Model.InChannels})
 	if err != nil {
 		t.Fatal(err)
@@ -126,7 +130,7 @@ func (c *cluster) worker(i int, address string) *life {
 		Join: append([]string{address}, c.others...), Threads: c.threads, Grace: c.grace, Away: c.away,
 		Security: membership.Settings{Insecure: true}, Log: log,
 	})
-	l.patience, l.config.Wait, l.device = c.patience, c.patience, c.device
+	l.patience, l.config.Wait, l.device, l.bucketElems = c.patience, c.patience, c.device, c.bucketElems
 	if c.silence > 0 {
 		l.office.silence = c.silence
 	}
@@ -206,13 +210,30 @@ type fakeDevice struct {
 	losses  []float64
 	// after sees each shard with its gradient; what it returns replaces the loss.
 	after func(shard []ddpm.Example, grad []float32) (float64, error)
+	// between is called when part of the gradient is final, and part is not.
+	between func(shard []ddpm.Example)
 }
 
 func newFakeDevice(ddpm.Spec, dataset.Dataset, *kernel.Pool) ddpm.Device { return &fakeDevice{} }
 
 func (d *fakeDevice) Begin(weights []float32) { d.weights = weights }
 
-func (d *fakeDevice) Gradient(shard []ddpm.Example, grad []float32) (float64, error) {
+func (d *fakeDevice) Gradient(shard []ddpm.Example, grad []float32, final func(lo int)) (float64, error) {
+	loss, err := d.gradient(shard, grad)
+	if err != nil {
+		return 0, err
+	}
+	for lo := len(grad) * 3 / 4; lo > 0; lo -= len(grad)/5 + 1 {
+		final(lo)
+		if d.between != nil {
+			d.between(shard)
+		}
+	}
+	final(0)
+	return loss, nil
+}
+
+func (d *fakeDevice) gradient(shard []ddpm.Example, grad []float32) (float64, error) {
 	loss := 0.0
 	d.losses = d.losses[:0]
 	for i, w := range d.weights {

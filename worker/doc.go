@@ -22,6 +22,7 @@
 //	compute   the gradient of the next shard that it was dealt, ring or no ring,
 //	          summed in fixed point
 //	complete  take the sums round the ring, and the state to the next step
+//	abandon   wait for the end of an all-reduce whose generation is over
 //
 // # A generation
 //
@@ -31,6 +32,15 @@
 // (enter.go, fetch.go); meanwhile it links up with its neighbours (generation.go).
 // With both it says Ready, and trains: a ring completes no step before all members
 // bring their sums, so that nobody has to begin them.
+//
+// The all-reduce does not wait for the last gradient (reduction.go). While the last
+// shard's backward goes on, what it is done with is added to the sums, and these go
+// round the ring bucket by bucket, on goroutines of the ring's; the loop only releases
+// them. What cannot be hidden that way is the last bucket, which complete brings with
+// the votes, and waiting for slower members. The results come to where that shard's
+// gradient was. A step is complete for nobody before all have ended their backward, so
+// that the position stands still until then, and a worker that is halted tells it
+// without waiting for its backward: that goes on to its end, for the next generation.
 //
 // A step (step.go) needs no coordinator. Loss, overflows, hashes of the weights, and
 // votes to leave and to save travel through the ring with the gradient; all members

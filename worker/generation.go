@@ -88,7 +88,7 @@ func (g *generation) savesAt(step uint64) bool {
 }
 
 // connect links up with both neighbours.
-func (g *generation) connect(tag allreduce.RunTag, server *allreduce.Server, m *meter) (*allreduce.Ring, error) {
+func (g *generation) connect(tag allreduce.RunTag, server *allreduce.Server, m *meter, bucketElems int) (*allreduce.Ring, error) {
 	ctx, cancel := context.WithTimeoutCause(g.ctx, linkPatience, fmt.Errorf("not linked up within %v", linkPatience))
 	defer cancel()
 	member := allreduce.Member{Run: tag, Generation: g.number, Rank: g.rank, World: g.size}
@@ -99,7 +99,7 @@ func (g *generation) connect(tag allreduce.RunTag, server *allreduce.Server, m *
 	if link != nil { // a ring of one has none
 		link = metered{link, m}
 	}
-	return allreduce.NewRing(allreduce.Config{Member: member}, link)
+	return allreduce.NewRing(allreduce.Config{Member: member, BucketElems: bucketElems}, link)
 }
 
 // next is the member that this one sends to.
@@ -132,7 +132,7 @@ func (l *life) begin(g *generation) {
 		return
 	}
 	l.generations.Go(func() {
-		ring, err := g.connect(l.tag, l.ring.links, &l.trainer.meter)
+		ring, err := g.connect(l.tag, l.ring.links, &l.trainer.meter, l.bucketElems)
 		if err != nil {
 			d := l.trainer.broke(g, err)
 			if errors.Is(err, allreduce.ErrUnreachable) {

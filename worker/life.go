@@ -88,6 +88,8 @@ type life struct {
 	absence  time.Duration
 	store    storeOpener
 	device   deviceMaker
+	// bucketElems is as in allreduce.Config: 0, but for tests.
+	bucketElems int
 	// corePeak is what a core makes at most, in floating-point operations a second.
 	corePeak float64
 

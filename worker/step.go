@@ -3,7 +3,6 @@ package worker
 import (
 	"context"
 	"fmt"
-	"sync/atomic"
 	"time"
 
 	"github.com/ddpm-cluster/ddpm-cluster/allreduce"
@@ -34,12 +33,8 @@ func (t *trainer) fixed() allreduce.Fixed {
 	return allreduce.Fixed{FractionBits: t.run.spec.FractionBits}
 }
 
-// compute adds a shard's gradient to sum.
-func (t *trainer) compute(ctx context.Context, shard int) error {
-	if err := ctx.Err(); err != nil {
-		return nil
-	}
-	began := time.Now()
+// prepare makes the plan and the sums ready for a shard.
+func (t *trainer) prepare() {
 	if !t.planned {
 		t.planned = true
 		t.run.device.Begin(t.state.Weights)
@@ -49,20 +44,46 @@ func (t *trainer) compute(ctx context.Context, shard int) error {
 		clear(t.sum)
 		t.tail, t.spent, t.shards = tail{}, spent{}, t.shards[:0]
 	}
-	loss, spent, err := t.gradient(ctx, shard)
-	switch {
-	case ctx.Err() != nil:
+}
+
+// compute adds a shard's gradient to sum. For the last one of a step in a generation
+// that has its ring, g, what of the sums is final goes to the ring meanwhile; else g is
+// nil. No member has completed the step before all have ended this: the last bucket
+// waits for the votes.
+func (t *trainer) compute(ctx context.Context, shard int, g *generation) error {
+	if err := ctx.Err(); err != nil {
 		return nil
+	}
+	began := time.Now()
+	t.prepare()
+	if g != nil {
+		t.beginReduction(g)
+	}
+	hi, fits := len(t.grad), true
+	var misfit misfit
+	loss, spent, err := t.gradient(ctx, shard, func(lo int) {
+		if !t.accumulate(lo, hi) {
+			fits, misfit = false, t.firstMisfit(lo, hi)
+		}
+		if hi = lo; t.reduction != nil {
+			t.reduction.Release(lo)
+		}
+	})
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return nil // within local steps, and nothing is added yet
 	case err != nil:
 		return fmt.Errorf("compute shard %d of step %d: %w", shard, t.step, err)
 	}
-	fits := t.accumulate()
 	fixed, ok := t.fixed().FromFloat64(loss, t.run.spec.Shards())
 	t.tail[laneLoss] += fixed
 	t.tail[laneShards]++
 	if !fits || !ok {
 		t.tail[laneOverflows]++
-		t.tellOverflow(shard, loss, ok)
+		if !ok {
+			misfit.tensor, misfit.value = "the loss", loss
+		}
+		t.tellOverflow(shard, misfit)
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -74,64 +95,34 @@ func (t *trainer) compute(ctx context.Context, shard int) error {
 }
 
 // gradient computes a shard's gradient, or what its local steps make of the weights,
-// into grad. What the device tells of it goes to the tail, and to spent.
-func (t *trainer) gradient(ctx context.Context, shard int) (loss float64, total spent, err error) {
+// into grad. What the device tells of it goes to the tail, and to spent. final is as in
+// ddpm.Device.
+func (t *trainer) gradient(ctx context.Context, shard int, final func(lo int)) (loss float64, total spent, err error) {
 	if t.local != nil {
 		loss, err = t.local.Gradient(ctx, t.state.Weights, t.step, shard, t.grad, func(examples []ddpm.Example) {
 			total.add(t.account(examples))
 		})
+		if err == nil {
+			final(0)
+		}
 		return loss, total, err
 	}
 	examples := ddpm.PlanBatch(t.run.spec, t.step, 0).Shard(shard)
-	if loss, err = t.run.device.Gradient(examples, t.grad); err == nil {
+	if loss, err = t.run.device.Gradient(examples, t.grad, final); err == nil {
 		total = t.account(examples)
 	}
 	return loss, total, err
 }
 
-// accumulateGrain is how many elements a thread adds at least.
-const accumulateGrain = 1 << 14
-
-// accumulate adds grad to sum in fixed point. It is false when a value did not fit.
-func (t *trainer) accumulate() bool {
-	var overflowed atomic.Bool
-	fixed, shards := t.fixed(), t.run.spec.Shards()
-	t.run.pool.For(len(t.sum), accumulateGrain, func(lo, hi int) {
-		if !fixed.Accumulate(t.sum[lo:hi], t.grad[lo:hi], shards) {
-			overflowed.Store(true)
-		}
-	})
-	return !overflowed.Load()
-}
-
-// tellOverflow names the first value of a shard that did not fit.
-func (t *trainer) tellOverflow(shard int, loss float64, lossFits bool) {
-	o := &ddpmv1.Overflow{Step: t.step + 1, Shard: uint32(shard), Tensor: "the loss", Value: loss}
-	if lossFits {
-		for _, p := range t.run.spec.Model.Params() {
-			for _, x := range t.grad[p.Offset : p.Offset+p.Len()] {
-				if _, ok := t.fixed().FromFloat64(float64(x), t.run.spec.Shards()); !ok && o.Tensor == "the loss" {
-					o.Tensor, o.Value = p.Name, float64(x)
-				}
-			}
-		}
-	}
-	t.log.Warn("a gradient does not fit into fixed point", "step", o.GetStep(), "shard", shard, "tensor", o.GetTensor(), "value", o.GetValue())
-	t.send(&ddpmv1.WorkerMessage{Body: &ddpmv1.WorkerMessage_Overflow{Overflow: o}})
-}
-
-// complete brings the own sums to the ring and completes the step with what comes
-// back.
+// complete brings what the ring does not have yet of the own sums, and completes the
+// step with what comes back.
 func (t *trainer) complete(g *generation) error {
 	g.clock.computed = time.Now()
-	totals, hash := t.votes(g)
+	votes, hash := t.votes(g)
 	if len(t.done) == 0 {
 		clear(t.sum) // a member without shards
 	}
-	sent, entered := t.meter.sent.Load(), time.Now()
-	err := g.ring.AllReduce(g.ctx, t.step, allreduce.Vector{
-		Sum: t.sum, Tail: totals[:], Out: t.grad, Finish: t.fixed().Means(t.run.spec.Shards()),
-	})
+	totals, hidden, err := t.reduce(g, votes)
 	if err != nil {
 		t.idle()
 		t.leave(g, t.broke(g, err))
@@ -153,8 +144,7 @@ func (t *trainer) complete(g *generation) error {
 	// Who has all it needs may close its end of the ring now: that breaks nothing.
 	parted := ends && t.part(g, departure{unreachable: -1})
 	t.moveOn(g, ends)
-	t.measured(t.meter.sent.Load()-sent, time.Since(entered))
-	g.clock.reduced = time.Now()
+	g.clock.reduced, g.clock.hidden = time.Now(), hidden
 	t.saver.settle()
 	g.clock.settled = time.Now()
 	info := t.update(totals)
@@ -262,14 +252,14 @@ func (t *trainer) report(g *generation, totals tail, info ddpm.UpdateInfo) {
 		Generation: g.number, Step: t.state.Step,
 		Loss: t.loss(totals), GradientNorm: info.GradientNorm, LearningRate: info.LearningRate, Skipped: totals[laneOverflows] > 0,
 		Images:  uint32(t.run.spec.Batches()) * uint32(t.run.spec.Batch),
-		Seconds: c.total().Seconds(), ComputeSeconds: c.compute().Seconds(), ReduceSeconds: c.reduce().Seconds(),
+		Seconds: c.total().Seconds(), ComputeSeconds: c.compute().Seconds(), ReduceSeconds: c.reduce().Seconds(), HiddenSeconds: c.hidden.Seconds(),
 		UpdateSeconds: c.update().Seconds(), CheckpointSeconds: c.checkpoint().Seconds(),
 		InputSeconds: seconds(t.spent.input), ForwardSeconds: seconds(t.spent.forward), BackwardSeconds: seconds(t.spent.backward),
 	}
 	t.spent = spent{}
 	t.slices(p, totals)
 	t.log.Debug("step", "step", p.GetStep(), "loss", p.GetLoss(), "seconds", p.GetSeconds(),
-		"compute", p.GetComputeSeconds(), "input_wait_total", t.run.inputWait().Seconds(), "reduce", p.GetReduceSeconds(), "update", p.GetUpdateSeconds())
+		"compute", p.GetComputeSeconds(), "input_wait_total", t.run.inputWait().Seconds(), "reduce", p.GetReduceSeconds(), "hidden", p.GetHiddenSeconds(), "update", p.GetUpdateSeconds())
 	var tell func()
 	if g.rank == 0 {
 		tell = func() { t.send(&ddpmv1.WorkerMessage{Body: &ddpmv1.WorkerMessage_Progress{Progress: p}}) }

@@ -52,7 +52,7 @@ type trainer struct {
 	meter   meter
 
 	// sum holds the done shards in fixed point, tail their lanes, grad one shard's
-	// gradient and, while the ring runs, its result.
+	// gradient and, from the end on as the ring has it, the step's result.
 	sum  []int64
 	tail tail
 	grad []float32
@@ -61,6 +61,8 @@ type trainer struct {
 	spent  spent
 	tracer *tracing.Tracer
 	shards []tracing.Span
+	// reduction is the all-reduce that has begun, the loop's own; nil when none has.
+	reduction *reduction
 	// planned says that the device is at step, and the dataset asked for it.
 	planned bool
 	// local takes a shard's local steps; nil in a run without them.
@@ -103,6 +105,7 @@ func (t *trainer) live(ctx context.Context) error {
 	defer stop()
 	defer t.saver.open(ctx)()
 	defer t.reportInput(time.Now())
+	defer t.leaveReduction()
 	for {
 		do := t.next(ctx)
 		if do == nil {
@@ -124,12 +127,17 @@ func (t *trainer) next(ctx context.Context) func() error {
 		switch {
 		case ctx.Err() != nil:
 			return nil
+		case t.stale():
+			return t.abandon
 		case current && !g.entered:
 			t.busy = true
 			return func() error { return t.enter(ctx, g) }
 		case len(t.todo) > 0:
 			shard := t.todo[0]
-			return func() error { return t.compute(ctx, shard) }
+			if len(t.todo) > 1 || !current || g.ring == nil {
+				g = nil // nothing can go to a ring yet
+			}
+			return func() error { return t.compute(ctx, shard, g) }
 		case current && g.ring != nil:
 			t.busy = true
 			return func() error { return t.complete(g) }

@@ -62,6 +62,21 @@ func TestRealDeviceGivesTheSameBits(t *testing.T) {
 	}
 }
 
+// A run whose gradient is rounded to bfloat16 is another one, and keeps the law.
+func TestBF16GivesTheSameBitsForAnyMembers(t *testing.T) {
+	float32s, want := newCluster(t, 1).quiet(t), ""
+	for _, workers := range []int{1, 2, 3, 9} {
+		c := newCluster(t, workers, func(s *ddpm.Spec) { s.GatherDtype = ddpm.GatherBF16 })
+		_, digest := c.train(t)
+		if want == "" {
+			want = digest
+		}
+		if digest != want || digest == float32s {
+			t.Errorf("%d workers: digest %s, want %s, float32's is %s", workers, digest, want, float32s)
+		}
+	}
+}
+
 func TestResumeWithAnotherNumberOfWorkers(t *testing.T) {
 	quiet := newCluster(t, 1)
 	quiet.steps = 7

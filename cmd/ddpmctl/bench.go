@@ -117,7 +117,7 @@ func (b bench) step(ctx context.Context) (benchResult, error) {
 	grad := hugepages.Make[float32](len(state.Weights))
 	return b.measure(ctx, s, 3, func() error {
 		device.Begin(state.Weights)
-		if _, err := device.Gradient(ddpm.PlanStep(s, state.Step).Shard(0), grad); err != nil {
+		if _, err := device.Gradient(ddpm.PlanStep(s, state.Step).Shard(0), grad, nil); err != nil {
 			return err
 		}
 		state.Update(s, pool, grad)

@@ -21,6 +21,8 @@ type wireBench struct {
 	preset, data                    string
 	world, batch, shardSize, warmup int
 	steps, threads                  int
+	fractionBits                    int
+	bf16                            bool
 	json                            bool
 }
 
@@ -33,6 +35,8 @@ type wireResult struct {
 	WireBytes int64 `json:"wire_bytes"`
 	// Ratio is that, of what a member of a ring of float32 sends.
 	Ratio float64 `json:"ratio"`
+	// Loss is the mean of the steps that count.
+	Loss float64 `json:"loss"`
 }
 
 func benchWireCommand(stdout io.Writer) *cobra.Command {
@@ -60,6 +64,8 @@ func benchWireCommand(stdout io.Writer) *cobra.Command {
 	f.IntVar(&b.shardSize, "shard-size", 0, "images of a shard; 0: the preset's")
 	f.IntVar(&b.warmup, "warmup", 0, "steps before those that count")
 	f.IntVar(&b.steps, "steps", 1, "steps that count")
+	f.IntVar(&b.fractionBits, "fraction-bits", 0, "bits after the point in which gradients are summed; 0: the preset's")
+	f.BoolVar(&b.bf16, "bf16", false, "round the averaged gradient to bfloat16, as --gather-dtype bf16 does")
 	f.IntVar(&b.threads, "threads", runtime.NumCPU(), "threads")
 	f.BoolVar(&b.json, "json", false, "print JSON")
 	return c
@@ -77,6 +83,15 @@ func (b wireBench) spec() (ddpm.Spec, error) {
 	}
 	if b.shardSize != 0 {
 		s.ShardSize = b.shardSize
+	}
+	if b.fractionBits != 0 {
+		s.FractionBits = b.fractionBits
+	}
+	if s.FractionBits < ddpm.MinFractionBits || s.FractionBits > ddpm.MaxFractionBits {
+		return s, usageError{fmt.Errorf("--fraction-bits %d: must be in %d … %d", s.FractionBits, ddpm.MinFractionBits, ddpm.MaxFractionBits)}
+	}
+	if b.bf16 {
+		s.GatherDtype = ddpm.GatherBF16
 	}
 	if b.world < 2 || b.steps < 1 || b.warmup < 0 || b.threads < 1 {
 		return s, usageError{fmt.Errorf("--world %d --steps %d --warmup %d --threads %d: a ring that sends has 2 members, and the others are at least 1, 0 and 1", b.world, b.steps, b.warmup, b.threads)}
@@ -106,8 +121,10 @@ func (b wireBench) run(ctx context.Context) (r wireResult, err error) {
 	}
 	device, state := ddpm.NewCPU(s, data, pool), ddpm.NewState(s)
 	var sent int64
+	var losses float64
 	for step := range b.warmup + b.steps {
-		if err := m.compute(ctx, device, state); err != nil {
+		loss, err := m.compute(ctx, device, state)
+		if err != nil {
 			return r, err
 		}
 		n, err := m.reduce(ctx, uint64(step))
@@ -116,6 +133,7 @@ func (b wireBench) run(ctx context.Context) (r wireResult, err error) {
 		}
 		if step >= b.warmup {
 			sent += n
+			losses += loss
 		}
 		state.Update(s, pool, m.vectors[0].Out)
 	}
@@ -124,6 +142,7 @@ func (b wireBench) run(ctx context.Context) (r wireResult, err error) {
 	return wireResult{
 		Preset: b.preset, World: b.world, Params: n, WireBytes: bytes,
 		Ratio: float64(bytes) / (8 * float64(n) * float64(b.world-1) / float64(b.world)),
+		Loss:  losses / float64(b.steps),
 	}, nil
 }
 
@@ -146,15 +165,19 @@ func newMembers(s ddpm.Spec, world int) (*members, error) {
 			return nil, err
 		}
 		m.rings, m.links = append(m.rings, ring), append(m.links, counted)
-		m.vectors = append(m.vectors, allreduce.Vector{Sum: make([]int64, n), Out: make([]float32, n), Finish: m.fixed().Means(s.Shards())})
+		v := allreduce.Vector{Sum: make([]int64, n), Out: make([]float32, n), Finish: m.fixed().Means(s.Shards())}
+		if s.GatherDtype == ddpm.GatherBF16 {
+			v.Gather = allreduce.GatherBF16
+		}
+		m.vectors = append(m.vectors, v)
 	}
 	return m, nil
 }
 
 func (m *members) fixed() allreduce.Fixed { return allreduce.Fixed{FractionBits: m.spec.FractionBits} }
 
-// compute adds each shard's gradient to the sums of its member.
-func (m *members) compute(ctx context.Context, device *ddpm.CPU, state *ddpm.State) error {
+// compute adds each shard's gradient to the sums of its member, and returns the loss.
+func (m *members) compute(ctx context.Context, device *ddpm.CPU, state *ddpm.State) (loss float64, err error) {
 	plan, shards, world := ddpm.PlanStep(m.spec, state.Step), m.spec.Shards(), len(m.rings)
 	device.Begin(state.Weights)
 	for _, v := range m.vectors {
@@ -162,16 +185,18 @@ func (m *members) compute(ctx context.Context, device *ddpm.CPU, state *ddpm.Sta
 	}
 	for shard := range shards {
 		if err := ctx.Err(); err != nil {
-			return err
+			return 0, err
 		}
-		if _, err := device.Gradient(plan.Shard(shard), m.grad); err != nil {
-			return err
+		one, err := device.Gradient(plan.Shard(shard), m.grad, nil)
+		if err != nil {
+			return 0, err
 		}
+		loss += one / float64(shards)
 		if !m.fixed().Accumulate(m.vectors[shard*world/shards].Sum, m.grad, shards) {
-			return fmt.Errorf("step %d: a gradient does not fit into fixed point", state.Step)
+			return 0, fmt.Errorf("step %d: a gradient does not fit into fixed point", state.Step)
 		}
 	}
-	return nil
+	return loss, nil
 }
 
 // reduce runs the ring and returns what all members have sent.
@@ -194,7 +219,7 @@ func (r wireResult) print(w io.Writer, asJSON bool) error {
 	if asJSON {
 		return json.NewEncoder(w).Encode(r)
 	}
-	fmt.Fprintf(w, "%s, %d parameters, %d members: %.2f MB sent a member and step, %.3f of what a ring of float32 sends\n",
-		r.Preset, r.Params, r.World, float64(r.WireBytes)/1e6, r.Ratio)
+	fmt.Fprintf(w, "%s, %d parameters, %d members: %.2f MB sent a member and step, %.3f of what a ring of float32 sends; loss %.4f\n",
+		r.Preset, r.Params, r.World, float64(r.WireBytes)/1e6, r.Ratio, r.Loss)
 	return nil
 }

@@ -37,6 +37,9 @@ type Config struct {
 	Classes      int
 	LabelDropout float64
 
+	GatherDtype  string
+	FractionBits int
+
 	Storage string
 	DataDir string
 	Run     string
@@ -82,6 +85,9 @@ const DefaultPreset = "digits"
 // Salimans 2022 find 0.1 and 0.2 alike).
 const DefaultLabelDropout = 0.1
 
+// GatherFloat32 is the --gather-dtype that rounds nothing.
+const GatherFloat32 = "float32"
+
 func presetNames() string {
 	var names []string
 	for _, p := range ddpm.Presets() {
@@ -120,6 +126,9 @@ func (c *Config) Validate() error {
 	for _, name := range []string{"outer-lr", "outer-momentum"} {
 		check(!c.Given(name) || c.Given("local-steps"), "--%s: only a run with local steps has outer ones; give --local-steps too", name)
 	}
+	check(c.GatherDtype == GatherFloat32 || c.GatherDtype == ddpm.GatherBF16, "--gather-dtype %q: must be %s or %s", c.GatherDtype, GatherFloat32, ddpm.GatherBF16)
+	check(!c.Given("fraction-bits") || c.FractionBits >= ddpm.MinFractionBits && c.FractionBits <= ddpm.MaxFractionBits,
+		"--fraction-bits %d: must be in %d … %d", c.FractionBits, ddpm.MinFractionBits, ddpm.MaxFractionBits)
 	check(!c.Given("dataset") || c.Dataset != "", "--dataset: must not be empty; leave it out for the built-in glyphs://")
 	check(c.KeepLast >= 0 && (!c.Given("keep-last") || c.KeepLast > 0), "--keep-last %d: must be at least 1, or left out to keep all", c.KeepLast)
 	check(c.KeepEvery == 0 || c.KeepLast > 0, "--keep-every %d: without --keep-last all checkpoints are kept; give both", c.KeepEvery)

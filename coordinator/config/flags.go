@@ -63,6 +63,8 @@ func (c *Config) specFlags(fs *pflag.FlagSet) {
 	fs.IntVar(&c.LocalSteps, "local-steps", 0, "for slow links: each shard takes so many `steps` of its own between two exchanges (DiLoCo), and a step of the run is all of these (default: none)")
 	fs.Float64Var(&c.OuterLR, "outer-lr", ddpm.DefaultOuterRate, "with --local-steps: learning `rate` of the exchange")
 	fs.Float64Var(&c.OuterMomentum, "outer-momentum", ddpm.DefaultOuterMomentum, "with --local-steps: Nesterov `momentum` of the exchange, from 0 to below 1")
+	fs.StringVar(&c.GatherDtype, "gather-dtype", GatherFloat32, "round the averaged gradient to this `TYPE`, float32 or bf16, which takes half the bytes of the second half of the all-reduce")
+	fs.IntVar(&c.FractionBits, "fraction-bits", 0, "`bits` after the point in which gradients are summed, 24 to 48; fewer take fewer bytes (default: the preset's)")
 	fs.StringVar(&c.Init, "init", "", "begin with the network in a `FOLDER` of Hugging Face diffusers, a path or s3:// URI: its weights, architecture and noise schedule (default: new weights)")
 }
 

@@ -54,6 +54,8 @@ func (c *Config) Print(w io.Writer, p Plan) error {
 		LocalSteps      int      `yaml:"local-steps,omitempty"`
 		OuterLR         *float64 `yaml:"outer-lr,omitempty"`
 		OuterMomentum   *float64 `yaml:"outer-momentum,omitempty"`
+		GatherDtype     string   `yaml:"gather-dtype,omitempty"`
+		FractionBits    int      `yaml:"fraction-bits"`
 		Init            string   `yaml:"init,omitempty"`
 		CheckpointEvery uint64   `yaml:"checkpoint-every"`
 		KeepLast        int      `yaml:"keep-last,omitempty"`
@@ -74,7 +76,7 @@ func (c *Config) Print(w io.Writer, p Plan) error {
 		EtcdKey         string   `yaml:"etcd-key,omitempty"`
 	}{
 		c.Workers, c.MinWorkers, c.Local, c.Threads, p.Spec.Preset, p.Spec.Dataset, c.Storage, c.DataDir, p.Run, p.Steps,
-		p.Spec.Batch, p.Spec.ShardSize, p.Spec.Seed, p.Spec.Optimizer.LearningRate, p.Spec.Classes(), dropout, p.Spec.Local.Steps, outerLR, outerMomentum, c.Init, p.CheckpointEvery, c.KeepLast, c.KeepEvery,
+		p.Spec.Batch, p.Spec.ShardSize, p.Spec.Seed, p.Spec.Optimizer.LearningRate, p.Spec.Classes(), dropout, p.Spec.Local.Steps, outerLR, outerMomentum, p.Spec.GatherDtype, p.Spec.FractionBits, c.Init, p.CheckpointEvery, c.KeepLast, c.KeepEvery,
 		c.Listen, c.HTTP, c.Etcd,
 		c.HandOver, c.TensorBoard, c.Pprof, c.Security.Insecure, c.Security.CACert, c.Security.CAKey, c.Security.TokenFile, c.Security.Names, c.Security.EtcdCACert, c.Security.EtcdCert, c.Security.EtcdKey,
 	})

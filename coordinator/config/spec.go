@@ -92,6 +92,12 @@ func (c *Config) override(s *ddpm.Spec) {
 	if c.Given("local-steps") {
 		s.Local = ddpm.Local{Steps: c.LocalSteps, OuterRate: c.OuterLR, OuterMomentum: c.OuterMomentum}
 	}
+	if c.Given("fraction-bits") {
+		s.FractionBits = c.FractionBits
+	}
+	if c.Given("gather-dtype") {
+		s.GatherDtype = map[string]string{ddpm.GatherBF16: ddpm.GatherBF16}[c.GatherDtype] // float32 is not said
+	}
 	if c.Given("classes") {
 		*s = s.WithClasses(c.Classes, c.LabelDropout)
 	}

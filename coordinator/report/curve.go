@@ -20,13 +20,16 @@ type Point struct {
 }
 
 // StageSeconds is where a step's time goes, in seconds. Input, Forward and Backward are
-// parts of Compute; the others follow one another and make the whole.
-type StageSeconds struct{ Compute, Input, Forward, Backward, Reduce, Update, Checkpoint float64 }
+// parts of Compute, and so is Hidden, when the all-reduce was under way already; the
+// others follow one another and make the whole.
+type StageSeconds struct {
+	Compute, Input, Forward, Backward, Reduce, Hidden, Update, Checkpoint float64
+}
 
 func (s StageSeconds) plus(o StageSeconds) StageSeconds {
 	return StageSeconds{
 		s.Compute + o.Compute, s.Input + o.Input, s.Forward + o.Forward, s.Backward + o.Backward,
-		s.Reduce + o.Reduce, s.Update + o.Update, s.Checkpoint + o.Checkpoint,
+		s.Reduce + o.Reduce, s.Hidden + o.Hidden, s.Update + o.Update, s.Checkpoint + o.Checkpoint,
 	}
 }
 
@@ -163,6 +166,7 @@ type Curve struct {
 	Forward         Column `json:"forward_seconds"`
 	Backward        Column `json:"backward_seconds"`
 	Reduce          Column `json:"reduce_seconds"`
+	Hidden          Column `json:"hidden_seconds"`
 	Update          Column `json:"update_seconds"`
 	Checkpoint      Column `json:"checkpoint_seconds"`
 	// SliceLoss is the mean loss of the bin's examples whose timestep is in a slice of
@@ -211,7 +215,7 @@ func (c *Curve) add(b bin) {
 		sum    float64
 	}{
 		{&c.Compute, st.Compute}, {&c.Input, st.Input}, {&c.Forward, st.Forward}, {&c.Backward, st.Backward},
-		{&c.Reduce, st.Reduce}, {&c.Update, st.Update}, {&c.Checkpoint, st.Checkpoint},
+		{&c.Reduce, st.Reduce}, {&c.Hidden, st.Hidden}, {&c.Update, st.Update}, {&c.Checkpoint, st.Checkpoint},
 	} {
 		*v.column = append(*v.column, v.sum/timed)
 	}

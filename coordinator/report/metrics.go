@@ -25,6 +25,8 @@ type Line struct {
 	ForwardSeconds    float64 `json:"forward_seconds,omitempty"`
 	BackwardSeconds   float64 `json:"backward_seconds,omitempty"`
 	CheckpointSeconds float64 `json:"checkpoint_seconds,omitempty"`
+	// HiddenSeconds is how long the all-reduce was under way within compute.
+	HiddenSeconds float64 `json:"hidden_seconds,omitempty"`
 	// SliceLoss is the mean loss of the examples whose timestep is in a slice of
 	// [0, T), 0 of none; SliceExamples is how many they are.
 	SliceLoss     []float64 `json:"slice_loss,omitempty"`
@@ -51,7 +53,7 @@ func (l Line) Point() Point {
 func (l Line) Stages() StageSeconds {
 	return StageSeconds{
 		Compute: l.ComputeSeconds, Input: l.InputSeconds, Forward: l.ForwardSeconds, Backward: l.BackwardSeconds,
-		Reduce: l.ReduceSeconds, Update: l.UpdateSeconds, Checkpoint: l.CheckpointSeconds,
+		Reduce: l.ReduceSeconds, Hidden: l.HiddenSeconds, Update: l.UpdateSeconds, Checkpoint: l.CheckpointSeconds,
 	}
 }
 

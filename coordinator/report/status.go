@@ -83,13 +83,15 @@ type Access struct {
 
 // Stages is where a step's time goes, in seconds: computing gradients (of which input,
 // forward and backward are parts), the all-reduce (with waiting for slower members),
-// the update, and what a checkpoint takes of the training.
+// the update, and what a checkpoint takes of the training. Hidden is how much of the
+// computing the all-reduce was under way in already; Reduce is the rest of it.
 type Stages struct {
 	Compute    Number `json:"compute"`
 	Input      Number `json:"input"`
 	Forward    Number `json:"forward"`
 	Backward   Number `json:"backward"`
 	Reduce     Number `json:"reduce"`
+	Hidden     Number `json:"hidden"`
 	Update     Number `json:"update"`
 	Checkpoint Number `json:"checkpoint"`
 }

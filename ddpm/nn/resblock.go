@@ -55,6 +55,9 @@ func NewResBlock(e *Engine, ps *Params, name string, s ResBlockShape) *ResBlock 
 	return b
 }
 
+// Offset is where the block's parameters begin in the flat vector.
+func (b *ResBlock) Offset() int { return b.norm1.w.off }
+
 // Pack lays out the weights for the products, once after they change.
 func (b *ResBlock) Pack() {
 	b.conv1.Pack()

@@ -49,7 +49,7 @@ func BenchmarkStep(b *testing.B) {
 				b.ReportAllocs()
 				for b.Loop() {
 					out := net.Forward(x, t, Training(0, nil))
-					net.Backward(out, grad)
+					net.Backward(out, grad, nil)
 				}
 				b.ReportMetric(float64(b.N*v.images)/b.Elapsed().Seconds(), "images/s")
 			})

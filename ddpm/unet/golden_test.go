@@ -144,7 +144,7 @@ func (c goldenCase) run(seed uint64, threads int) (out, grad []float32) {
 		d[i] = 2 / float32(len(out)) * (out[i] - target)
 	}
 	grad = make([]float32, c.Config.ParamCount())
-	net.Backward(d, grad)
+	net.Backward(d, grad, nil)
 	return out, grad
 }
 

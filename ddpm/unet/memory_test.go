@@ -62,7 +62,7 @@ func TestActivationMemory(t *testing.T) {
 		if got, want := net.e.Usage().Live, size*images*(kept(c)+rows(c)+c.ImageLen()); got != want {
 			t.Errorf("%d bytes are kept, want %d", got, want)
 		}
-		net.Backward(out, grad)
+		net.Backward(out, grad, nil)
 	}
 	u := net.e.Usage()
 	if want := size * images * c.ImageLen(); u.Live != want {
@@ -103,7 +103,7 @@ func TestStepsAllocateLittle(t *testing.T) {
 	d, grad, keys := make([]float32, len(x)), make([]float32, c.ParamCount()), make([]Key, 3)
 	step := func() {
 		net.Forward(x, ts, Training(3, keys))
-		net.Backward(d, grad)
+		net.Backward(d, grad, nil)
 	}
 	for range 3 {
 		step()
@@ -132,7 +132,7 @@ func TestBackwardNeedsATrainingPass(t *testing.T) {
 			t.Error("Backward follows a pass for sampling")
 		}
 	}()
-	net.Backward(x, make([]float32, c.ParamCount()))
+	net.Backward(x, make([]float32, c.ParamCount()), nil)
 }
 
 // The first pass has memory as it comes, those after it lie where the arena has
@@ -149,7 +149,7 @@ func TestPassesAreAlike(t *testing.T) {
 	for pass, images := range []int{3, 3, 3, 2, 3, 3} {
 		o := net.Forward(x[:images*c.ImageLen()], ts[:images], Training(3, keys[:images]))
 		g := make([]float32, c.ParamCount())
-		net.Backward(o, g)
+		net.Backward(o, g, nil)
 		switch {
 		case pass == 0:
 			out, grad = append(out, o...), g

@@ -210,7 +210,15 @@ func pop(stack *[]nn.Tensor) nn.Tensor {
 // Backward takes the loss' gradient by the last Forward's result and adds the
 // gradient by every parameter to grad, a flat vector in the order of
 // Config.Params. That Forward was one for Training.
-func (n *Net) Backward(dOut, grad []float32) {
+//
+// Parameters come in the order in which the way down and up passes them, so the way
+// back is done with the last ones first: final, if it is not nil, is called with lower
+// and lower lo, and at last with 0, when nothing from grad[lo] on will be touched any
+// more.
+func (n *Net) Backward(dOut, grad []float32, final func(lo int)) {
+	if final == nil {
+		final = func(int) {}
+	}
 	if !n.options.backward {
 		panic("unet: Backward of a pass for sampling, or twice of one pass")
 	}
@@ -229,10 +237,12 @@ func (n *Net) Backward(dOut, grad []float32) {
 			var dSkip nn.Tensor
 			dh, dSkip = st.backward(j, dh, &n.pass)
 			n.dSkips = append(n.dSkips, dSkip)
+			final(st.res[j].Offset())
 		}
 	}
 	for j := len(n.mid.res) - 1; j >= 0; j-- {
 		dh, _ = n.mid.backward(j, dh, &n.pass)
+		final(n.mid.res[j].Offset())
 	}
 	// dSkips is in the order of pushing, since the way up took the skip tensors
 	// last in, first out.
@@ -245,10 +255,12 @@ func (n *Net) Backward(dOut, grad []float32) {
 		for j := len(st.res) - 1; j >= 0; j-- {
 			n.addSkip(dh)
 			dh, _ = st.backward(j, dh, &n.pass)
+			final(st.res[j].Offset())
 		}
 	}
 	n.addSkip(dh)
 	n.convIn.BackwardParams(n.x, dh)
 	e.Release(dh, n.x)
 	n.time.Backward(n.pass.DS)
+	final(0) // those of the input and of the time, which every block adds to, are the first
 }

@@ -56,7 +56,7 @@ func step(t *testing.T, threads int) (out, grad []float32) {
 	d := make([]float32, len(out))
 	rng.Normals(d, 4, rng.Noise, 0, 9)
 	grad = make([]float32, c.ParamCount())
-	net.Backward(d, grad)
+	net.Backward(d, grad, nil)
 	return out, grad
 }
 
@@ -94,14 +94,53 @@ func TestBackwardAccumulates(t *testing.T) {
 	rng.Normals(d, 4, rng.Noise, 0, 9)
 	once, twice := make([]float32, c.ParamCount()), make([]float32, c.ParamCount())
 	net.Forward(x, ts, Training(0, nil))
-	net.Backward(d, once)
+	net.Backward(d, once, nil)
 	for range 2 {
 		net.Forward(x, ts, Training(0, nil))
-		net.Backward(d, twice)
+		net.Backward(d, twice, nil)
 	}
 	for i := range once {
 		if diff := math.Abs(float64(twice[i] - 2*once[i])); diff > 1e-4*math.Abs(float64(once[i]))+1e-5 {
 			t.Fatalf("element %d: %v after two passes, %v after one", i, twice[i], once[i])
 		}
+	}
+}
+
+// What Backward says is final it neither writes nor reads any more, and it says so all
+// along the way.
+func TestBackwardTellsWhatIsFinal(t *testing.T) {
+	c := small()
+	net := New(c, nil)
+	net.SetWeights(randomWeights(c))
+	x, ts := randomImages(c, 2)
+	d := make([]float32, len(x))
+	rng.Normals(d, 4, rng.Noise, 0, 9)
+	want := make([]float32, c.ParamCount())
+	net.Forward(x, ts, Training(0, nil))
+	net.Backward(d, want, nil)
+
+	grad, final := make([]float32, len(want)), make([]float32, len(want))
+	hi, calls, largest := len(grad), 0, 0
+	net.Forward(x, ts, Training(0, nil))
+	net.Backward(d, grad, func(lo int) {
+		if lo > hi {
+			t.Fatalf("final from %d on, after %d", lo, hi)
+		}
+		copy(final[lo:hi], grad[lo:hi])
+		for i := lo; i < hi; i++ {
+			grad[i] = float32(math.Inf(1))
+		}
+		largest = max(largest, hi-lo)
+		hi = lo
+		calls++
+	})
+	sameBits(t, "what was final", final, want)
+	for i, g := range grad {
+		if !math.IsInf(float64(g), 1) {
+			t.Fatalf("element %d became %v after it was final", i, g)
+		}
+	}
+	if hi != 0 || calls < 5 || largest > len(grad)/3 {
+		t.Errorf("%d calls, down to %d, the largest part %d of %d", calls, hi, largest, len(grad))
 	}
 }

@@ -1573,6 +1573,9 @@ type Progress struct {
 	// examples, 0 of none, and how many they are. Empty where the device does not tell.
 	SliceLoss     []float64 `protobuf:"fixed64,16,rep,packed,name=slice_loss,json=sliceLoss,proto3" json:"slice_loss,omitempty"`
 	SliceExamples []uint32  `protobuf:"varint,17,rep,packed,name=slice_examples,json=sliceExamples,proto3" json:"slice_examples,omitempty"`
+	// How long the all-reduce was under way within compute_seconds, behind backward;
+	// reduce_seconds is the rest of it.
+	HiddenSeconds float64 `protobuf:"fixed64,18,opt,name=hidden_seconds,json=hiddenSeconds,proto3" json:"hidden_seconds,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1724,6 +1727,13 @@ func (x *Progress) GetSliceExamples() []uint32 {
 		return x.SliceExamples
 	}
 	return nil
+}
+
+func (x *Progress) GetHiddenSeconds() float64 {
+	if x != nil {
+		return x.HiddenSeconds
+	}
+	return 0
 }
 
 // Overflow names what did not fit in a shard's gradient.
@@ -2498,7 +2508,7 @@ const file_ddpm_v1_coordinator_proto_rawDesc = "" +
 	"\vunreachable\x18\b \x01(\x05R\vunreachable\x12\x18\n" +
 	"\adiffers\x18\t \x01(\bR\adiffers\x12\x18\n" +
 	"\aweights\x18\n" +
-	" \x01(\x06R\aweights\"\xcd\x04\n" +
+	" \x01(\x06R\aweights\"\xf4\x04\n" +
 	"\bProgress\x12\x1e\n" +
 	"\n" +
 	"generation\x18\x01 \x01(\x04R\n" +
@@ -2520,7 +2530,8 @@ const file_ddpm_v1_coordinator_proto_rawDesc = "" +
 	"\x12checkpoint_seconds\x18\x0f \x01(\x01R\x11checkpointSeconds\x12\x1d\n" +
 	"\n" +
 	"slice_loss\x18\x10 \x03(\x01R\tsliceLoss\x12%\n" +
-	"\x0eslice_examples\x18\x11 \x03(\rR\rsliceExamples\"b\n" +
+	"\x0eslice_examples\x18\x11 \x03(\rR\rsliceExamples\x12%\n" +
+	"\x0ehidden_seconds\x18\x12 \x01(\x01R\rhiddenSeconds\"b\n" +
 	"\bOverflow\x12\x12\n" +
 	"\x04step\x18\x01 \x01(\x04R\x04step\x12\x14\n" +
 	"\x05shard\x18\x02 \x01(\rR\x05shard\x12\x16\n" +

@@ -1,0 +1,114 @@
+package allreduce
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// Reduction is one all-reduce of one rank, under way while its vector is still being
+// made: what of Sum is final is released, from the end on, and travels. It belongs to
+// one goroutine, which ends it by Complete or by Abandon.
+type Reduction struct {
+	ring   *Ring
+	number uint64
+	vector Vector
+	// step is nil in a ring of one, and where the all-reduce could not begin.
+	step *step
+	// released counts the buckets.
+	released int
+	// done is closed when the all-reduce has ended, for the reason err.
+	done chan struct{}
+	err  error
+}
+
+// AllReduce sums v over all ranks: Out becomes Finish of the sums, Tail the sums
+// themselves. Every rank calls it with the same step and gets the same bits.
+//
+// When it fails, or ctx ends before it is done, the ring is broken for good: all
+// neighbours fail too, at once, and every further call returns the same error.
+// The caller forms the next generation and brings the same Sum and Tail there.
+// Calls must not overlap.
+func (r *Ring) AllReduce(ctx context.Context, step uint64, v Vector) error {
+	return r.Begin(ctx, step, v).Complete()
+}
+
+// Begin begins an all-reduce of which nothing is final yet. It waits for nothing, and
+// an error is told by Complete. All that AllReduce says holds of the two together.
+func (r *Ring) Begin(ctx context.Context, step uint64, v Vector) *Reduction {
+	a := &Reduction{ring: r, number: step, vector: v, done: make(chan struct{})}
+	if err := r.begin(); err != nil {
+		a.err = fmt.Errorf("all-reduce of step %d: %w", step, err)
+		close(a.done)
+		return a
+	}
+	if err := v.validate(); err != nil {
+		a.end(err)
+		return a
+	}
+	if r.cfg.World > 1 {
+		a.step = newStep(r, step, v)
+		go func() { a.end(a.step.run(ctx)) }() // until Complete or Abandon, which wait for it
+	}
+	return a
+}
+
+// end is where the all-reduce ends. The ring breaks here, not when somebody asks.
+func (a *Reduction) end(err error) {
+	if err != nil {
+		err = fmt.Errorf("all-reduce of step %d, %v: %w", a.number, a.ring.cfg.Member, err)
+	}
+	a.err = a.ring.end(err)
+	close(a.done)
+}
+
+// Release says that Sum is final from element lo on, and that the caller does not
+// touch Out there any more. It never waits. The first elements wait for Complete,
+// with the tail.
+func (a *Reduction) Release(lo int) {
+	if a.step == nil {
+		return
+	}
+	for a.released < len(a.step.buckets)-1 && a.step.buckets[a.released].at >= lo {
+		a.release()
+	}
+}
+
+func (a *Reduction) release() {
+	a.released++
+	a.step.released <- struct{}{} // it has room for all
+}
+
+// Complete says that all of Sum is final, and Tail too, and waits for the end.
+func (a *Reduction) Complete() error {
+	switch {
+	case a.step != nil:
+		for a.released < len(a.step.buckets) {
+			a.release()
+		}
+	case a.err == nil:
+		a.vector.results(a.vector.Out, a.vector.Sum)
+		a.end(nil)
+	}
+	<-a.done
+	return a.err
+}
+
+// Abandon breaks the ring, if it is not broken yet, for a vector that will not be
+// complete, and waits for the end. Sum and Tail are as they were.
+func (a *Reduction) Abandon(cause error) {
+	_ = a.ring.Close(cause) // the cause is what the neighbours have to know
+	if a.step == nil && a.err == nil {
+		a.end(cause)
+	}
+	<-a.done
+}
+
+// Hidden is for how long buckets were on their way before Complete was called: what
+// the caller did meanwhile cost no time. It is known when Complete has returned.
+func (a *Reduction) Hidden() time.Duration {
+	if a.step == nil {
+		return 0
+	}
+	return a.step.hidden
+}

@@ -1,0 +1,47 @@
+package allreduce
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Vector is what one rank brings to an all-reduce and takes from it. Lengths are
+// the same on every rank.
+type Vector struct {
+	// Sum is this rank's sum of its own shards, element by element. It is only
+	// read: when the ring fails, nothing is lost.
+	Sum []int64
+	// Tail is a few more sums, such as the loss and the number of overflows, at
+	// most MaxTailLanes. When AllReduce succeeds every rank has the sums over all
+	// ranks here; when it fails its own are untouched. Additions wrap round.
+	Tail []int64
+	// Out becomes the result, as long as Sum. When AllReduce fails its contents
+	// are undefined. What of Sum is released (Reduction.Release) may be written here.
+	Out []float32
+	// Finish turns complete sums into results. It is called in pieces, by the rank
+	// that owns those elements and perhaps by others, so it must treat each element
+	// alone, and alike on every rank.
+	Finish func(dst []float32, sum []int64)
+	// Gather is how results travel, the same on every rank. Every rank has them as
+	// they travel, the one that made them too.
+	Gather Gather
+}
+
+// results makes the results of complete sums.
+func (v Vector) results(dst []float32, sum []int64) {
+	v.Finish(dst, sum)
+	v.Gather.round(dst)
+}
+
+func (v Vector) validate() error {
+	if len(v.Out) != len(v.Sum) {
+		return fmt.Errorf("vector of %d sums and %d results: must be the same length", len(v.Sum), len(v.Out))
+	}
+	if len(v.Tail) > MaxTailLanes {
+		return fmt.Errorf("vector with a tail of %d lanes: at most %d", len(v.Tail), MaxTailLanes)
+	}
+	if v.Finish == nil {
+		return errors.New("vector without a Finish function")
+	}
+	return nil
+}
