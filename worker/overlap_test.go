@@ -43,7 +43,8 @@ func TestHaltedWithinBackward(t *testing.T) {
 		if m.GetProgress().GetStep() == 2 {
 			f.halt()
 		}
-		if m.GetPosition().GetStep() == 2 {
+		// Some may be halted before they have the result of the step before, too.
+		if m.GetPosition() != nil {
 			if positions++; positions == 9 { // nobody waits for the backward to tell it
 				close(told)
 			}
