@@ -170,7 +170,14 @@ func (s *Server) Restricted(policy string) []string {
 	if err != nil {
 		s.t.Fatalf("s3test: %v", err)
 	}
-	v, err := sts.GetWithContext(&credentials.CredContext{Client: &http.Client{Timeout: startLimit}})
+	// A MinIO that serves objects may still be reading its users.
+	var v credentials.Value
+	for until := time.Now().Add(startLimit); ; time.Sleep(50 * time.Millisecond) {
+		v, err = sts.GetWithContext(&credentials.CredContext{Client: &http.Client{Timeout: startLimit}})
+		if err == nil || !strings.Contains(err.Error(), "not initialized") || time.Now().After(until) {
+			break
+		}
+	}
 	if err != nil {
 		s.t.Fatalf("s3test: credentials for a policy: %v", err)
 	}
