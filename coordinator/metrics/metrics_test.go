@@ -122,7 +122,7 @@ var (
 	made = regexp.MustCompile(`_(bucket|sum|count)$`)
 )
 
-// The alerts and the Grafana dashboard ask for metrics that there are, and the page on
+// The alerts, the Grafana dashboard and the chart's autoscaling ask for metrics that there are, and the page on
 // operating names all of ours.
 func TestOthersKnowTheNames(t *testing.T) {
 	t.Parallel()
@@ -136,7 +136,7 @@ func TestOthersKnowTheNames(t *testing.T) {
 		}
 	}
 	root := filepath.Join("..", "..")
-	for _, name := range []string{"deploy/prometheus/alerts.yaml", "deploy/prometheus/alerts_test.yaml", "deploy/grafana/ddpm.json", "docs/operations.md"} {
+	for _, name := range []string{"deploy/prometheus/alerts.yaml", "deploy/prometheus/alerts_test.yaml", "deploy/grafana/ddpm.json", "deploy/helm/ddpm/values.yaml", "docs/operations.md"} {
 		text, err := os.ReadFile(filepath.Join(root, filepath.FromSlash(name)))
 		if err != nil {
 			t.Fatal(err)
