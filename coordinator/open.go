@@ -36,6 +36,7 @@ func (s *start) openStore(ctx context.Context) error {
 	if err := storage.Probe(ctx, s.store, s.log); err != nil {
 		return err
 	}
+	s.store = storage.Observed(s.store, s.asked)
 	spec, err := readSpec(ctx, s.store, s.plan.Run)
 	if errors.Is(err, storage.ErrNotFound) {
 		return nil

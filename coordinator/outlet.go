@@ -33,8 +33,10 @@ func (s *start) openOutlet() (stop func(), err error) {
 	return health.Serve(l, s.outlet.alive, func(mux *http.ServeMux) { mux.HandleFunc("GET /metrics", s.outlet.metrics) }), nil
 }
 
-// leads has the outlet show a loop from now on.
-func (o *outlet) leads(l *loop) { o.leader.Store(&leading{l.pulse.Check, l.view.metrics.Handler()}) }
+// leads has the outlet show what leads from now on.
+func (o *outlet) leads(alive func() error, metrics http.Handler) {
+	o.leader.Store(&leading{alive, metrics})
+}
 
 func (o *outlet) alive() error {
 	if l := o.leader.Load(); l != nil {

@@ -1,12 +1,14 @@
 package coordinator
 
 import (
+	"context"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 )
 
 // The port of --metrics shows them and health, and nothing that is administrators'.
@@ -27,7 +29,7 @@ func TestOutlet(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := r.Status[:4] + string(text); !strings.HasPrefix(got, want) || path == "/metrics" && !strings.Contains(got, "\nddpm_steps_total ") {
+		if got := r.Status[:4] + string(text); !strings.HasPrefix(got, want) || path == "/metrics" && (!strings.Contains(got, "\nddpm_steps_total ") || !strings.Contains(got, "\nddpm_sampling_leading ") || !strings.Contains(got, "\nddpm_store_requests_total{operation=\"put_if_absent\"} ")) {
 			t.Errorf("%s: %s", path, got)
 		}
 		if err := r.Body.Close(); err != nil {
@@ -47,4 +49,61 @@ func TestOutletOfAStandby(t *testing.T) {
 	if err := o.alive(); err != nil || w.Code != http.StatusOK || w.Body.Len() > 0 {
 		t.Errorf("%v, %d, %s", err, w.Code, w.Body)
 	}
+}
+
+// A coordinator that serves the pool alone has that one's metrics, on both ports.
+func TestMetricsOfThePoolAlone(t *testing.T) {
+	t.Parallel()
+	defer http.DefaultClient.CloseIdleConnections()
+	log := &watched{found: make(chan string, 1)}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() {
+		ended <- Run(ctx, Options{
+			Config: settings(t, "--serve-samples", "--data-dir", t.TempDir(), "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", "--metrics", "127.0.0.1:0", "--insecure"),
+			Stdout: io.Discard, Stderr: log,
+		})
+	}()
+	defer func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	}()
+	address := regexp.MustCompile(`msg="(?:metrics, to whoever asks|jobs over HTTP)" .*at=(?:http://)?([0-9.:]+)`)
+	var ports [][]string
+	for until := time.Now().Add(wait); len(ports) < 2; time.Sleep(10 * time.Millisecond) {
+		if ports = address.FindAllStringSubmatch(log.String(), -1); time.Now().After(until) {
+			t.Fatalf("it does not say where its metrics are:\n%s", log)
+		}
+	}
+	for _, port := range ports {
+		for until := time.Now().Add(wait); ; time.Sleep(10 * time.Millisecond) {
+			text := fetch(t, "http://"+port[1]+"/metrics")
+			if strings.Contains(text, "\nddpm_step ") || !strings.Contains(text, "\ngo_goroutines ") || !strings.Contains(text, `ddpm_store_requests_total{operation="get"} 0`) {
+				t.Fatalf("at %s:\n%s", port[1], text)
+			}
+			if strings.Contains(text, `ddpm_sampling_tasks{state="waiting"} 0`) {
+				break // it leads by now
+			}
+			if time.Now().After(until) {
+				t.Fatalf("at %s it does not come to lead:\n%s", port[1], text)
+			}
+		}
+	}
+}
+
+// fetch gives what is at a URL.
+func fetch(t *testing.T, url string) string {
+	t.Helper()
+	r, err := http.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Body.Close()
+	text, err := io.ReadAll(r.Body)
+	if err != nil || r.StatusCode != http.StatusOK {
+		t.Fatalf("%s: %s, %v", url, r.Status, err)
+	}
+	return string(text)
 }

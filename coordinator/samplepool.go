@@ -6,12 +6,14 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
 	ddpmcluster "github.com/ddpm-cluster/ddpm-cluster"
 	"github.com/ddpm-cluster/ddpm-cluster/coordinator/config"
+	"github.com/ddpm-cluster/ddpm-cluster/coordinator/metrics"
 	"github.com/ddpm-cluster/ddpm-cluster/coordinator/pool"
 	"github.com/ddpm-cluster/ddpm-cluster/coordinator/registry"
 	"github.com/ddpm-cluster/ddpm-cluster/coordinator/web"
@@ -39,6 +41,11 @@ func (s *start) openPool(ctx context.Context, etcd *registry.Etcd) *samplePool {
 		}
 	})
 	return p
+}
+
+// measured is what a coordinator's metrics have beside those of a run.
+func (s *start) measured() []prometheus.Collector {
+	return []prometheus.Collector{metrics.Pool(s.pool.server.Load), s.asked}
 }
 
 func pause(ctx context.Context, d time.Duration) {
@@ -90,16 +97,21 @@ func serveSamples(ctx context.Context, o Options) error {
 	defer cancel()
 	defer onInterrupt(o.Interrupts, cancel)()
 	defer s.close()
+	stop, err := s.openOutlet()
+	if err != nil {
+		return err
+	}
+	defer stop()
 	if err := s.listen(); err != nil {
 		return err
 	}
-	var err error
 	if s.store, err = storage.Open(ctx, s.config.Storage); err != nil {
 		return err
 	}
 	if err := storage.Probe(ctx, s.store, s.log); err != nil {
 		return err
 	}
+	s.store = storage.Observed(s.store, s.asked)
 	etcd, err := s.openEtcd(ctx)
 	if err != nil {
 		return err
@@ -127,10 +139,12 @@ func (s *start) servePool(ctx context.Context) error {
 	s.pool.server.Register(g)
 	served := make(chan error, 1)
 	go func() { served <- g.Serve(s.security.guard(s.listener)) }()
+	shown := metrics.WithoutRun(s.measured()...)
+	s.outlet.leads(func() error { return nil }, shown)
 	for _, port := range s.webs {
 		secured, scheme := s.security.web(port)
 		// Each answer is its own: there is no loop that could stop.
-		defer web.Serve(secured, nil, nil, nil, s.pool.server.Handle)()
+		defer web.Serve(secured, nil, nil, shown, s.pool.server.Handle)()
 		s.log.Info("jobs over HTTP", "at", fmt.Sprintf("%s://%s/api/samples", scheme, port.Addr()))
 	}
 	address := joinAddress(s.listener)

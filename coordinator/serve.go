@@ -78,7 +78,7 @@ func (s *start) newLoop(leader *registry.Leader, last core.Generation, runID str
 			newest.Picture = newest.Picture || o.Key == checkpoint.SamplesKey
 		}
 	}
-	view := newView(s.plan.Run, s.newest.Step, s.plan.Steps, newest, s.plan.Spec.Model.MACs(), s.security.counts)
+	view := newView(s.plan.Run, s.newest.Step, s.plan.Steps, newest, s.plan.Spec.Model.MACs(), s.security.counts, s.measured()...)
 	if !s.config.Local { // whose workers end with their coordinator
 		view.members = last.Members
 	}
@@ -139,6 +139,7 @@ func (s *start) serve(ctx context.Context, l *loop) (core.End, error) {
 		why: func(_ *ddpmv1.Hello, err error) error { return err },
 	}
 	address := joinAddress(listener)
+	s.outlet.leads(l.pulse.Check, l.view.metrics.Handler())
 	s.announce(address)
 	if s.config.Local {
 		workers, err := startLocal(ctx, s.config.Workers, s.options.Worker, s.security.local(), address, s.config.Threads, s.console, s.format, s.config.Verbose)
@@ -162,7 +163,6 @@ func (s *start) serve(ctx context.Context, l *loop) (core.End, error) {
 		defer web.Serve(secured, l.pulse.Check, look, l.view.metrics.Handler(), s.pool.server.Handle)()
 		s.log.Info("dashboard", "at", fmt.Sprintf("%s://%s/", scheme, port.Addr()))
 	}
-	s.outlet.leads(l)
 	if s.profiles != nil {
 		defer profiling.Serve(s.security.profiles(s.profiles))()
 		s.log.Info("profiles, to administrators", "at", s.profiles.Addr())

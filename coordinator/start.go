@@ -15,6 +15,7 @@ import (
 	"github.com/ddpm-cluster/ddpm-cluster/coordinator/config"
 	"github.com/ddpm-cluster/ddpm-cluster/coordinator/core"
 	"github.com/ddpm-cluster/ddpm-cluster/coordinator/initial"
+	"github.com/ddpm-cluster/ddpm-cluster/coordinator/metrics"
 	"github.com/ddpm-cluster/ddpm-cluster/coordinator/registry"
 	"github.com/ddpm-cluster/ddpm-cluster/internal/logging"
 	"github.com/ddpm-cluster/ddpm-cluster/internal/tracing"
@@ -111,7 +112,7 @@ func newStart(o Options) *start {
 	format := logging.Resolve(o.Config.LogFormat, console.tty, os.Getenv)
 	where := new(logging.Where)
 	return &start{
-		options: o, config: o.Config, console: console, format: format, where: where,
+		asked: metrics.NewStore(), options: o, config: o.Config, console: console, format: format, where: where,
 		log: where.Logger(logging.New(console, format, console.tty, level)),
 	}
 }
@@ -133,6 +134,8 @@ type start struct {
 	// security is nil with --insecure.
 	security *security
 	pool     *samplePool
+	// asked counts what is asked of the store.
+	asked    *metrics.Store
 	store    storage.Store
 	existing bool // the run has a run.json
 	newest   checkpoint.Manifest

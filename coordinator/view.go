@@ -6,6 +6,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	ddpmcluster "github.com/ddpm-cluster/ddpm-cluster"
 	"github.com/ddpm-cluster/ddpm-cluster/coordinator/core"
 	"github.com/ddpm-cluster/ddpm-cluster/coordinator/metrics"
@@ -73,7 +75,7 @@ func (m *means) addSlices(s report.Slices) []report.Number {
 // and backward by the inputs and by the weights.
 const passes = 3
 
-func newView(run string, start, steps uint64, newest *report.Checkpoint, macs int, access func() *report.Access) *view {
+func newView(run string, start, steps uint64, newest *report.Checkpoint, macs int, access func() *report.Access, more ...prometheus.Collector) *view {
 	unknown := report.Unknown()
 	v := &view{
 		status: report.Status{
@@ -86,7 +88,7 @@ func newView(run string, start, steps uint64, newest *report.Checkpoint, macs in
 		},
 		at: map[string]*seen{}, history: report.NewHistory(), access: access, macs: macs,
 	}
-	v.metrics = metrics.New(v.snapshot)
+	v.metrics = metrics.New(v.snapshot, more...)
 	return v
 }
 

@@ -8,7 +8,6 @@ import (
 	"io"
 	"log/slog"
 	"math/rand/v2"
-	"net/http"
 	"syscall"
 	"time"
 
@@ -34,7 +33,11 @@ type Rewinder interface {
 // A Put is only tried again where its reader is a Rewinder. What Get and GetRange
 // open goes on, after a connection broke, where it had come to.
 func Patient(st Store, limit time.Duration, log *slog.Logger) Store {
-	return &patient{Store: st, limit: limit, first: firstPause, log: log}
+	p := &patient{Store: st, limit: limit, first: firstPause, log: log, retried: func(string) {}}
+	if o, ok := st.(*observed); ok {
+		p.retried = o.observer.Retried
+	}
+	return p
 }
 
 // The pause before a first repetition, and what the pauses grow to.
@@ -47,6 +50,8 @@ type patient struct {
 	Store
 	limit, first time.Duration
 	log          *slog.Logger
+	// retried tells who observes the Store within.
+	retried func(operation string)
 }
 
 // again does op until it succeeds, fails for good, or the limit is over.
@@ -68,6 +73,7 @@ func (p *patient) again(ctx context.Context, what, key string, op func() error) 
 		if pause(ctx, wait/2+rand.N(wait/2+1)) != nil {
 			return err
 		}
+		p.retried(what)
 		wait = min(2*wait, mostPause)
 	}
 }
@@ -79,8 +85,7 @@ func mayPass(err error) bool {
 	case errors.Is(err, ErrNotFound), errors.Is(err, ErrExists), errors.As(err, new(mistake)), errors.Is(err, context.Canceled):
 		return false
 	case errors.As(err, &answer):
-		return answer.StatusCode >= http.StatusInternalServerError || answer.StatusCode == http.StatusTooManyRequests ||
-			answer.StatusCode == http.StatusRequestTimeout || answer.Code == "RequestTimeout" || answer.Code == "IncompleteBody"
+		return repeatable(answer.StatusCode) || answer.Code == "RequestTimeout" || answer.Code == "IncompleteBody"
 	}
 	for _, final := range []error{syscall.EACCES, syscall.EPERM, syscall.EROFS, syscall.ENOTDIR, syscall.EISDIR, syscall.ENAMETOOLONG} {
 		if errors.Is(err, final) {
@@ -92,7 +97,7 @@ func mayPass(err error) bool {
 
 func (p *patient) Get(ctx context.Context, key string) (io.ReadCloser, Info, error) {
 	r := &resumed{ctx: ctx, store: p, key: key}
-	err := p.again(ctx, "get", key, func() (err error) {
+	err := p.again(ctx, opGet, key, func() (err error) {
 		r.body, r.info, err = p.Store.Get(ctx, key)
 		return err
 	})
@@ -105,7 +110,7 @@ func (p *patient) Get(ctx context.Context, key string) (io.ReadCloser, Info, err
 
 func (p *patient) GetRange(ctx context.Context, key string, offset, length int64) (io.ReadCloser, error) {
 	r := &resumed{ctx: ctx, store: p, key: key, at: offset, left: length}
-	if err := p.again(ctx, "get", key, r.open); err != nil {
+	if err := p.again(ctx, opGet, key, r.open); err != nil {
 		return nil, err
 	}
 	return r, nil
@@ -116,7 +121,7 @@ func (p *patient) Put(ctx context.Context, key string, r io.Reader, size int64, 
 	if !ok {
 		return p.Store.Put(ctx, key, r, size, contentType)
 	}
-	err = p.again(ctx, "put", key, func() (err error) {
+	err = p.again(ctx, opPut, key, func() (err error) {
 		if err = again.Rewind(); err == nil {
 			info, err = p.Store.Put(ctx, key, r, size, contentType)
 		}
@@ -130,7 +135,7 @@ func (p *patient) PutIfAbsent(ctx context.Context, key string, r io.Reader, size
 	if _, err := io.ReadFull(&sized{ctx: ctx, r: r, size: size, left: size}, body); err != nil {
 		return Info{}, fmt.Errorf("storage %s: put if absent %s: %w", p.Store, key, err)
 	}
-	err = p.again(ctx, "put if absent", key, func() (err error) {
+	err = p.again(ctx, opPutIfAbsent, key, func() (err error) {
 		info, err = p.Store.PutIfAbsent(ctx, key, bytes.NewReader(body), size, contentType)
 		return err
 	})
@@ -138,7 +143,7 @@ func (p *patient) PutIfAbsent(ctx context.Context, key string, r io.Reader, size
 }
 
 func (p *patient) List(ctx context.Context, prefix string) (infos []Info, err error) {
-	err = p.again(ctx, "list", prefix, func() (err error) {
+	err = p.again(ctx, opList, prefix, func() (err error) {
 		infos, err = p.Store.List(ctx, prefix)
 		return err
 	})
@@ -146,7 +151,7 @@ func (p *patient) List(ctx context.Context, prefix string) (infos []Info, err er
 }
 
 func (p *patient) Delete(ctx context.Context, key string) error {
-	return p.again(ctx, "delete", key, func() error { return p.Store.Delete(ctx, key) })
+	return p.again(ctx, opDelete, key, func() error { return p.Store.Delete(ctx, key) })
 }
 
 // resumed is an object's content over as many connections as it takes.
@@ -208,7 +213,8 @@ func (r *resumed) reopen() error {
 	}
 	_ = r.body.Close() // it is broken
 	r.body = io.NopCloser(bytes.NewReader(nil))
-	if err := p.again(r.ctx, "get", r.key, r.open); err != nil {
+	p.retried(opGet)
+	if err := p.again(r.ctx, opGet, r.key, r.open); err != nil {
 		return err
 	}
 	r.broken = nil

@@ -53,7 +53,7 @@ func newS3(loc location, transport *http.Transport, tries int) (*s3, error) {
 	client, err := minio.NewCore(endpoint, &minio.Options{
 		Creds:      credentialChain(loc),
 		Secure:     !loc.insecure,
-		Transport:  transport,
+		Transport:  counting{transport},
 		Region:     loc.region,
 		MaxRetries: tries,
 	})

@@ -144,7 +144,6 @@ func (c *Config) Validate() error {
 		check(address(a), "--http %s: must be HOST:PORT, with port 0 for any free one", a)
 	}
 	check(c.Metrics == "" || address(c.Metrics), "--metrics %s: must be HOST:PORT, with port 0 for any free one", c.Metrics)
-	check(c.Metrics == "" || !c.ServeSamples, "--metrics: --serve-samples has them at --http")
 	check(c.Pprof == "" || address(c.Pprof), "--pprof %s: must be HOST:PORT, with port 0 for any free one", c.Pprof)
 	check(logging.Valid(c.LogFormat), "--log-format %s: must be one of %s", c.LogFormat, strings.Join(logging.Formats(), ", "))
 	errs = append(errs, c.validateSecurity())

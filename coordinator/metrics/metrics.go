@@ -25,10 +25,10 @@ type Metrics struct {
 	publishing             prometheus.Histogram
 }
 
-// New makes the metrics of a run whose status now says.
-func New(now func() report.Status) *Metrics {
+// New makes the metrics of a run whose status now says, and of what else there is.
+func New(now func() report.Status, more ...prometheus.Collector) *Metrics {
 	m := &Metrics{
-		registry:  prometheus.NewRegistry(),
+		registry:  process(more),
 		steps:     counter("steps_total", "Steps completed since the coordinator began to lead."),
 		skipped:   counter("skipped_steps_total", "Steps whose update was skipped, for their gradient overflowed."),
 		images:    counter("images_total", "Images trained on since the coordinator began to lead."),
@@ -42,9 +42,16 @@ func New(now func() report.Status) *Metrics {
 			Help: "Time of a step's stages, one after the other: compute (input, forward, backward and the rest), reduce (with waiting for slower members), update, checkpoint (what one takes of the training); and of compute's parts, by rank 0's clock.",
 		}, []string{"stage"}),
 	}
-	m.registry.MustRegister(m.steps, m.skipped, m.images, m.published, m.givenUp, m.step, m.publishing, m.stage,
-		state{now}, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	m.registry.MustRegister(m.steps, m.skipped, m.images, m.published, m.givenUp, m.step, m.publishing, m.stage, state{now})
 	return m
+}
+
+// process has the metrics of the Go runtime and the process, and some more.
+func process(more []prometheus.Collector) *prometheus.Registry {
+	r := prometheus.NewRegistry()
+	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	r.MustRegister(more...)
+	return r
 }
 
 const namespace = "ddpm"
@@ -58,8 +65,14 @@ func histogram(name, help string, buckets []float64) prometheus.Histogram {
 }
 
 // Handler answers Prometheus.
-func (m *Metrics) Handler() http.Handler {
-	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{MaxRequestsInFlight: 4, EnableOpenMetrics: true})
+func (m *Metrics) Handler() http.Handler { return handler(m.registry) }
+
+// WithoutRun answers Prometheus where there is no run, with what there is and the Go
+// runtime's.
+func WithoutRun(there ...prometheus.Collector) http.Handler { return handler(process(there)) }
+
+func handler(r *prometheus.Registry) http.Handler {
+	return promhttp.HandlerFor(r, promhttp.HandlerOpts{MaxRequestsInFlight: 4, EnableOpenMetrics: true})
 }
 
 // Step counts a completed step.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 
+	"github.com/ddpm-cluster/ddpm-cluster/coordinator/pool"
 	"github.com/ddpm-cluster/ddpm-cluster/coordinator/report"
 )
 
@@ -24,6 +25,31 @@ func full() report.Status {
 		Workers:    []report.Worker{{ID: "w1", Shards: 4, ShardRate: 2.5, SeenSeconds: 0.5, RingSentBytes: 100, RingBytesPerSecond: 50}, {ID: "w2"}},
 		Checkpoint: &report.Checkpoint{Step: 5, Bytes: 1000, At: &at},
 		Access:     &report.Access{Joined: 2, Refused: 3, Limited: 1},
+	}
+}
+
+// busy is a pool with something of everything.
+func busy() (*pool.Backlog, pool.Work) {
+	return &pool.Backlog{Jobs: map[pool.Kind]map[string]int{pool.Sampling: {"queued": 2, "done": 7}}, Waiting: 5, Leased: 3},
+		pool.Work{Images: map[pool.Kind]uint64{pool.Sampling: 40}, Steps: map[pool.Kind]float64{pool.Evaluation: 2.5}, Leases: map[pool.Outcome]uint64{pool.TaskExpired: 4}}
+}
+
+// A coordinator that trains nothing shows the pool, and none of it where another leads.
+func TestWithoutRun(t *testing.T) {
+	t.Parallel()
+	w := httptest.NewRecorder()
+	idle := func() (*pool.Backlog, pool.Work) { return nil, pool.Work{} }
+	WithoutRun(Pool(idle), NewStore()).ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+	text := w.Body.String()
+	for _, want := range []string{`ddpm_sampling_leading 0`, `ddpm_sampling_images_total{kind="sampling"} 0`, `ddpm_store_requests_total{operation="list"} 0`, `go_goroutines `} {
+		if !strings.Contains(text, "\n"+want) {
+			t.Errorf("no %q", want)
+		}
+	}
+	for _, no := range []string{"ddpm_step", "ddpm_sampling_tasks", "ddpm_sampling_jobs"} {
+		if strings.Contains(text, "\n"+no) {
+			t.Errorf("there is %s", no)
+		}
 	}
 }
 
@@ -42,7 +68,11 @@ func page(t *testing.T, m *Metrics) string {
 // run does.
 func TestMetrics(t *testing.T) {
 	t.Parallel()
-	m := New(full)
+	store := NewStore()
+	store.Requested("get")
+	store.Failed("get")
+	store.Retried("get")
+	m := New(full, Pool(busy), store)
 	m.Step(report.Line{Step: 6, Images: 16, Seconds: 0.5, ComputeSeconds: 0.4, ReduceSeconds: 0.07, UpdateSeconds: 0.03})
 	m.Step(report.Line{Step: 7, Images: 16, Skipped: true})
 	m.Checkpoint(report.Checkpoint{Step: 5, PublishSeconds: 0.25})
@@ -64,7 +94,10 @@ func TestMetrics(t *testing.T) {
 		`ddpm_worker_shards_per_second{worker="w1"} 2.5`, `ddpm_step_duration_seconds_sum 0.5`, `ddpm_step_duration_seconds_count 1`, `ddpm_step_stage_duration_seconds_sum{stage="reduce"} 0.07`,
 		`ddpm_checkpoint_step 5`, `ddpm_checkpoint_size_bytes 1000`, `ddpm_checkpoint_timestamp_seconds 1.7e+09`,
 		`ddpm_checkpoints_total 1`, `ddpm_checkpoints_given_up_total 1`, `ddpm_checkpoint_publish_duration_seconds_count 1`,
-		`ddpm_access_refused_total{cause="bad"} 3`, `ddpm_certificates_issued_total{kind="join"} 2`, `ddpm_run_info{run="r",version="v1"} 1`, `go_goroutines `,
+		`ddpm_access_refused_total{cause="bad"} 3`, `ddpm_certificates_issued_total{kind="join"} 2`, `ddpm_run_info{run="r",version="v1"} 1`,
+		`ddpm_sampling_jobs{kind="sampling",state="queued"} 2`, `ddpm_sampling_jobs{kind="evaluation",state="failed"} 0`, `ddpm_sampling_tasks{state="waiting"} 5`, `ddpm_sampling_tasks{state="leased"} 3`,
+		`ddpm_sampling_leading 1`, `ddpm_sampling_images_total{kind="sampling"} 40`, `ddpm_sampling_steps_total{kind="evaluation"} 2.5`, `ddpm_sampling_leases_ended_total{outcome="expired"} 4`,
+		`ddpm_store_requests_total{operation="get"} 1`, `ddpm_store_errors_total{operation="get"} 1`, `ddpm_store_retries_total{operation="get"} 1`, `ddpm_store_errors_total{operation="put_if_absent"} 0`, `go_goroutines `,
 	} {
 		if !strings.Contains(text, "\n"+want) {
 			t.Errorf("no %q", want)
@@ -89,11 +122,11 @@ var (
 	made = regexp.MustCompile(`_(bucket|sum|count)$`)
 )
 
-// The alerts and the Grafana dashboard ask for metrics that there are, and the page on
+// The alerts, the Grafana dashboard and the chart's autoscaling ask for metrics that there are, and the page on
 // operating names all of ours.
 func TestOthersKnowTheNames(t *testing.T) {
 	t.Parallel()
-	m := New(full)
+	m := New(full, Pool(busy), NewStore())
 	m.Step(report.Line{Step: 1, Seconds: 1})
 	there := map[string]bool{}
 	for _, line := range strings.Split(page(t, m), "\n") {
@@ -103,7 +136,7 @@ func TestOthersKnowTheNames(t *testing.T) {
 		}
 	}
 	root := filepath.Join("..", "..")
-	for _, name := range []string{"deploy/prometheus/alerts.yaml", "deploy/prometheus/alerts_test.yaml", "deploy/grafana/ddpm.json", "docs/operations.md"} {
+	for _, name := range []string{"deploy/prometheus/alerts.yaml", "deploy/prometheus/alerts_test.yaml", "deploy/grafana/ddpm.json", "deploy/helm/ddpm/values.yaml", "docs/operations.md"} {
 		text, err := os.ReadFile(filepath.Join(root, filepath.FromSlash(name)))
 		if err != nil {
 			t.Fatal(err)

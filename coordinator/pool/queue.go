@@ -266,6 +266,14 @@ func (q *Queue) Progressed(r Ref, part float64, until time.Time) {
 	}
 }
 
+// Progress is how much of a task is drawn, 0 to 1, as far as the lease that is out says.
+func (q *Queue) Progress(r Ref) float64 {
+	if e := q.byID[r.Job]; e != nil && r.Number >= 0 && r.Number < len(e.tasks) {
+		return e.tasks[r.Number].progress
+	}
+	return 0
+}
+
 // Complete says that all of a job's tasks are done.
 func (q *Queue) Complete(id string) bool {
 	e := q.byID[id]

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -64,6 +65,14 @@ type Server struct {
 	// changed is closed and replaced when something in the queue has changed.
 	changed chan struct{}
 	rates   map[string]rate
+	// work is what was done since the server was made.
+	work Work
+
+	// shown is for Load.
+	shown struct {
+		backlog atomic.Pointer[Backlog]
+		work    atomic.Pointer[Work]
+	}
 }
 
 // New makes a server that does not lead yet.
@@ -71,7 +80,8 @@ func New(c Config) *Server {
 	if c.Lease == 0 {
 		c.Lease = DefaultLease
 	}
-	s := &Server{config: c, changed: make(chan struct{})}
+	s := &Server{config: c, changed: make(chan struct{}), work: newWork()}
+	s.worked(func(Work) {})
 	s.over, s.end = context.WithCancel(context.Background())
 	return s
 }
@@ -110,8 +120,9 @@ func (s *Server) resign() {
 	s.wake()
 }
 
-// wake tells whoever waits that something has changed. s.mu is held.
+// wake tells whoever waits or looks that something has changed. s.mu is held.
 func (s *Server) wake() {
+	s.shown.backlog.Store(s.queue.Backlog())
 	close(s.changed)
 	s.changed = make(chan struct{})
 }
@@ -131,6 +142,7 @@ func (s *Server) expire(ctx context.Context) {
 			s.config.Log.Warn("can't take a task back; trying again", "job", r.Job, "task", r.Number, "err", err)
 			return
 		}
+		s.worked(func(w Work) { w.Leases[TaskExpired]++ })
 	}
 }
 

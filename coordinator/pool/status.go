@@ -35,7 +35,7 @@ func (q *Queue) Status(id string) (Status, bool) {
 	if e == nil {
 		return Status{}, false
 	}
-	s := Status{Record: e.Record, Workers: e.leased, Begun: e.done > 0 || e.leased > 0 || e.State == Done}
+	s := Status{Record: e.Record, Workers: e.leased, Begun: e.begun()}
 	if e.State == Done {
 		s.ImagesDone, s.Fraction = e.images(), 1
 		s.preview(0, e.Job.N)

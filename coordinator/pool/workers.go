@@ -102,7 +102,10 @@ func (w workers) KeepTask(ctx context.Context, q *ddpmv1.KeepTaskRequest) (*ddpm
 	if q.GetOf() > 0 {
 		part = float64(q.GetDone()) / float64(q.GetOf())
 	}
+	before := s.queue.Progress(ref)
 	s.queue.Progressed(ref, part, time.Now().Add(s.config.Lease))
+	r, _ := s.queue.Find(ref.Job)
+	s.worked(func(w Work) { w.progressed(r, ref.Number, s.queue.Progress(ref)-before) })
 	return &ddpmv1.KeepTaskResponse{}, nil
 }
 
@@ -120,9 +123,15 @@ func (w workers) FinishTask(ctx context.Context, q *ddpmv1.FinishTaskRequest) (*
 		return nil, status.Errorf(codes.NotFound, "there is no task %d of a job %s", ref.Number, ref.Job)
 	}
 	if t := s.queue.Task(ref); !t.Done && r.State == Open {
+		before := s.queue.Progress(ref)
 		if err := s.change(ctx, ref, Task{Done: true}); err != nil {
 			return nil, unavailable(err)
 		}
+		s.worked(func(w Work) {
+			w.Leases[TaskDone]++
+			w.Images[r.kind()] += uint64(r.drawn(ref.Number).Count)
+			w.progressed(r, ref.Number, 1-before)
+		})
 	}
 	if s.queue.Complete(ref.Job) {
 		if err := s.conclude(ctx, ref.Job, Done, ""); err != nil {
@@ -144,9 +153,15 @@ func (w workers) ReturnTask(ctx context.Context, q *ddpmv1.ReturnTaskRequest) (*
 	if err != nil {
 		return nil, status.Error(codes.NotFound, err.Error())
 	}
-	if err := s.back(ctx, ref, t, words(q.GetReason())); err != nil {
+	reason := words(q.GetReason())
+	if err := s.back(ctx, ref, t, reason); err != nil {
 		return nil, unavailable(err)
 	}
+	outcome := TaskReturned
+	if reason != "" {
+		outcome = TaskFailed
+	}
+	s.worked(func(w Work) { w.Leases[outcome]++ })
 	return &ddpmv1.ReturnTaskResponse{}, nil
 }
 

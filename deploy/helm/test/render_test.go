@@ -13,6 +13,7 @@ import (
 	"helm.sh/helm/v4/pkg/chart/v2/lint"
 	"helm.sh/helm/v4/pkg/chart/v2/loader"
 	appsv1 "k8s.io/api/apps/v1"
+	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -75,7 +76,7 @@ func TestRefusals(t *testing.T) {
 		{inS3 + "etcd: {enabled: true, endpoints: ['a:1']}\n", "give one of them"},
 		{"store: {uri: 's3://b', existingClaim: c}\n", "give one of them"},
 		{inS3 + "security: {caSecret: c, certManager: {enabled: true}}\n", "give one of them"},
-		{inS3 + "samplers: {autoscaling: {enabled: true}}\n", "metrics is empty"},
+		{inS3 + "samplers: {autoscaling: {enabled: true, metrics: []}}\n", "metrics is empty"},
 	} {
 		if _, err := try(t, v.values); err == nil || !strings.Contains(err.Error(), v.want) {
 			t.Errorf("%q: %v, want %q", v.values, err, v.want)
@@ -256,6 +257,19 @@ func TestMonitoring(t *testing.T) {
 	var shown struct{ UID string }
 	if err := json.Unmarshal([]byte(dashboard.Data["train.json"]), &shown); err != nil || shown.UID == "" || dashboard.Labels["grafana_dashboard"] != "1" {
 		t.Errorf("%v, %q, labels %v", err, shown.UID, dashboard.Labels)
+	}
+}
+
+// Samplers are scaled by the tasks of the pool, of all states.
+func TestAutoscaling(t *testing.T) {
+	all := render(t, trial+"samplers: {autoscaling: {enabled: true}}\n")
+	scaler := find[autoscalingv2.HorizontalPodAutoscaler](t, all, "HorizontalPodAutoscaler", "r-ddpm-sampler")
+	if len(scaler.Spec.Metrics) != 1 || scaler.Spec.Metrics[0].External == nil {
+		t.Fatalf("it scales by %+v", scaler.Spec.Metrics)
+	}
+	m := scaler.Spec.Metrics[0].External
+	if m.Metric.Name != "ddpm_sampling_tasks" || m.Metric.Selector != nil || m.Target.Type != autoscalingv2.AverageValueMetricType || m.Target.AverageValue.Value() != 2 {
+		t.Errorf("it scales by %+v", m)
 	}
 }
 
