@@ -141,8 +141,12 @@ func (s *start) serve(ctx context.Context, l *loop) (core.End, error) {
 	address := joinAddress(listener)
 	s.outlet.leads(l.pulse.Check, l.view.metrics.Handler())
 	s.announce(address)
+	// Workers on this machine end by themselves, and may be sending their last spans when
+	// all else of the run is over.
+	local, endLocal := context.WithCancel(context.WithoutCancel(ctx))
+	defer endLocal()
 	if s.config.Local {
-		workers, err := startLocal(ctx, s.config.Workers, s.options.Worker, s.security.local(), address, s.config.Threads, s.console, s.format, s.config.Verbose)
+		workers, err := startLocal(local, s.config.Workers, s.options.Worker, s.security.local(), address, s.config.Threads, s.console, s.format, s.config.Verbose)
 		if err != nil {
 			return core.End{}, err
 		}
@@ -170,10 +174,13 @@ func (s *start) serve(ctx context.Context, l *loop) (core.End, error) {
 	s.begun()
 	end, err := l.run(ctx, events, s.options.Interrupts)
 	if err != nil {
-		cancel() // children and uploads end at once
+		cancel() // uploads end at once
 	}
 	close(done)
 	s.settle(ctx, cancel, l)
+	if ctx.Err() != nil { // told so again, or out of patience
+		endLocal()
+	}
 	cancel()
 	s.pool.close()
 	stopServer(g, err == nil)

@@ -30,6 +30,11 @@ func TestTracesChangeNothing(t *testing.T) {
 	for trace, members := range steps {
 		if members != 2 {
 			t.Errorf("trace %s has the step of %d members", trace, members)
+			for _, s := range spans {
+				if s.Trace == trace || s.Name == "enter" {
+					t.Logf("%s of %s %s", s.Name, s.Resource["service.name"], s.Resource["worker"])
+				}
+			}
 		}
 	}
 	published := tracetest.Named(spans, "publish")
