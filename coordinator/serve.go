@@ -207,7 +207,7 @@ const inboundWindow = 1 << 20
 
 func newGRPC(options ...grpc.ServerOption) *grpc.Server {
 	return grpc.NewServer(append(options,
-		grpc.ForceServerCodecV2(newParcels()), grpc.SharedWriteBuffer(true), grpc.InitialWindowSize(inboundWindow), grpc.InitialConnWindowSize(inboundWindow), grpc.MaxRecvMsgSize(maxMessage), grpc.MaxConcurrentStreams(16), grpc.WaitForHandlers(true),
+		grpc.ForceServerCodecV2(newParcels()), grpc.InitialWindowSize(inboundWindow), grpc.InitialConnWindowSize(inboundWindow), grpc.MaxRecvMsgSize(maxMessage), grpc.MaxConcurrentStreams(16), grpc.WaitForHandlers(true),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 10 * time.Second, Timeout: 10 * time.Second}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: time.Second, PermitWithoutStream: true}),
 	)...)

@@ -79,7 +79,7 @@ func (w *worker) certificate(ctx context.Context, by credentials.TransportCreden
 
 func (w *worker) dial(by credentials.TransportCredentials) (*grpc.ClientConn, error) {
 	return grpc.NewClient("passthrough:///"+w.crowd.access.Address, grpc.WithTransportCredentials(by), grpc.WithNoProxy(),
-		grpc.WithContextDialer(w.crowd.Traffic.dialer(w.number)), grpc.WithDisableServiceConfig(), grpc.WithSharedWriteBuffer(true),
+		grpc.WithContextDialer(w.crowd.Traffic.dialer(w.number)), grpc.WithDisableServiceConfig(),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 10 * time.Second, Timeout: 15 * time.Second}))
 }
 
