@@ -19,7 +19,7 @@ const (
 func BoundOf(c Config) Bound {
 	moved := float64(c.Elems) * float64(c.World-1) / float64(c.World)
 	message := min(float64(c.SegmentElems), float64(c.Elems)/float64(c.World*c.Buckets))
-	perHop := c.Latency + 2*c.Host.Message + message*(c.Host.Send+c.Host.Receive) + message*(c.SumBytes+c.ResultBytes)/2/c.Bandwidth
+	perHop := c.Latency + float64(2*c.Host.Message) + float64(message*(c.Host.Send+c.Host.Receive)) + message*(c.SumBytes+c.ResultBytes)/2/c.Bandwidth
 	times := map[Bound]float64{
 		ByCompute:    c.Compute,
 		ByBandwidth:  moved * (c.SumBytes + c.ResultBytes) / c.Bandwidth,

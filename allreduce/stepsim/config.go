@@ -53,7 +53,7 @@ func (c Config) ready(rank, bucket int) float64 {
 		late = c.Straggle(rank)
 	}
 	left := float64(c.Buckets-1-bucket) / float64(c.Buckets)
-	return c.Compute + late - left*c.Backward
+	return c.Compute + late - float64(left*c.Backward)
 }
 
 // Result is what a step took.

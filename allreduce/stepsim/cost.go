@@ -40,19 +40,19 @@ func Cost(a Algorithm, c Config, perHost int) float64 {
 		return 0
 	case a == Halving:
 		rounds := bits.Len(uint(w)) - 1
-		cost := 2*float64(rounds)*alpha + move(share(1<<rounds), perHost)
+		cost := float64(2*float64(rounds)*alpha) + move(share(1<<rounds), perHost)
 		if w != 1<<rounds {
 			cost += 2*alpha + move(1, 1) // in and out of the ranks beyond
 		}
 		return cost
 	case a == TwoLevel && perHost > 1 && w > perHost:
 		hosts := w / perHost
-		within := 2*float64(perHost-1)*2*c.Host.Message + work(share(perHost)*elems)
-		between := 2*float64(hosts-1)*alpha + move(share(hosts)/float64(perHost), perHost)
+		within := float64(2*float64(perHost-1)*2*c.Host.Message) + work(share(perHost)*elems)
+		between := float64(2*float64(hosts-1)*alpha) + move(share(hosts)/float64(perHost), perHost)
 		return within + between
 	default:
 		// One rank of a host sends to another host: the link is its own.
-		return 2*float64(w-1)*alpha + move(share(w), 1)
+		return float64(2*float64(w-1)*alpha) + move(share(w), 1)
 	}
 }
 

@@ -157,7 +157,7 @@ func (s *simulation) receive(i int) {
 	m := r.inbox[0]
 	r.inbox, r.receiving = r.inbox[1:], true
 	n := s.elems(i, m, false)
-	s.compute(i, s.Host.Message+s.Host.Receive*float64(n), event{kind: received, rank: int32(i), what: m})
+	s.compute(i, s.Host.Message+float64(s.Host.Receive*float64(n)), event{kind: received, rank: int32(i), what: m})
 }
 
 // send gives the sender its next message.
@@ -169,7 +169,7 @@ func (s *simulation) send(i int) {
 	m := r.queue[0]
 	r.queue, r.sending, m.own = r.queue[1:], true, false
 	n := s.elems(i, m, true)
-	s.compute(i, s.Host.Message+s.Host.Send*float64(n), event{kind: sent, rank: int32(i), what: m})
+	s.compute(i, s.Host.Message+float64(s.Host.Send*float64(n)), event{kind: sent, rank: int32(i), what: m})
 }
 
 // elems is how many elements a message has that the rank sends, or else receives.
@@ -189,7 +189,7 @@ func (s *simulation) transmit(i int, m message) {
 	if m.gather {
 		perElement = s.ResultBytes
 	}
-	bytes := s.MessageBytes + perElement*float64(s.elems(i, m, true))
+	bytes := s.MessageBytes + float64(perElement*float64(s.elems(i, m, true)))
 	s.result.WireBytes += bytes
 	r.linkFree = max(r.linkFree, s.now) + bytes/s.Bandwidth
 	s.foresee(r.linkFree+s.Latency, arrived, (i+1)%len(s.ranks), m)
