@@ -30,7 +30,7 @@ func Cost(a Algorithm, c Config, perHost int) float64 {
 	elems := 2 * float64(c.Elems)
 	alpha := c.Latency + 2*c.Host.Message
 	share := func(n int) float64 { return float64(n-1) / float64(n) }
-	work := func(elems float64) float64 { return elems * max(c.Host.Send, c.Host.Receive) }
+	work := func(elems float64) float64 { return float64(elems * max(c.Host.Send, c.Host.Receive)) }
 	// What a rank of n sends costs where so many of them share the link.
 	move := func(part float64, sharing int) float64 {
 		return max(part*bytes*float64(sharing)/c.Bandwidth, work(part*elems))
