@@ -62,8 +62,8 @@ func (s Spec) Batches() uint64 { return uint64(max(1, s.Local.Steps)) }
 // steps, in their order.
 func PlanBatch(s Spec, step uint64, i int) Plan { return PlanStep(s, step*s.Batches()+uint64(i)) }
 
-// LocalSteps computes the outer gradient of a shard, on a device. It holds three
-// vectors of the model's size.
+// LocalSteps computes the outer gradient of a shard, on a device. It holds four
+// vectors of the model's size: a copy of the weights, Adam's moments, and a gradient.
 type LocalSteps struct {
 	spec   Spec
 	device Device

@@ -19,7 +19,8 @@
 // first of these that there is to do:
 //
 //	enter     bring the state to the start of a new generation
-//	compute   the gradient of the next shard that it was dealt, ring or no ring,
+//	compute   the gradient of the next shard that it was dealt, or in a run with local
+//	          steps by how much they move the shard's copy of the weights, ring or no ring,
 //	          summed in fixed point
 //	complete  take the sums round the ring, and the state to the next step
 //	abandon   wait for the end of an all-reduce whose generation is over
