@@ -220,3 +220,17 @@ func transposeAdd(dst []float32, ld int, src []float32, off []int, cols int) {
 		transposeAddPortable(dst[n:], ld, src, off[n:], cols)
 	}
 }
+
+func copyLines(dst []float32, dstRow, dstLine int, src []float32, srcRow, rows, lines int) {
+	if rows == 0 || lines == 0 {
+		return
+	}
+	if !useAVX2 {
+		copyLinesPortable(dst, dstRow, dstLine, src, srcRow, rows, lines)
+		return
+	}
+	// The last values of both, so that what is too short panics.
+	_ = dst[(rows-1)*dstRow+(lines-1)*dstLine+panelCols-1]
+	_ = src[(rows-1)*srcRow+lines*panelCols-1]
+	copyLinesAVX2(&dst[0], dstRow, dstLine, &src[0], srcRow, rows, lines)
+}

@@ -49,3 +49,7 @@ func transpose(dst []float32, off []int, src []float32, ld, cols int) {
 func transposeAdd(dst []float32, ld int, src []float32, off []int, cols int) {
 	transposeAddPortable(dst, ld, src, off, cols)
 }
+
+func copyLines(dst []float32, dstRow, dstLine int, src []float32, srcRow, rows, lines int) {
+	copyLinesPortable(dst, dstRow, dstLine, src, srcRow, rows, lines)
+}

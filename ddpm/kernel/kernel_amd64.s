@@ -1134,3 +1134,39 @@ block:
 	JNZ        block
 	VZEROUPPER
 	RET
+
+// func copyLinesAVX2(dst *float32, dstRow int, dstLine int, src *float32, srcRow int, rows int, lines int)
+// Requires: AVX, MMX+
+TEXT ·copyLinesAVX2(SB), NOSPLIT, $0-56
+	MOVQ dst+0(FP), AX
+	MOVQ src+24(FP), CX
+	MOVQ dstRow+8(FP), DX
+	MOVQ dstLine+16(FP), BX
+	MOVQ srcRow+32(FP), SI
+	MOVQ rows+40(FP), DI
+	MOVQ lines+48(FP), R8
+	SHLQ $0x02, DX
+	SHLQ $0x02, BX
+	SHLQ $0x02, SI
+
+row:
+	MOVQ AX, R9
+	MOVQ CX, R10
+	MOVQ R8, R11
+
+line:
+	PREFETCHT0 (R10)(SI*2)
+	VMOVUPS    (R10), Y0
+	VMOVUPS    32(R10), Y1
+	VMOVUPS    Y0, (R9)
+	VMOVUPS    Y1, 32(R9)
+	ADDQ       $0x40, R10
+	ADDQ       BX, R9
+	DECQ       R11
+	JNZ        line
+	ADDQ       DX, AX
+	ADDQ       SI, CX
+	DECQ       DI
+	JNZ        row
+	VZEROUPPER
+	RET

@@ -118,3 +118,8 @@ func transposeAVX2(dst *float32, off *int, src *float32, ld int, n int)
 //
 //go:noescape
 func transposeAddAVX2(dst *float32, ld int, src *float32, off *int, n int)
+
+// copyLinesAVX2 is copyLinesPortable for rows and lines above zero.
+//
+//go:noescape
+func copyLinesAVX2(dst *float32, dstRow int, dstLine int, src *float32, srcRow int, rows int, lines int)

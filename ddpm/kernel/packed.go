@@ -53,9 +53,7 @@ func (pk *Packed) Pack(p *Pool, b Mat) {
 	p.run(groups*chunks, 1, func(_ *workspace, lo, hi int) {
 		for u := lo; u < hi; u++ {
 			k, panel := u/groups*pk.chunk, u%groups*packGroup
-			for ; k < min((u/groups+1)*pk.chunk, b.Rows); k++ {
-				pk.packRow(b, k, panel, min(panel+packGroup, pk.panels()))
-			}
+			pk.packRows(b, k, min(k+pk.chunk, b.Rows), panel, min(panel+packGroup, pk.panels()))
 		}
 	})
 }
@@ -64,22 +62,25 @@ func (pk *Packed) Pack(p *Pool, b Mat) {
 // source at a time, which the processor's prefetching then follows.
 const packGroup = 16
 
-// packRow fills one row of panels [p0, p1).
-func (pk *Packed) packRow(b Mat, k, p0, p1 int) {
-	dst := pk.data[pk.place(k):]
-	for p := p0; p < p1; p++ {
-		row := dst[p*pk.panelLen():][:panelCols]
-		j := p * panelCols
+// packRows fills rows [k0, k1), which are in one chunk, of panels [p0, p1).
+func (pk *Packed) packRows(b Mat, k0, k1, p0, p1 int) {
+	if b.ColStride == 1 {
+		full := min(p1, pk.cols/panelCols)
+		copyLines(pk.data[pk.place(k0)+p0*pk.panelLen():], panelCols, pk.panelLen(),
+			b.Data[k0*b.RowStride+p0*panelCols:], b.RowStride, k1-k0, full-p0)
+		p0 = full
+	}
+	for ; p0 < p1; p0++ {
+		j := p0 * panelCols
 		cols := min(panelCols, pk.cols-j)
-		at := k*b.RowStride + j*b.ColStride
-		if b.ColStride == 1 && cols == panelCols {
-			*(*[panelCols]float32)(row) = [panelCols]float32(b.Data[at : at+panelCols])
-			continue
+		for k := k0; k < k1; k++ {
+			row := pk.data[pk.place(k)+p0*pk.panelLen():][:panelCols]
+			at := k*b.RowStride + j*b.ColStride
+			for i := range cols {
+				row[i] = b.Data[at+i*b.ColStride]
+			}
+			clear(row[cols:])
 		}
-		for i := range cols {
-			row[i] = b.Data[at+i*b.ColStride]
-		}
-		clear(row[cols:])
 	}
 }
 

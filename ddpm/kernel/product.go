@@ -110,39 +110,37 @@ func tileOf(n int) int {
 
 // block adds one block to the given rows and panels, tile by tile.
 func (q *product) block(t microTile, aRow, cRow []int, p0, p1 int) {
+	full := max(p0, min(p1, q.b.cols/panelCols))
 	for len(aRow) > 0 {
 		m := tileOf(len(aRow))
 		t.aRow, t.cRow = aRow[:m], cRow[:m]
-		for p := p0; p < p1; {
-			n := 1
-			if full := q.b.cols/panelCols - p; full >= tilePanels() && p1-p >= tilePanels() {
-				n = tilePanels()
-			}
-			q.tile(t, p, n)
-			p += n
+		if full > p0 {
+			b, c, d, dRow := q.operands(t, p0, full-p0)
+			micro(t.a, t.aRow, t.kStep, t.segs, b, c, t.cRow, d, dRow)
+		}
+		if p1 > full {
+			b, c, d, dRow := q.operands(t, full, 1)
+			t.edge(b, c, d, dRow, q.b.cols-full*panelCols)
 		}
 		aRow, cRow = aRow[m:], cRow[m:]
 	}
 }
 
-// tile adds one block to the rows and n panels of a micro tile.
-func (q *product) tile(t microTile, p, n int) {
-	var noRows [maxTileRows]int
-	b := panels{q.b.data[p*q.b.panelLen():], n, q.b.panelLen()}
+// noRows are the offsets of a micro tile's rows where all are the same one.
+var noRows [maxTileRows]int
+
+// operands returns n panels, and what they have to do with c: d + their product goes
+// to c.
+func (q *product) operands(t microTile, p, n int) (b panels, c, d []float32, dRow []int) {
 	j := p * panelCols
-	c := q.c[j:]
-	d, dRow := c, t.cRow
-	if t.first && !q.accumulate {
-		d, dRow = nil, noRows[:len(t.aRow)]
-		if q.bias != nil {
-			d = q.bias[j:]
-		}
+	b, c = panels{q.b.data[p*q.b.panelLen():], n, q.b.panelLen()}, q.c[j:]
+	switch {
+	case !t.first || q.accumulate:
+		return b, c, c, t.cRow
+	case q.bias != nil:
+		return b, c, q.bias[j:], noRows[:len(t.aRow)]
 	}
-	if cols := q.b.cols - j; cols < panelCols {
-		t.edge(b, c, d, dRow, cols)
-		return
-	}
-	micro(t.a, t.aRow, t.kStep, t.segs, b, c, t.cRow, d, dRow)
+	return b, c, nil, noRows[:len(t.aRow)]
 }
 
 // edge computes a tile of fewer than panelCols columns by way of a full one.

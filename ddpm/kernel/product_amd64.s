@@ -4,63 +4,73 @@
 
 #include "textflag.h"
 
-// func micro1x16AVX2(a *float32, aRow *int, kStep int, segs *int, nseg int, b *float32, bStep int, c *float32, cRow *int, d *float32, dRow *int)
+// func micro1x16AVX2(a *float32, aRow *int, kStep int, segs *int, nseg int, b *float32, bStep int, tiles int, c *float32, cRow *int, d *float32, dRow *int)
 // Requires: AVX, FMA3, MMX+
-TEXT ·micro1x16AVX2(SB), NOSPLIT, $0-88
+TEXT ·micro1x16AVX2(SB), NOSPLIT, $24-96
+	MOVQ a+0(FP), AX
+	MOVQ aRow+8(FP), CX
+	MOVQ (CX), CX
+	LEAQ (AX)(CX*4), CX
+	MOVQ CX, AX
+	MOVQ kStep+16(FP), CX
+	SHLQ $0x02, CX
+	MOVQ bStep+48(FP), DX
+	SHLQ $0x02, DX
+	MOVQ DX, 16(SP)
+
+tile:
 	VXORPS     Y0, Y0, Y0
 	VXORPS     Y1, Y1, Y1
-	MOVQ       c+56(FP), AX
-	MOVQ       cRow+64(FP), CX
-	MOVQ       (CX), CX
-	LEAQ       (AX)(CX*4), CX
-	PREFETCHT0 (CX)
-	MOVQ       a+0(FP), AX
-	MOVQ       aRow+8(FP), CX
-	MOVQ       (CX), CX
-	LEAQ       (AX)(CX*4), CX
-	MOVQ       kStep+16(FP), AX
-	SHLQ       $0x02, AX
+	MOVQ       c+64(FP), DX
+	MOVQ       cRow+72(FP), BX
+	MOVQ       (BX), BX
+	LEAQ       (DX)(BX*4), BX
+	PREFETCHT0 (BX)
+	MOVQ       segs+24(FP), DX
+	MOVQ       DX, (SP)
+	MOVQ       nseg+32(FP), DX
+	MOVQ       DX, 8(SP)
 
 segment:
-	CMPQ nseg+32(FP), $0x00
+	CMPQ 8(SP), $0x00
 	JE   finish
-	MOVQ segs+24(FP), SI
+	MOVQ (SP), SI
 	MOVQ b+40(FP), DX
 	MOVQ 8(SI), BX
 	LEAQ (DX)(BX*4), DX
 	MOVQ (SI), BX
 	SHLQ $0x02, BX
 	MOVQ 16(SI), SI
-	ADDQ $0x18, segs+24(FP)
-	DECQ nseg+32(FP)
+	ADDQ $0x18, (SP)
+	DECQ 8(SP)
 	SUBQ $0x04, SI
 	JL   rest
 
 unrolled:
 	VMOVUPS      (DX), Y2
 	VMOVUPS      32(DX), Y3
-	VBROADCASTSS (CX)(BX*1), Y4
+	VBROADCASTSS (AX)(BX*1), Y4
 	VFMADD231PS  Y2, Y4, Y0
 	VFMADD231PS  Y3, Y4, Y1
-	ADDQ         AX, BX
+	ADDQ         CX, BX
 	VMOVUPS      64(DX), Y2
 	VMOVUPS      96(DX), Y3
-	VBROADCASTSS (CX)(BX*1), Y4
+	VBROADCASTSS (AX)(BX*1), Y4
 	VFMADD231PS  Y2, Y4, Y0
 	VFMADD231PS  Y3, Y4, Y1
-	ADDQ         AX, BX
+	ADDQ         CX, BX
 	VMOVUPS      128(DX), Y2
 	VMOVUPS      160(DX), Y3
-	VBROADCASTSS (CX)(BX*1), Y4
+	VBROADCASTSS (AX)(BX*1), Y4
 	VFMADD231PS  Y2, Y4, Y0
 	VFMADD231PS  Y3, Y4, Y1
-	ADDQ         AX, BX
+	ADDQ         CX, BX
 	VMOVUPS      192(DX), Y2
 	VMOVUPS      224(DX), Y3
-	VBROADCASTSS (CX)(BX*1), Y4
+	VBROADCASTSS (AX)(BX*1), Y4
 	VFMADD231PS  Y2, Y4, Y0
 	VFMADD231PS  Y3, Y4, Y1
-	ADDQ         AX, BX
+	ADDQ         CX, BX
 	ADDQ         $0x00000100, DX
 	SUBQ         $0x04, SI
 	JGE          unrolled
@@ -72,113 +82,136 @@ rest:
 single:
 	VMOVUPS      (DX), Y2
 	VMOVUPS      32(DX), Y3
-	VBROADCASTSS (CX)(BX*1), Y4
+	VBROADCASTSS (AX)(BX*1), Y4
 	VFMADD231PS  Y2, Y4, Y0
 	VFMADD231PS  Y3, Y4, Y1
-	ADDQ         AX, BX
+	ADDQ         CX, BX
 	ADDQ         $0x40, DX
 	DECQ         SI
 	JNZ          single
 	JMP          segment
 
 finish:
-	MOVQ   d+72(FP), AX
-	TESTQ  AX, AX
-	JZ     write
-	MOVQ   d+72(FP), AX
-	MOVQ   dRow+80(FP), CX
-	MOVQ   (CX), CX
-	LEAQ   (AX)(CX*4), CX
-	VADDPS (CX), Y0, Y0
-	VADDPS 32(CX), Y1, Y1
+	CMPQ   d+80(FP), $0x00
+	JE     write
+	MOVQ   d+80(FP), DX
+	MOVQ   dRow+88(FP), BX
+	MOVQ   (BX), BX
+	LEAQ   (DX)(BX*4), BX
+	VADDPS (BX), Y0, Y0
+	VADDPS 32(BX), Y1, Y1
 
 write:
-	MOVQ    c+56(FP), AX
-	MOVQ    cRow+64(FP), CX
-	MOVQ    (CX), CX
-	LEAQ    (AX)(CX*4), CX
-	VMOVUPS Y0, (CX)
-	VMOVUPS Y1, 32(CX)
+	MOVQ    c+64(FP), DX
+	MOVQ    cRow+72(FP), BX
+	MOVQ    (BX), BX
+	LEAQ    (DX)(BX*4), BX
+	VMOVUPS Y0, (BX)
+	VMOVUPS Y1, 32(BX)
+	DECQ    tiles+56(FP)
+	JZ      done
+	ADDQ    $0x40, c+64(FP)
+	CMPQ    d+80(FP), $0x00
+	JE      panels
+	ADDQ    $0x40, d+80(FP)
+
+panels:
+	MOVQ 16(SP), DX
+	ADDQ DX, b+40(FP)
+	JMP  tile
+
+done:
 	VZEROUPPER
 	RET
 
-// func micro2x16AVX2(a *float32, aRow *int, kStep int, segs *int, nseg int, b *float32, bStep int, c *float32, cRow *int, d *float32, dRow *int)
+// func micro2x16AVX2(a *float32, aRow *int, kStep int, segs *int, nseg int, b *float32, bStep int, tiles int, c *float32, cRow *int, d *float32, dRow *int)
 // Requires: AVX, FMA3, MMX+
-TEXT ·micro2x16AVX2(SB), NOSPLIT, $0-88
+TEXT ·micro2x16AVX2(SB), NOSPLIT, $24-96
+	MOVQ a+0(FP), AX
+	MOVQ aRow+8(FP), CX
+	MOVQ (CX), DX
+	LEAQ (AX)(DX*4), DX
+	MOVQ DX, BX
+	MOVQ 8(CX), DX
+	LEAQ (AX)(DX*4), DX
+	MOVQ DX, AX
+	MOVQ kStep+16(FP), CX
+	SHLQ $0x02, CX
+	MOVQ bStep+48(FP), DX
+	SHLQ $0x02, DX
+	MOVQ DX, 16(SP)
+
+tile:
 	VXORPS     Y0, Y0, Y0
 	VXORPS     Y1, Y1, Y1
 	VXORPS     Y2, Y2, Y2
 	VXORPS     Y3, Y3, Y3
-	MOVQ       c+56(FP), AX
-	MOVQ       cRow+64(FP), CX
-	MOVQ       (CX), DX
-	LEAQ       (AX)(DX*4), DX
-	MOVQ       8(CX), CX
-	LEAQ       (AX)(CX*4), CX
-	PREFETCHT0 (DX)
-	PREFETCHT0 (CX)
-	MOVQ       a+0(FP), AX
-	MOVQ       aRow+8(FP), CX
-	MOVQ       (CX), DX
-	LEAQ       (AX)(DX*4), DX
-	MOVQ       8(CX), CX
-	LEAQ       (AX)(CX*4), CX
-	MOVQ       kStep+16(FP), AX
-	SHLQ       $0x02, AX
+	MOVQ       c+64(FP), DX
+	MOVQ       cRow+72(FP), SI
+	MOVQ       (SI), DI
+	LEAQ       (DX)(DI*4), DI
+	PREFETCHT0 (DI)
+	MOVQ       8(SI), DI
+	LEAQ       (DX)(DI*4), DI
+	PREFETCHT0 (DI)
+	MOVQ       segs+24(FP), DX
+	MOVQ       DX, (SP)
+	MOVQ       nseg+32(FP), DX
+	MOVQ       DX, 8(SP)
 
 segment:
-	CMPQ nseg+32(FP), $0x00
+	CMPQ 8(SP), $0x00
 	JE   finish
-	MOVQ segs+24(FP), DI
-	MOVQ b+40(FP), BX
+	MOVQ (SP), DI
+	MOVQ b+40(FP), DX
 	MOVQ 8(DI), SI
-	LEAQ (BX)(SI*4), BX
+	LEAQ (DX)(SI*4), DX
 	MOVQ (DI), SI
 	SHLQ $0x02, SI
 	MOVQ 16(DI), DI
-	ADDQ $0x18, segs+24(FP)
-	DECQ nseg+32(FP)
+	ADDQ $0x18, (SP)
+	DECQ 8(SP)
 	SUBQ $0x04, DI
 	JL   rest
 
 unrolled:
-	VMOVUPS      (BX), Y4
-	VMOVUPS      32(BX), Y5
-	VBROADCASTSS (DX)(SI*1), Y6
+	VMOVUPS      (DX), Y4
+	VMOVUPS      32(DX), Y5
+	VBROADCASTSS (BX)(SI*1), Y6
 	VFMADD231PS  Y4, Y6, Y0
 	VFMADD231PS  Y5, Y6, Y1
-	VBROADCASTSS (CX)(SI*1), Y6
+	VBROADCASTSS (AX)(SI*1), Y6
 	VFMADD231PS  Y4, Y6, Y2
 	VFMADD231PS  Y5, Y6, Y3
-	ADDQ         AX, SI
-	VMOVUPS      64(BX), Y4
-	VMOVUPS      96(BX), Y5
-	VBROADCASTSS (DX)(SI*1), Y6
+	ADDQ         CX, SI
+	VMOVUPS      64(DX), Y4
+	VMOVUPS      96(DX), Y5
+	VBROADCASTSS (BX)(SI*1), Y6
 	VFMADD231PS  Y4, Y6, Y0
 	VFMADD231PS  Y5, Y6, Y1
-	VBROADCASTSS (CX)(SI*1), Y6
+	VBROADCASTSS (AX)(SI*1), Y6
 	VFMADD231PS  Y4, Y6, Y2
 	VFMADD231PS  Y5, Y6, Y3
-	ADDQ         AX, SI
-	VMOVUPS      128(BX), Y4
-	VMOVUPS      160(BX), Y5
-	VBROADCASTSS (DX)(SI*1), Y6
+	ADDQ         CX, SI
+	VMOVUPS      128(DX), Y4
+	VMOVUPS      160(DX), Y5
+	VBROADCASTSS (BX)(SI*1), Y6
 	VFMADD231PS  Y4, Y6, Y0
 	VFMADD231PS  Y5, Y6, Y1
-	VBROADCASTSS (CX)(SI*1), Y6
+	VBROADCASTSS (AX)(SI*1), Y6
 	VFMADD231PS  Y4, Y6, Y2
 	VFMADD231PS  Y5, Y6, Y3
-	ADDQ         AX, SI
-	VMOVUPS      192(BX), Y4
-	VMOVUPS      224(BX), Y5
-	VBROADCASTSS (DX)(SI*1), Y6
+	ADDQ         CX, SI
+	VMOVUPS      192(DX), Y4
+	VMOVUPS      224(DX), Y5
+	VBROADCASTSS (BX)(SI*1), Y6
 	VFMADD231PS  Y4, Y6, Y0
 	VFMADD231PS  Y5, Y6, Y1
-	VBROADCASTSS (CX)(SI*1), Y6
+	VBROADCASTSS (AX)(SI*1), Y6
 	VFMADD231PS  Y4, Y6, Y2
 	VFMADD231PS  Y5, Y6, Y3
-	ADDQ         AX, SI
-	ADDQ         $0x00000100, BX
+	ADDQ         CX, SI
+	ADDQ         $0x00000100, DX
 	SUBQ         $0x04, DI
 	JGE          unrolled
 
@@ -187,145 +220,169 @@ rest:
 	JZ   segment
 
 single:
-	VMOVUPS      (BX), Y4
-	VMOVUPS      32(BX), Y5
-	VBROADCASTSS (DX)(SI*1), Y6
+	VMOVUPS      (DX), Y4
+	VMOVUPS      32(DX), Y5
+	VBROADCASTSS (BX)(SI*1), Y6
 	VFMADD231PS  Y4, Y6, Y0
 	VFMADD231PS  Y5, Y6, Y1
-	VBROADCASTSS (CX)(SI*1), Y6
+	VBROADCASTSS (AX)(SI*1), Y6
 	VFMADD231PS  Y4, Y6, Y2
 	VFMADD231PS  Y5, Y6, Y3
-	ADDQ         AX, SI
-	ADDQ         $0x40, BX
+	ADDQ         CX, SI
+	ADDQ         $0x40, DX
 	DECQ         DI
 	JNZ          single
 	JMP          segment
 
 finish:
-	MOVQ   d+72(FP), AX
-	TESTQ  AX, AX
-	JZ     write
-	MOVQ   d+72(FP), AX
-	MOVQ   dRow+80(FP), CX
-	MOVQ   (CX), DX
-	LEAQ   (AX)(DX*4), DX
-	MOVQ   8(CX), CX
-	LEAQ   (AX)(CX*4), CX
-	VADDPS (DX), Y0, Y0
-	VADDPS 32(DX), Y1, Y1
-	VADDPS (CX), Y2, Y2
-	VADDPS 32(CX), Y3, Y3
+	CMPQ   d+80(FP), $0x00
+	JE     write
+	MOVQ   d+80(FP), DX
+	MOVQ   dRow+88(FP), SI
+	MOVQ   (SI), DI
+	LEAQ   (DX)(DI*4), DI
+	VADDPS (DI), Y0, Y0
+	VADDPS 32(DI), Y1, Y1
+	MOVQ   8(SI), DI
+	LEAQ   (DX)(DI*4), DI
+	VADDPS (DI), Y2, Y2
+	VADDPS 32(DI), Y3, Y3
 
 write:
-	MOVQ    c+56(FP), AX
-	MOVQ    cRow+64(FP), CX
-	MOVQ    (CX), DX
-	LEAQ    (AX)(DX*4), DX
-	MOVQ    8(CX), CX
-	LEAQ    (AX)(CX*4), CX
-	VMOVUPS Y0, (DX)
-	VMOVUPS Y1, 32(DX)
-	VMOVUPS Y2, (CX)
-	VMOVUPS Y3, 32(CX)
+	MOVQ    c+64(FP), DX
+	MOVQ    cRow+72(FP), SI
+	MOVQ    (SI), DI
+	LEAQ    (DX)(DI*4), DI
+	VMOVUPS Y0, (DI)
+	VMOVUPS Y1, 32(DI)
+	MOVQ    8(SI), DI
+	LEAQ    (DX)(DI*4), DI
+	VMOVUPS Y2, (DI)
+	VMOVUPS Y3, 32(DI)
+	DECQ    tiles+56(FP)
+	JZ      done
+	ADDQ    $0x40, c+64(FP)
+	CMPQ    d+80(FP), $0x00
+	JE      panels
+	ADDQ    $0x40, d+80(FP)
+
+panels:
+	MOVQ 16(SP), DX
+	ADDQ DX, b+40(FP)
+	JMP  tile
+
+done:
 	VZEROUPPER
 	RET
 
-// func micro3x16AVX2(a *float32, aRow *int, kStep int, segs *int, nseg int, b *float32, bStep int, c *float32, cRow *int, d *float32, dRow *int)
+// func micro3x16AVX2(a *float32, aRow *int, kStep int, segs *int, nseg int, b *float32, bStep int, tiles int, c *float32, cRow *int, d *float32, dRow *int)
 // Requires: AVX, FMA3, MMX+
-TEXT ·micro3x16AVX2(SB), NOSPLIT, $0-88
+TEXT ·micro3x16AVX2(SB), NOSPLIT, $24-96
+	MOVQ a+0(FP), AX
+	MOVQ aRow+8(FP), CX
+	MOVQ (CX), DX
+	LEAQ (AX)(DX*4), DX
+	MOVQ DX, BX
+	MOVQ 8(CX), DX
+	LEAQ (AX)(DX*4), DX
+	MOVQ DX, SI
+	MOVQ 16(CX), DX
+	LEAQ (AX)(DX*4), DX
+	MOVQ DX, AX
+	MOVQ kStep+16(FP), CX
+	SHLQ $0x02, CX
+	MOVQ bStep+48(FP), DX
+	SHLQ $0x02, DX
+	MOVQ DX, 16(SP)
+
+tile:
 	VXORPS     Y0, Y0, Y0
 	VXORPS     Y1, Y1, Y1
 	VXORPS     Y2, Y2, Y2
 	VXORPS     Y3, Y3, Y3
 	VXORPS     Y4, Y4, Y4
 	VXORPS     Y5, Y5, Y5
-	MOVQ       c+56(FP), AX
-	MOVQ       cRow+64(FP), CX
-	MOVQ       (CX), DX
-	LEAQ       (AX)(DX*4), DX
-	MOVQ       8(CX), BX
-	LEAQ       (AX)(BX*4), BX
-	MOVQ       16(CX), CX
-	LEAQ       (AX)(CX*4), CX
-	PREFETCHT0 (DX)
-	PREFETCHT0 (BX)
-	PREFETCHT0 (CX)
-	MOVQ       a+0(FP), AX
-	MOVQ       aRow+8(FP), CX
-	MOVQ       (CX), DX
-	LEAQ       (AX)(DX*4), DX
-	MOVQ       8(CX), BX
-	LEAQ       (AX)(BX*4), BX
-	MOVQ       16(CX), CX
-	LEAQ       (AX)(CX*4), CX
-	MOVQ       kStep+16(FP), AX
-	SHLQ       $0x02, AX
+	MOVQ       c+64(FP), DX
+	MOVQ       cRow+72(FP), DI
+	MOVQ       (DI), R8
+	LEAQ       (DX)(R8*4), R8
+	PREFETCHT0 (R8)
+	MOVQ       8(DI), R8
+	LEAQ       (DX)(R8*4), R8
+	PREFETCHT0 (R8)
+	MOVQ       16(DI), R8
+	LEAQ       (DX)(R8*4), R8
+	PREFETCHT0 (R8)
+	MOVQ       segs+24(FP), DX
+	MOVQ       DX, (SP)
+	MOVQ       nseg+32(FP), DX
+	MOVQ       DX, 8(SP)
 
 segment:
-	CMPQ nseg+32(FP), $0x00
+	CMPQ 8(SP), $0x00
 	JE   finish
-	MOVQ segs+24(FP), R8
-	MOVQ b+40(FP), SI
+	MOVQ (SP), R8
+	MOVQ b+40(FP), DX
 	MOVQ 8(R8), DI
-	LEAQ (SI)(DI*4), SI
+	LEAQ (DX)(DI*4), DX
 	MOVQ (R8), DI
 	SHLQ $0x02, DI
 	MOVQ 16(R8), R8
-	ADDQ $0x18, segs+24(FP)
-	DECQ nseg+32(FP)
+	ADDQ $0x18, (SP)
+	DECQ 8(SP)
 	SUBQ $0x04, R8
 	JL   rest
 
 unrolled:
-	VMOVUPS      (SI), Y6
-	VMOVUPS      32(SI), Y7
-	VBROADCASTSS (DX)(DI*1), Y8
+	VMOVUPS      (DX), Y6
+	VMOVUPS      32(DX), Y7
+	VBROADCASTSS (BX)(DI*1), Y8
 	VFMADD231PS  Y6, Y8, Y0
 	VFMADD231PS  Y7, Y8, Y1
-	VBROADCASTSS (BX)(DI*1), Y8
+	VBROADCASTSS (SI)(DI*1), Y8
 	VFMADD231PS  Y6, Y8, Y2
 	VFMADD231PS  Y7, Y8, Y3
-	VBROADCASTSS (CX)(DI*1), Y8
+	VBROADCASTSS (AX)(DI*1), Y8
 	VFMADD231PS  Y6, Y8, Y4
 	VFMADD231PS  Y7, Y8, Y5
-	ADDQ         AX, DI
-	VMOVUPS      64(SI), Y6
-	VMOVUPS      96(SI), Y7
-	VBROADCASTSS (DX)(DI*1), Y8
+	ADDQ         CX, DI
+	VMOVUPS      64(DX), Y6
+	VMOVUPS      96(DX), Y7
+	VBROADCASTSS (BX)(DI*1), Y8
 	VFMADD231PS  Y6, Y8, Y0
 	VFMADD231PS  Y7, Y8, Y1
-	VBROADCASTSS (BX)(DI*1), Y8
+	VBROADCASTSS (SI)(DI*1), Y8
 	VFMADD231PS  Y6, Y8, Y2
 	VFMADD231PS  Y7, Y8, Y3
-	VBROADCASTSS (CX)(DI*1), Y8
+	VBROADCASTSS (AX)(DI*1), Y8
 	VFMADD231PS  Y6, Y8, Y4
 	VFMADD231PS  Y7, Y8, Y5
-	ADDQ         AX, DI
-	VMOVUPS      128(SI), Y6
-	VMOVUPS      160(SI), Y7
-	VBROADCASTSS (DX)(DI*1), Y8
+	ADDQ         CX, DI
+	VMOVUPS      128(DX), Y6
+	VMOVUPS      160(DX), Y7
+	VBROADCASTSS (BX)(DI*1), Y8
 	VFMADD231PS  Y6, Y8, Y0
 	VFMADD231PS  Y7, Y8, Y1
-	VBROADCASTSS (BX)(DI*1), Y8
+	VBROADCASTSS (SI)(DI*1), Y8
 	VFMADD231PS  Y6, Y8, Y2
 	VFMADD231PS  Y7, Y8, Y3
-	VBROADCASTSS (CX)(DI*1), Y8
+	VBROADCASTSS (AX)(DI*1), Y8
 	VFMADD231PS  Y6, Y8, Y4
 	VFMADD231PS  Y7, Y8, Y5
-	ADDQ         AX, DI
-	VMOVUPS      192(SI), Y6
-	VMOVUPS      224(SI), Y7
-	VBROADCASTSS (DX)(DI*1), Y8
+	ADDQ         CX, DI
+	VMOVUPS      192(DX), Y6
+	VMOVUPS      224(DX), Y7
+	VBROADCASTSS (BX)(DI*1), Y8
 	VFMADD231PS  Y6, Y8, Y0
 	VFMADD231PS  Y7, Y8, Y1
-	VBROADCASTSS (BX)(DI*1), Y8
+	VBROADCASTSS (SI)(DI*1), Y8
 	VFMADD231PS  Y6, Y8, Y2
 	VFMADD231PS  Y7, Y8, Y3
-	VBROADCASTSS (CX)(DI*1), Y8
+	VBROADCASTSS (AX)(DI*1), Y8
 	VFMADD231PS  Y6, Y8, Y4
 	VFMADD231PS  Y7, Y8, Y5
-	ADDQ         AX, DI
-	ADDQ         $0x00000100, SI
+	ADDQ         CX, DI
+	ADDQ         $0x00000100, DX
 	SUBQ         $0x04, R8
 	JGE          unrolled
 
@@ -334,63 +391,96 @@ rest:
 	JZ   segment
 
 single:
-	VMOVUPS      (SI), Y6
-	VMOVUPS      32(SI), Y7
-	VBROADCASTSS (DX)(DI*1), Y8
+	VMOVUPS      (DX), Y6
+	VMOVUPS      32(DX), Y7
+	VBROADCASTSS (BX)(DI*1), Y8
 	VFMADD231PS  Y6, Y8, Y0
 	VFMADD231PS  Y7, Y8, Y1
-	VBROADCASTSS (BX)(DI*1), Y8
+	VBROADCASTSS (SI)(DI*1), Y8
 	VFMADD231PS  Y6, Y8, Y2
 	VFMADD231PS  Y7, Y8, Y3
-	VBROADCASTSS (CX)(DI*1), Y8
+	VBROADCASTSS (AX)(DI*1), Y8
 	VFMADD231PS  Y6, Y8, Y4
 	VFMADD231PS  Y7, Y8, Y5
-	ADDQ         AX, DI
-	ADDQ         $0x40, SI
+	ADDQ         CX, DI
+	ADDQ         $0x40, DX
 	DECQ         R8
 	JNZ          single
 	JMP          segment
 
 finish:
-	MOVQ   d+72(FP), AX
-	TESTQ  AX, AX
-	JZ     write
-	MOVQ   d+72(FP), AX
-	MOVQ   dRow+80(FP), CX
-	MOVQ   (CX), DX
-	LEAQ   (AX)(DX*4), DX
-	MOVQ   8(CX), BX
-	LEAQ   (AX)(BX*4), BX
-	MOVQ   16(CX), CX
-	LEAQ   (AX)(CX*4), CX
-	VADDPS (DX), Y0, Y0
-	VADDPS 32(DX), Y1, Y1
-	VADDPS (BX), Y2, Y2
-	VADDPS 32(BX), Y3, Y3
-	VADDPS (CX), Y4, Y4
-	VADDPS 32(CX), Y5, Y5
+	CMPQ   d+80(FP), $0x00
+	JE     write
+	MOVQ   d+80(FP), DX
+	MOVQ   dRow+88(FP), DI
+	MOVQ   (DI), R8
+	LEAQ   (DX)(R8*4), R8
+	VADDPS (R8), Y0, Y0
+	VADDPS 32(R8), Y1, Y1
+	MOVQ   8(DI), R8
+	LEAQ   (DX)(R8*4), R8
+	VADDPS (R8), Y2, Y2
+	VADDPS 32(R8), Y3, Y3
+	MOVQ   16(DI), R8
+	LEAQ   (DX)(R8*4), R8
+	VADDPS (R8), Y4, Y4
+	VADDPS 32(R8), Y5, Y5
 
 write:
-	MOVQ    c+56(FP), AX
-	MOVQ    cRow+64(FP), CX
-	MOVQ    (CX), DX
-	LEAQ    (AX)(DX*4), DX
-	MOVQ    8(CX), BX
-	LEAQ    (AX)(BX*4), BX
-	MOVQ    16(CX), CX
-	LEAQ    (AX)(CX*4), CX
-	VMOVUPS Y0, (DX)
-	VMOVUPS Y1, 32(DX)
-	VMOVUPS Y2, (BX)
-	VMOVUPS Y3, 32(BX)
-	VMOVUPS Y4, (CX)
-	VMOVUPS Y5, 32(CX)
+	MOVQ    c+64(FP), DX
+	MOVQ    cRow+72(FP), DI
+	MOVQ    (DI), R8
+	LEAQ    (DX)(R8*4), R8
+	VMOVUPS Y0, (R8)
+	VMOVUPS Y1, 32(R8)
+	MOVQ    8(DI), R8
+	LEAQ    (DX)(R8*4), R8
+	VMOVUPS Y2, (R8)
+	VMOVUPS Y3, 32(R8)
+	MOVQ    16(DI), R8
+	LEAQ    (DX)(R8*4), R8
+	VMOVUPS Y4, (R8)
+	VMOVUPS Y5, 32(R8)
+	DECQ    tiles+56(FP)
+	JZ      done
+	ADDQ    $0x40, c+64(FP)
+	CMPQ    d+80(FP), $0x00
+	JE      panels
+	ADDQ    $0x40, d+80(FP)
+
+panels:
+	MOVQ 16(SP), DX
+	ADDQ DX, b+40(FP)
+	JMP  tile
+
+done:
 	VZEROUPPER
 	RET
 
-// func micro4x16AVX2(a *float32, aRow *int, kStep int, segs *int, nseg int, b *float32, bStep int, c *float32, cRow *int, d *float32, dRow *int)
+// func micro4x16AVX2(a *float32, aRow *int, kStep int, segs *int, nseg int, b *float32, bStep int, tiles int, c *float32, cRow *int, d *float32, dRow *int)
 // Requires: AVX, FMA3, MMX+
-TEXT ·micro4x16AVX2(SB), NOSPLIT, $0-88
+TEXT ·micro4x16AVX2(SB), NOSPLIT, $24-96
+	MOVQ a+0(FP), AX
+	MOVQ aRow+8(FP), CX
+	MOVQ (CX), DX
+	LEAQ (AX)(DX*4), DX
+	MOVQ DX, BX
+	MOVQ 8(CX), DX
+	LEAQ (AX)(DX*4), DX
+	MOVQ DX, SI
+	MOVQ 16(CX), DX
+	LEAQ (AX)(DX*4), DX
+	MOVQ DX, DI
+	MOVQ 24(CX), DX
+	LEAQ (AX)(DX*4), DX
+	MOVQ DX, AX
+	MOVQ kStep+16(FP), CX
+	SHLQ $0x02, CX
+	MOVQ bStep+48(FP), DX
+	SHLQ $0x02, DX
+	MOVQ DX, 16(SP)
+
+tile:
 	VXORPS     Y0, Y0, Y0
 	VXORPS     Y1, Y1, Y1
 	VXORPS     Y2, Y2, Y2
@@ -399,110 +489,102 @@ TEXT ·micro4x16AVX2(SB), NOSPLIT, $0-88
 	VXORPS     Y5, Y5, Y5
 	VXORPS     Y6, Y6, Y6
 	VXORPS     Y7, Y7, Y7
-	MOVQ       c+56(FP), AX
-	MOVQ       cRow+64(FP), CX
-	MOVQ       (CX), DX
-	LEAQ       (AX)(DX*4), DX
-	MOVQ       8(CX), BX
-	LEAQ       (AX)(BX*4), BX
-	MOVQ       16(CX), SI
-	LEAQ       (AX)(SI*4), SI
-	MOVQ       24(CX), CX
-	LEAQ       (AX)(CX*4), CX
-	PREFETCHT0 (DX)
-	PREFETCHT0 (BX)
-	PREFETCHT0 (SI)
-	PREFETCHT0 (CX)
-	MOVQ       a+0(FP), AX
-	MOVQ       aRow+8(FP), CX
-	MOVQ       (CX), DX
-	LEAQ       (AX)(DX*4), DX
-	MOVQ       8(CX), BX
-	LEAQ       (AX)(BX*4), BX
-	MOVQ       16(CX), SI
-	LEAQ       (AX)(SI*4), SI
-	MOVQ       24(CX), CX
-	LEAQ       (AX)(CX*4), CX
-	MOVQ       kStep+16(FP), AX
-	SHLQ       $0x02, AX
+	MOVQ       c+64(FP), DX
+	MOVQ       cRow+72(FP), R8
+	MOVQ       (R8), R9
+	LEAQ       (DX)(R9*4), R9
+	PREFETCHT0 (R9)
+	MOVQ       8(R8), R9
+	LEAQ       (DX)(R9*4), R9
+	PREFETCHT0 (R9)
+	MOVQ       16(R8), R9
+	LEAQ       (DX)(R9*4), R9
+	PREFETCHT0 (R9)
+	MOVQ       24(R8), R9
+	LEAQ       (DX)(R9*4), R9
+	PREFETCHT0 (R9)
+	MOVQ       segs+24(FP), DX
+	MOVQ       DX, (SP)
+	MOVQ       nseg+32(FP), DX
+	MOVQ       DX, 8(SP)
 
 segment:
-	CMPQ nseg+32(FP), $0x00
+	CMPQ 8(SP), $0x00
 	JE   finish
-	MOVQ segs+24(FP), R9
-	MOVQ b+40(FP), DI
+	MOVQ (SP), R9
+	MOVQ b+40(FP), DX
 	MOVQ 8(R9), R8
-	LEAQ (DI)(R8*4), DI
+	LEAQ (DX)(R8*4), DX
 	MOVQ (R9), R8
 	SHLQ $0x02, R8
 	MOVQ 16(R9), R9
-	ADDQ $0x18, segs+24(FP)
-	DECQ nseg+32(FP)
+	ADDQ $0x18, (SP)
+	DECQ 8(SP)
 	SUBQ $0x04, R9
 	JL   rest
 
 unrolled:
-	VMOVUPS      (DI), Y8
-	VMOVUPS      32(DI), Y9
-	VBROADCASTSS (DX)(R8*1), Y10
+	VMOVUPS      (DX), Y8
+	VMOVUPS      32(DX), Y9
+	VBROADCASTSS (BX)(R8*1), Y10
 	VFMADD231PS  Y8, Y10, Y0
 	VFMADD231PS  Y9, Y10, Y1
-	VBROADCASTSS (BX)(R8*1), Y10
+	VBROADCASTSS (SI)(R8*1), Y10
 	VFMADD231PS  Y8, Y10, Y2
 	VFMADD231PS  Y9, Y10, Y3
-	VBROADCASTSS (SI)(R8*1), Y10
+	VBROADCASTSS (DI)(R8*1), Y10
 	VFMADD231PS  Y8, Y10, Y4
 	VFMADD231PS  Y9, Y10, Y5
-	VBROADCASTSS (CX)(R8*1), Y10
+	VBROADCASTSS (AX)(R8*1), Y10
 	VFMADD231PS  Y8, Y10, Y6
 	VFMADD231PS  Y9, Y10, Y7
-	ADDQ         AX, R8
-	VMOVUPS      64(DI), Y8
-	VMOVUPS      96(DI), Y9
-	VBROADCASTSS (DX)(R8*1), Y10
+	ADDQ         CX, R8
+	VMOVUPS      64(DX), Y8
+	VMOVUPS      96(DX), Y9
+	VBROADCASTSS (BX)(R8*1), Y10
 	VFMADD231PS  Y8, Y10, Y0
 	VFMADD231PS  Y9, Y10, Y1
-	VBROADCASTSS (BX)(R8*1), Y10
+	VBROADCASTSS (SI)(R8*1), Y10
 	VFMADD231PS  Y8, Y10, Y2
 	VFMADD231PS  Y9, Y10, Y3
-	VBROADCASTSS (SI)(R8*1), Y10
+	VBROADCASTSS (DI)(R8*1), Y10
 	VFMADD231PS  Y8, Y10, Y4
 	VFMADD231PS  Y9, Y10, Y5
-	VBROADCASTSS (CX)(R8*1), Y10
+	VBROADCASTSS (AX)(R8*1), Y10
 	VFMADD231PS  Y8, Y10, Y6
 	VFMADD231PS  Y9, Y10, Y7
-	ADDQ         AX, R8
-	VMOVUPS      128(DI), Y8
-	VMOVUPS      160(DI), Y9
-	VBROADCASTSS (DX)(R8*1), Y10
+	ADDQ         CX, R8
+	VMOVUPS      128(DX), Y8
+	VMOVUPS      160(DX), Y9
+	VBROADCASTSS (BX)(R8*1), Y10
 	VFMADD231PS  Y8, Y10, Y0
 	VFMADD231PS  Y9, Y10, Y1
-	VBROADCASTSS (BX)(R8*1), Y10
+	VBROADCASTSS (SI)(R8*1), Y10
 	VFMADD231PS  Y8, Y10, Y2
 	VFMADD231PS  Y9, Y10, Y3
-	VBROADCASTSS (SI)(R8*1), Y10
+	VBROADCASTSS (DI)(R8*1), Y10
 	VFMADD231PS  Y8, Y10, Y4
 	VFMADD231PS  Y9, Y10, Y5
-	VBROADCASTSS (CX)(R8*1), Y10
+	VBROADCASTSS (AX)(R8*1), Y10
 	VFMADD231PS  Y8, Y10, Y6
 	VFMADD231PS  Y9, Y10, Y7
-	ADDQ         AX, R8
-	VMOVUPS      192(DI), Y8
-	VMOVUPS      224(DI), Y9
-	VBROADCASTSS (DX)(R8*1), Y10
+	ADDQ         CX, R8
+	VMOVUPS      192(DX), Y8
+	VMOVUPS      224(DX), Y9
+	VBROADCASTSS (BX)(R8*1), Y10
 	VFMADD231PS  Y8, Y10, Y0
 	VFMADD231PS  Y9, Y10, Y1
-	VBROADCASTSS (BX)(R8*1), Y10
+	VBROADCASTSS (SI)(R8*1), Y10
 	VFMADD231PS  Y8, Y10, Y2
 	VFMADD231PS  Y9, Y10, Y3
-	VBROADCASTSS (SI)(R8*1), Y10
+	VBROADCASTSS (DI)(R8*1), Y10
 	VFMADD231PS  Y8, Y10, Y4
 	VFMADD231PS  Y9, Y10, Y5
-	VBROADCASTSS (CX)(R8*1), Y10
+	VBROADCASTSS (AX)(R8*1), Y10
 	VFMADD231PS  Y8, Y10, Y6
 	VFMADD231PS  Y9, Y10, Y7
-	ADDQ         AX, R8
-	ADDQ         $0x00000100, DI
+	ADDQ         CX, R8
+	ADDQ         $0x00000100, DX
 	SUBQ         $0x04, R9
 	JGE          unrolled
 
@@ -511,74 +593,110 @@ rest:
 	JZ   segment
 
 single:
-	VMOVUPS      (DI), Y8
-	VMOVUPS      32(DI), Y9
-	VBROADCASTSS (DX)(R8*1), Y10
+	VMOVUPS      (DX), Y8
+	VMOVUPS      32(DX), Y9
+	VBROADCASTSS (BX)(R8*1), Y10
 	VFMADD231PS  Y8, Y10, Y0
 	VFMADD231PS  Y9, Y10, Y1
-	VBROADCASTSS (BX)(R8*1), Y10
+	VBROADCASTSS (SI)(R8*1), Y10
 	VFMADD231PS  Y8, Y10, Y2
 	VFMADD231PS  Y9, Y10, Y3
-	VBROADCASTSS (SI)(R8*1), Y10
+	VBROADCASTSS (DI)(R8*1), Y10
 	VFMADD231PS  Y8, Y10, Y4
 	VFMADD231PS  Y9, Y10, Y5
-	VBROADCASTSS (CX)(R8*1), Y10
+	VBROADCASTSS (AX)(R8*1), Y10
 	VFMADD231PS  Y8, Y10, Y6
 	VFMADD231PS  Y9, Y10, Y7
-	ADDQ         AX, R8
-	ADDQ         $0x40, DI
+	ADDQ         CX, R8
+	ADDQ         $0x40, DX
 	DECQ         R9
 	JNZ          single
 	JMP          segment
 
 finish:
-	MOVQ   d+72(FP), AX
-	TESTQ  AX, AX
-	JZ     write
-	MOVQ   d+72(FP), AX
-	MOVQ   dRow+80(FP), CX
-	MOVQ   (CX), DX
-	LEAQ   (AX)(DX*4), DX
-	MOVQ   8(CX), BX
-	LEAQ   (AX)(BX*4), BX
-	MOVQ   16(CX), SI
-	LEAQ   (AX)(SI*4), SI
-	MOVQ   24(CX), CX
-	LEAQ   (AX)(CX*4), CX
-	VADDPS (DX), Y0, Y0
-	VADDPS 32(DX), Y1, Y1
-	VADDPS (BX), Y2, Y2
-	VADDPS 32(BX), Y3, Y3
-	VADDPS (SI), Y4, Y4
-	VADDPS 32(SI), Y5, Y5
-	VADDPS (CX), Y6, Y6
-	VADDPS 32(CX), Y7, Y7
+	CMPQ   d+80(FP), $0x00
+	JE     write
+	MOVQ   d+80(FP), DX
+	MOVQ   dRow+88(FP), R8
+	MOVQ   (R8), R9
+	LEAQ   (DX)(R9*4), R9
+	VADDPS (R9), Y0, Y0
+	VADDPS 32(R9), Y1, Y1
+	MOVQ   8(R8), R9
+	LEAQ   (DX)(R9*4), R9
+	VADDPS (R9), Y2, Y2
+	VADDPS 32(R9), Y3, Y3
+	MOVQ   16(R8), R9
+	LEAQ   (DX)(R9*4), R9
+	VADDPS (R9), Y4, Y4
+	VADDPS 32(R9), Y5, Y5
+	MOVQ   24(R8), R9
+	LEAQ   (DX)(R9*4), R9
+	VADDPS (R9), Y6, Y6
+	VADDPS 32(R9), Y7, Y7
 
 write:
-	MOVQ    c+56(FP), AX
-	MOVQ    cRow+64(FP), CX
-	MOVQ    (CX), DX
-	LEAQ    (AX)(DX*4), DX
-	MOVQ    8(CX), BX
-	LEAQ    (AX)(BX*4), BX
-	MOVQ    16(CX), SI
-	LEAQ    (AX)(SI*4), SI
-	MOVQ    24(CX), CX
-	LEAQ    (AX)(CX*4), CX
-	VMOVUPS Y0, (DX)
-	VMOVUPS Y1, 32(DX)
-	VMOVUPS Y2, (BX)
-	VMOVUPS Y3, 32(BX)
-	VMOVUPS Y4, (SI)
-	VMOVUPS Y5, 32(SI)
-	VMOVUPS Y6, (CX)
-	VMOVUPS Y7, 32(CX)
+	MOVQ    c+64(FP), DX
+	MOVQ    cRow+72(FP), R8
+	MOVQ    (R8), R9
+	LEAQ    (DX)(R9*4), R9
+	VMOVUPS Y0, (R9)
+	VMOVUPS Y1, 32(R9)
+	MOVQ    8(R8), R9
+	LEAQ    (DX)(R9*4), R9
+	VMOVUPS Y2, (R9)
+	VMOVUPS Y3, 32(R9)
+	MOVQ    16(R8), R9
+	LEAQ    (DX)(R9*4), R9
+	VMOVUPS Y4, (R9)
+	VMOVUPS Y5, 32(R9)
+	MOVQ    24(R8), R9
+	LEAQ    (DX)(R9*4), R9
+	VMOVUPS Y6, (R9)
+	VMOVUPS Y7, 32(R9)
+	DECQ    tiles+56(FP)
+	JZ      done
+	ADDQ    $0x40, c+64(FP)
+	CMPQ    d+80(FP), $0x00
+	JE      panels
+	ADDQ    $0x40, d+80(FP)
+
+panels:
+	MOVQ 16(SP), DX
+	ADDQ DX, b+40(FP)
+	JMP  tile
+
+done:
 	VZEROUPPER
 	RET
 
-// func micro5x16AVX2(a *float32, aRow *int, kStep int, segs *int, nseg int, b *float32, bStep int, c *float32, cRow *int, d *float32, dRow *int)
+// func micro5x16AVX2(a *float32, aRow *int, kStep int, segs *int, nseg int, b *float32, bStep int, tiles int, c *float32, cRow *int, d *float32, dRow *int)
 // Requires: AVX, FMA3, MMX+
-TEXT ·micro5x16AVX2(SB), NOSPLIT, $0-88
+TEXT ·micro5x16AVX2(SB), NOSPLIT, $24-96
+	MOVQ a+0(FP), AX
+	MOVQ aRow+8(FP), CX
+	MOVQ (CX), DX
+	LEAQ (AX)(DX*4), DX
+	MOVQ DX, BX
+	MOVQ 8(CX), DX
+	LEAQ (AX)(DX*4), DX
+	MOVQ DX, SI
+	MOVQ 16(CX), DX
+	LEAQ (AX)(DX*4), DX
+	MOVQ DX, DI
+	MOVQ 24(CX), DX
+	LEAQ (AX)(DX*4), DX
+	MOVQ DX, R8
+	MOVQ 32(CX), DX
+	LEAQ (AX)(DX*4), DX
+	MOVQ DX, AX
+	MOVQ kStep+16(FP), CX
+	SHLQ $0x02, CX
+	MOVQ bStep+48(FP), DX
+	SHLQ $0x02, DX
+	MOVQ DX, 16(SP)
+
+tile:
 	VXORPS     Y0, Y0, Y0
 	VXORPS     Y1, Y1, Y1
 	VXORPS     Y2, Y2, Y2
@@ -589,127 +707,117 @@ TEXT ·micro5x16AVX2(SB), NOSPLIT, $0-88
 	VXORPS     Y7, Y7, Y7
 	VXORPS     Y8, Y8, Y8
 	VXORPS     Y9, Y9, Y9
-	MOVQ       c+56(FP), AX
-	MOVQ       cRow+64(FP), CX
-	MOVQ       (CX), DX
-	LEAQ       (AX)(DX*4), DX
-	MOVQ       8(CX), BX
-	LEAQ       (AX)(BX*4), BX
-	MOVQ       16(CX), SI
-	LEAQ       (AX)(SI*4), SI
-	MOVQ       24(CX), DI
-	LEAQ       (AX)(DI*4), DI
-	MOVQ       32(CX), CX
-	LEAQ       (AX)(CX*4), CX
-	PREFETCHT0 (DX)
-	PREFETCHT0 (BX)
-	PREFETCHT0 (SI)
-	PREFETCHT0 (DI)
-	PREFETCHT0 (CX)
-	MOVQ       a+0(FP), AX
-	MOVQ       aRow+8(FP), CX
-	MOVQ       (CX), DX
-	LEAQ       (AX)(DX*4), DX
-	MOVQ       8(CX), BX
-	LEAQ       (AX)(BX*4), BX
-	MOVQ       16(CX), SI
-	LEAQ       (AX)(SI*4), SI
-	MOVQ       24(CX), DI
-	LEAQ       (AX)(DI*4), DI
-	MOVQ       32(CX), CX
-	LEAQ       (AX)(CX*4), CX
-	MOVQ       kStep+16(FP), AX
-	SHLQ       $0x02, AX
+	MOVQ       c+64(FP), DX
+	MOVQ       cRow+72(FP), R9
+	MOVQ       (R9), R10
+	LEAQ       (DX)(R10*4), R10
+	PREFETCHT0 (R10)
+	MOVQ       8(R9), R10
+	LEAQ       (DX)(R10*4), R10
+	PREFETCHT0 (R10)
+	MOVQ       16(R9), R10
+	LEAQ       (DX)(R10*4), R10
+	PREFETCHT0 (R10)
+	MOVQ       24(R9), R10
+	LEAQ       (DX)(R10*4), R10
+	PREFETCHT0 (R10)
+	MOVQ       32(R9), R10
+	LEAQ       (DX)(R10*4), R10
+	PREFETCHT0 (R10)
+	MOVQ       segs+24(FP), DX
+	MOVQ       DX, (SP)
+	MOVQ       nseg+32(FP), DX
+	MOVQ       DX, 8(SP)
 
 segment:
-	CMPQ nseg+32(FP), $0x00
+	CMPQ 8(SP), $0x00
 	JE   finish
-	MOVQ segs+24(FP), R10
-	MOVQ b+40(FP), R8
+	MOVQ (SP), R10
+	MOVQ b+40(FP), DX
 	MOVQ 8(R10), R9
-	LEAQ (R8)(R9*4), R8
+	LEAQ (DX)(R9*4), DX
 	MOVQ (R10), R9
 	SHLQ $0x02, R9
 	MOVQ 16(R10), R10
-	ADDQ $0x18, segs+24(FP)
-	DECQ nseg+32(FP)
+	ADDQ $0x18, (SP)
+	DECQ 8(SP)
 	SUBQ $0x04, R10
 	JL   rest
 
 unrolled:
-	VMOVUPS      (R8), Y10
-	VMOVUPS      32(R8), Y11
-	VBROADCASTSS (DX)(R9*1), Y12
+	VMOVUPS      (DX), Y10
+	VMOVUPS      32(DX), Y11
+	VBROADCASTSS (BX)(R9*1), Y12
 	VFMADD231PS  Y10, Y12, Y0
 	VFMADD231PS  Y11, Y12, Y1
-	VBROADCASTSS (BX)(R9*1), Y12
+	VBROADCASTSS (SI)(R9*1), Y12
 	VFMADD231PS  Y10, Y12, Y2
 	VFMADD231PS  Y11, Y12, Y3
-	VBROADCASTSS (SI)(R9*1), Y12
+	VBROADCASTSS (DI)(R9*1), Y12
 	VFMADD231PS  Y10, Y12, Y4
 	VFMADD231PS  Y11, Y12, Y5
-	VBROADCASTSS (DI)(R9*1), Y12
+	VBROADCASTSS (R8)(R9*1), Y12
 	VFMADD231PS  Y10, Y12, Y6
 	VFMADD231PS  Y11, Y12, Y7
-	VBROADCASTSS (CX)(R9*1), Y12
+	VBROADCASTSS (AX)(R9*1), Y12
 	VFMADD231PS  Y10, Y12, Y8
 	VFMADD231PS  Y11, Y12, Y9
-	ADDQ         AX, R9
-	VMOVUPS      64(R8), Y10
-	VMOVUPS      96(R8), Y11
-	VBROADCASTSS (DX)(R9*1), Y12
+	ADDQ         CX, R9
+	VMOVUPS      64(DX), Y10
+	VMOVUPS      96(DX), Y11
+	VBROADCASTSS (BX)(R9*1), Y12
 	VFMADD231PS  Y10, Y12, Y0
 	VFMADD231PS  Y11, Y12, Y1
-	VBROADCASTSS (BX)(R9*1), Y12
+	VBROADCASTSS (SI)(R9*1), Y12
 	VFMADD231PS  Y10, Y12, Y2
 	VFMADD231PS  Y11, Y12, Y3
-	VBROADCASTSS (SI)(R9*1), Y12
+	VBROADCASTSS (DI)(R9*1), Y12
 	VFMADD231PS  Y10, Y12, Y4
 	VFMADD231PS  Y11, Y12, Y5
-	VBROADCASTSS (DI)(R9*1), Y12
+	VBROADCASTSS (R8)(R9*1), Y12
 	VFMADD231PS  Y10, Y12, Y6
 	VFMADD231PS  Y11, Y12, Y7
-	VBROADCASTSS (CX)(R9*1), Y12
+	VBROADCASTSS (AX)(R9*1), Y12
 	VFMADD231PS  Y10, Y12, Y8
 	VFMADD231PS  Y11, Y12, Y9
-	ADDQ         AX, R9
-	VMOVUPS      128(R8), Y10
-	VMOVUPS      160(R8), Y11
-	VBROADCASTSS (DX)(R9*1), Y12
+	ADDQ         CX, R9
+	VMOVUPS      128(DX), Y10
+	VMOVUPS      160(DX), Y11
+	VBROADCASTSS (BX)(R9*1), Y12
 	VFMADD231PS  Y10, Y12, Y0
 	VFMADD231PS  Y11, Y12, Y1
-	VBROADCASTSS (BX)(R9*1), Y12
+	VBROADCASTSS (SI)(R9*1), Y12
 	VFMADD231PS  Y10, Y12, Y2
 	VFMADD231PS  Y11, Y12, Y3
-	VBROADCASTSS (SI)(R9*1), Y12
+	VBROADCASTSS (DI)(R9*1), Y12
 	VFMADD231PS  Y10, Y12, Y4
 	VFMADD231PS  Y11, Y12, Y5
-	VBROADCASTSS (DI)(R9*1), Y12
+	VBROADCASTSS (R8)(R9*1), Y12
 	VFMADD231PS  Y10, Y12, Y6
 	VFMADD231PS  Y11, Y12, Y7
-	VBROADCASTSS (CX)(R9*1), Y12
+	VBROADCASTSS (AX)(R9*1), Y12
 	VFMADD231PS  Y10, Y12, Y8
 	VFMADD231PS  Y11, Y12, Y9
-	ADDQ         AX, R9
-	VMOVUPS      192(R8), Y10
-	VMOVUPS      224(R8), Y11
-	VBROADCASTSS (DX)(R9*1), Y12
+	ADDQ         CX, R9
+	VMOVUPS      192(DX), Y10
+	VMOVUPS      224(DX), Y11
+	VBROADCASTSS (BX)(R9*1), Y12
 	VFMADD231PS  Y10, Y12, Y0
 	VFMADD231PS  Y11, Y12, Y1
-	VBROADCASTSS (BX)(R9*1), Y12
+	VBROADCASTSS (SI)(R9*1), Y12
 	VFMADD231PS  Y10, Y12, Y2
 	VFMADD231PS  Y11, Y12, Y3
-	VBROADCASTSS (SI)(R9*1), Y12
+	VBROADCASTSS (DI)(R9*1), Y12
 	VFMADD231PS  Y10, Y12, Y4
 	VFMADD231PS  Y11, Y12, Y5
-	VBROADCASTSS (DI)(R9*1), Y12
+	VBROADCASTSS (R8)(R9*1), Y12
 	VFMADD231PS  Y10, Y12, Y6
 	VFMADD231PS  Y11, Y12, Y7
-	VBROADCASTSS (CX)(R9*1), Y12
+	VBROADCASTSS (AX)(R9*1), Y12
 	VFMADD231PS  Y10, Y12, Y8
 	VFMADD231PS  Y11, Y12, Y9
-	ADDQ         AX, R9
-	ADDQ         $0x00000100, R8
+	ADDQ         CX, R9
+	ADDQ         $0x00000100, DX
 	SUBQ         $0x04, R10
 	JGE          unrolled
 
@@ -718,85 +826,124 @@ rest:
 	JZ   segment
 
 single:
-	VMOVUPS      (R8), Y10
-	VMOVUPS      32(R8), Y11
-	VBROADCASTSS (DX)(R9*1), Y12
+	VMOVUPS      (DX), Y10
+	VMOVUPS      32(DX), Y11
+	VBROADCASTSS (BX)(R9*1), Y12
 	VFMADD231PS  Y10, Y12, Y0
 	VFMADD231PS  Y11, Y12, Y1
-	VBROADCASTSS (BX)(R9*1), Y12
+	VBROADCASTSS (SI)(R9*1), Y12
 	VFMADD231PS  Y10, Y12, Y2
 	VFMADD231PS  Y11, Y12, Y3
-	VBROADCASTSS (SI)(R9*1), Y12
+	VBROADCASTSS (DI)(R9*1), Y12
 	VFMADD231PS  Y10, Y12, Y4
 	VFMADD231PS  Y11, Y12, Y5
-	VBROADCASTSS (DI)(R9*1), Y12
+	VBROADCASTSS (R8)(R9*1), Y12
 	VFMADD231PS  Y10, Y12, Y6
 	VFMADD231PS  Y11, Y12, Y7
-	VBROADCASTSS (CX)(R9*1), Y12
+	VBROADCASTSS (AX)(R9*1), Y12
 	VFMADD231PS  Y10, Y12, Y8
 	VFMADD231PS  Y11, Y12, Y9
-	ADDQ         AX, R9
-	ADDQ         $0x40, R8
+	ADDQ         CX, R9
+	ADDQ         $0x40, DX
 	DECQ         R10
 	JNZ          single
 	JMP          segment
 
 finish:
-	MOVQ   d+72(FP), AX
-	TESTQ  AX, AX
-	JZ     write
-	MOVQ   d+72(FP), AX
-	MOVQ   dRow+80(FP), CX
-	MOVQ   (CX), DX
-	LEAQ   (AX)(DX*4), DX
-	MOVQ   8(CX), BX
-	LEAQ   (AX)(BX*4), BX
-	MOVQ   16(CX), SI
-	LEAQ   (AX)(SI*4), SI
-	MOVQ   24(CX), DI
-	LEAQ   (AX)(DI*4), DI
-	MOVQ   32(CX), CX
-	LEAQ   (AX)(CX*4), CX
-	VADDPS (DX), Y0, Y0
-	VADDPS 32(DX), Y1, Y1
-	VADDPS (BX), Y2, Y2
-	VADDPS 32(BX), Y3, Y3
-	VADDPS (SI), Y4, Y4
-	VADDPS 32(SI), Y5, Y5
-	VADDPS (DI), Y6, Y6
-	VADDPS 32(DI), Y7, Y7
-	VADDPS (CX), Y8, Y8
-	VADDPS 32(CX), Y9, Y9
+	CMPQ   d+80(FP), $0x00
+	JE     write
+	MOVQ   d+80(FP), DX
+	MOVQ   dRow+88(FP), R9
+	MOVQ   (R9), R10
+	LEAQ   (DX)(R10*4), R10
+	VADDPS (R10), Y0, Y0
+	VADDPS 32(R10), Y1, Y1
+	MOVQ   8(R9), R10
+	LEAQ   (DX)(R10*4), R10
+	VADDPS (R10), Y2, Y2
+	VADDPS 32(R10), Y3, Y3
+	MOVQ   16(R9), R10
+	LEAQ   (DX)(R10*4), R10
+	VADDPS (R10), Y4, Y4
+	VADDPS 32(R10), Y5, Y5
+	MOVQ   24(R9), R10
+	LEAQ   (DX)(R10*4), R10
+	VADDPS (R10), Y6, Y6
+	VADDPS 32(R10), Y7, Y7
+	MOVQ   32(R9), R10
+	LEAQ   (DX)(R10*4), R10
+	VADDPS (R10), Y8, Y8
+	VADDPS 32(R10), Y9, Y9
 
 write:
-	MOVQ    c+56(FP), AX
-	MOVQ    cRow+64(FP), CX
-	MOVQ    (CX), DX
-	LEAQ    (AX)(DX*4), DX
-	MOVQ    8(CX), BX
-	LEAQ    (AX)(BX*4), BX
-	MOVQ    16(CX), SI
-	LEAQ    (AX)(SI*4), SI
-	MOVQ    24(CX), DI
-	LEAQ    (AX)(DI*4), DI
-	MOVQ    32(CX), CX
-	LEAQ    (AX)(CX*4), CX
-	VMOVUPS Y0, (DX)
-	VMOVUPS Y1, 32(DX)
-	VMOVUPS Y2, (BX)
-	VMOVUPS Y3, 32(BX)
-	VMOVUPS Y4, (SI)
-	VMOVUPS Y5, 32(SI)
-	VMOVUPS Y6, (DI)
-	VMOVUPS Y7, 32(DI)
-	VMOVUPS Y8, (CX)
-	VMOVUPS Y9, 32(CX)
+	MOVQ    c+64(FP), DX
+	MOVQ    cRow+72(FP), R9
+	MOVQ    (R9), R10
+	LEAQ    (DX)(R10*4), R10
+	VMOVUPS Y0, (R10)
+	VMOVUPS Y1, 32(R10)
+	MOVQ    8(R9), R10
+	LEAQ    (DX)(R10*4), R10
+	VMOVUPS Y2, (R10)
+	VMOVUPS Y3, 32(R10)
+	MOVQ    16(R9), R10
+	LEAQ    (DX)(R10*4), R10
+	VMOVUPS Y4, (R10)
+	VMOVUPS Y5, 32(R10)
+	MOVQ    24(R9), R10
+	LEAQ    (DX)(R10*4), R10
+	VMOVUPS Y6, (R10)
+	VMOVUPS Y7, 32(R10)
+	MOVQ    32(R9), R10
+	LEAQ    (DX)(R10*4), R10
+	VMOVUPS Y8, (R10)
+	VMOVUPS Y9, 32(R10)
+	DECQ    tiles+56(FP)
+	JZ      done
+	ADDQ    $0x40, c+64(FP)
+	CMPQ    d+80(FP), $0x00
+	JE      panels
+	ADDQ    $0x40, d+80(FP)
+
+panels:
+	MOVQ 16(SP), DX
+	ADDQ DX, b+40(FP)
+	JMP  tile
+
+done:
 	VZEROUPPER
 	RET
 
-// func micro6x16AVX2(a *float32, aRow *int, kStep int, segs *int, nseg int, b *float32, bStep int, c *float32, cRow *int, d *float32, dRow *int)
+// func micro6x16AVX2(a *float32, aRow *int, kStep int, segs *int, nseg int, b *float32, bStep int, tiles int, c *float32, cRow *int, d *float32, dRow *int)
 // Requires: AVX, FMA3, MMX+
-TEXT ·micro6x16AVX2(SB), NOSPLIT, $0-88
+TEXT ·micro6x16AVX2(SB), NOSPLIT, $24-96
+	MOVQ a+0(FP), AX
+	MOVQ aRow+8(FP), CX
+	MOVQ (CX), DX
+	LEAQ (AX)(DX*4), DX
+	MOVQ DX, BX
+	MOVQ 8(CX), DX
+	LEAQ (AX)(DX*4), DX
+	MOVQ DX, SI
+	MOVQ 16(CX), DX
+	LEAQ (AX)(DX*4), DX
+	MOVQ DX, DI
+	MOVQ 24(CX), DX
+	LEAQ (AX)(DX*4), DX
+	MOVQ DX, R8
+	MOVQ 32(CX), DX
+	LEAQ (AX)(DX*4), DX
+	MOVQ DX, R9
+	MOVQ 40(CX), DX
+	LEAQ (AX)(DX*4), DX
+	MOVQ DX, AX
+	MOVQ kStep+16(FP), CX
+	SHLQ $0x02, CX
+	MOVQ bStep+48(FP), DX
+	SHLQ $0x02, DX
+	MOVQ DX, 16(SP)
+
+tile:
 	VXORPS     Y0, Y0, Y0
 	VXORPS     Y1, Y1, Y1
 	VXORPS     Y2, Y2, Y2
@@ -809,144 +956,132 @@ TEXT ·micro6x16AVX2(SB), NOSPLIT, $0-88
 	VXORPS     Y9, Y9, Y9
 	VXORPS     Y10, Y10, Y10
 	VXORPS     Y11, Y11, Y11
-	MOVQ       c+56(FP), AX
-	MOVQ       cRow+64(FP), CX
-	MOVQ       (CX), DX
-	LEAQ       (AX)(DX*4), DX
-	MOVQ       8(CX), BX
-	LEAQ       (AX)(BX*4), BX
-	MOVQ       16(CX), SI
-	LEAQ       (AX)(SI*4), SI
-	MOVQ       24(CX), DI
-	LEAQ       (AX)(DI*4), DI
-	MOVQ       32(CX), R8
-	LEAQ       (AX)(R8*4), R8
-	MOVQ       40(CX), CX
-	LEAQ       (AX)(CX*4), CX
-	PREFETCHT0 (DX)
-	PREFETCHT0 (BX)
-	PREFETCHT0 (SI)
-	PREFETCHT0 (DI)
-	PREFETCHT0 (R8)
-	PREFETCHT0 (CX)
-	MOVQ       a+0(FP), AX
-	MOVQ       aRow+8(FP), CX
-	MOVQ       (CX), DX
-	LEAQ       (AX)(DX*4), DX
-	MOVQ       8(CX), BX
-	LEAQ       (AX)(BX*4), BX
-	MOVQ       16(CX), SI
-	LEAQ       (AX)(SI*4), SI
-	MOVQ       24(CX), DI
-	LEAQ       (AX)(DI*4), DI
-	MOVQ       32(CX), R8
-	LEAQ       (AX)(R8*4), R8
-	MOVQ       40(CX), CX
-	LEAQ       (AX)(CX*4), CX
-	MOVQ       kStep+16(FP), AX
-	SHLQ       $0x02, AX
+	MOVQ       c+64(FP), DX
+	MOVQ       cRow+72(FP), R10
+	MOVQ       (R10), R11
+	LEAQ       (DX)(R11*4), R11
+	PREFETCHT0 (R11)
+	MOVQ       8(R10), R11
+	LEAQ       (DX)(R11*4), R11
+	PREFETCHT0 (R11)
+	MOVQ       16(R10), R11
+	LEAQ       (DX)(R11*4), R11
+	PREFETCHT0 (R11)
+	MOVQ       24(R10), R11
+	LEAQ       (DX)(R11*4), R11
+	PREFETCHT0 (R11)
+	MOVQ       32(R10), R11
+	LEAQ       (DX)(R11*4), R11
+	PREFETCHT0 (R11)
+	MOVQ       40(R10), R11
+	LEAQ       (DX)(R11*4), R11
+	PREFETCHT0 (R11)
+	MOVQ       segs+24(FP), DX
+	MOVQ       DX, (SP)
+	MOVQ       nseg+32(FP), DX
+	MOVQ       DX, 8(SP)
 
 segment:
-	CMPQ nseg+32(FP), $0x00
+	CMPQ 8(SP), $0x00
 	JE   finish
-	MOVQ segs+24(FP), R11
-	MOVQ b+40(FP), R9
+	MOVQ (SP), R11
+	MOVQ b+40(FP), DX
 	MOVQ 8(R11), R10
-	LEAQ (R9)(R10*4), R9
+	LEAQ (DX)(R10*4), DX
 	MOVQ (R11), R10
 	SHLQ $0x02, R10
 	MOVQ 16(R11), R11
-	ADDQ $0x18, segs+24(FP)
-	DECQ nseg+32(FP)
+	ADDQ $0x18, (SP)
+	DECQ 8(SP)
 	SUBQ $0x04, R11
 	JL   rest
 
 unrolled:
-	VMOVUPS      (R9), Y12
-	VMOVUPS      32(R9), Y13
-	VBROADCASTSS (DX)(R10*1), Y14
+	VMOVUPS      (DX), Y12
+	VMOVUPS      32(DX), Y13
+	VBROADCASTSS (BX)(R10*1), Y14
 	VFMADD231PS  Y12, Y14, Y0
 	VFMADD231PS  Y13, Y14, Y1
-	VBROADCASTSS (BX)(R10*1), Y14
+	VBROADCASTSS (SI)(R10*1), Y14
 	VFMADD231PS  Y12, Y14, Y2
 	VFMADD231PS  Y13, Y14, Y3
-	VBROADCASTSS (SI)(R10*1), Y14
+	VBROADCASTSS (DI)(R10*1), Y14
 	VFMADD231PS  Y12, Y14, Y4
 	VFMADD231PS  Y13, Y14, Y5
-	VBROADCASTSS (DI)(R10*1), Y14
+	VBROADCASTSS (R8)(R10*1), Y14
 	VFMADD231PS  Y12, Y14, Y6
 	VFMADD231PS  Y13, Y14, Y7
-	VBROADCASTSS (R8)(R10*1), Y14
+	VBROADCASTSS (R9)(R10*1), Y14
 	VFMADD231PS  Y12, Y14, Y8
 	VFMADD231PS  Y13, Y14, Y9
-	VBROADCASTSS (CX)(R10*1), Y14
+	VBROADCASTSS (AX)(R10*1), Y14
 	VFMADD231PS  Y12, Y14, Y10
 	VFMADD231PS  Y13, Y14, Y11
-	ADDQ         AX, R10
-	VMOVUPS      64(R9), Y12
-	VMOVUPS      96(R9), Y13
-	VBROADCASTSS (DX)(R10*1), Y14
+	ADDQ         CX, R10
+	VMOVUPS      64(DX), Y12
+	VMOVUPS      96(DX), Y13
+	VBROADCASTSS (BX)(R10*1), Y14
 	VFMADD231PS  Y12, Y14, Y0
 	VFMADD231PS  Y13, Y14, Y1
-	VBROADCASTSS (BX)(R10*1), Y14
+	VBROADCASTSS (SI)(R10*1), Y14
 	VFMADD231PS  Y12, Y14, Y2
 	VFMADD231PS  Y13, Y14, Y3
-	VBROADCASTSS (SI)(R10*1), Y14
+	VBROADCASTSS (DI)(R10*1), Y14
 	VFMADD231PS  Y12, Y14, Y4
 	VFMADD231PS  Y13, Y14, Y5
-	VBROADCASTSS (DI)(R10*1), Y14
+	VBROADCASTSS (R8)(R10*1), Y14
 	VFMADD231PS  Y12, Y14, Y6
 	VFMADD231PS  Y13, Y14, Y7
-	VBROADCASTSS (R8)(R10*1), Y14
+	VBROADCASTSS (R9)(R10*1), Y14
 	VFMADD231PS  Y12, Y14, Y8
 	VFMADD231PS  Y13, Y14, Y9
-	VBROADCASTSS (CX)(R10*1), Y14
+	VBROADCASTSS (AX)(R10*1), Y14
 	VFMADD231PS  Y12, Y14, Y10
 	VFMADD231PS  Y13, Y14, Y11
-	ADDQ         AX, R10
-	VMOVUPS      128(R9), Y12
-	VMOVUPS      160(R9), Y13
-	VBROADCASTSS (DX)(R10*1), Y14
+	ADDQ         CX, R10
+	VMOVUPS      128(DX), Y12
+	VMOVUPS      160(DX), Y13
+	VBROADCASTSS (BX)(R10*1), Y14
 	VFMADD231PS  Y12, Y14, Y0
 	VFMADD231PS  Y13, Y14, Y1
-	VBROADCASTSS (BX)(R10*1), Y14
+	VBROADCASTSS (SI)(R10*1), Y14
 	VFMADD231PS  Y12, Y14, Y2
 	VFMADD231PS  Y13, Y14, Y3
-	VBROADCASTSS (SI)(R10*1), Y14
+	VBROADCASTSS (DI)(R10*1), Y14
 	VFMADD231PS  Y12, Y14, Y4
 	VFMADD231PS  Y13, Y14, Y5
-	VBROADCASTSS (DI)(R10*1), Y14
+	VBROADCASTSS (R8)(R10*1), Y14
 	VFMADD231PS  Y12, Y14, Y6
 	VFMADD231PS  Y13, Y14, Y7
-	VBROADCASTSS (R8)(R10*1), Y14
+	VBROADCASTSS (R9)(R10*1), Y14
 	VFMADD231PS  Y12, Y14, Y8
 	VFMADD231PS  Y13, Y14, Y9
-	VBROADCASTSS (CX)(R10*1), Y14
+	VBROADCASTSS (AX)(R10*1), Y14
 	VFMADD231PS  Y12, Y14, Y10
 	VFMADD231PS  Y13, Y14, Y11
-	ADDQ         AX, R10
-	VMOVUPS      192(R9), Y12
-	VMOVUPS      224(R9), Y13
-	VBROADCASTSS (DX)(R10*1), Y14
+	ADDQ         CX, R10
+	VMOVUPS      192(DX), Y12
+	VMOVUPS      224(DX), Y13
+	VBROADCASTSS (BX)(R10*1), Y14
 	VFMADD231PS  Y12, Y14, Y0
 	VFMADD231PS  Y13, Y14, Y1
-	VBROADCASTSS (BX)(R10*1), Y14
+	VBROADCASTSS (SI)(R10*1), Y14
 	VFMADD231PS  Y12, Y14, Y2
 	VFMADD231PS  Y13, Y14, Y3
-	VBROADCASTSS (SI)(R10*1), Y14
+	VBROADCASTSS (DI)(R10*1), Y14
 	VFMADD231PS  Y12, Y14, Y4
 	VFMADD231PS  Y13, Y14, Y5
-	VBROADCASTSS (DI)(R10*1), Y14
+	VBROADCASTSS (R8)(R10*1), Y14
 	VFMADD231PS  Y12, Y14, Y6
 	VFMADD231PS  Y13, Y14, Y7
-	VBROADCASTSS (R8)(R10*1), Y14
+	VBROADCASTSS (R9)(R10*1), Y14
 	VFMADD231PS  Y12, Y14, Y8
 	VFMADD231PS  Y13, Y14, Y9
-	VBROADCASTSS (CX)(R10*1), Y14
+	VBROADCASTSS (AX)(R10*1), Y14
 	VFMADD231PS  Y12, Y14, Y10
 	VFMADD231PS  Y13, Y14, Y11
-	ADDQ         AX, R10
-	ADDQ         $0x00000100, R9
+	ADDQ         CX, R10
+	ADDQ         $0x00000100, DX
 	SUBQ         $0x04, R11
 	JGE          unrolled
 
@@ -955,141 +1090,163 @@ rest:
 	JZ   segment
 
 single:
-	VMOVUPS      (R9), Y12
-	VMOVUPS      32(R9), Y13
-	VBROADCASTSS (DX)(R10*1), Y14
+	VMOVUPS      (DX), Y12
+	VMOVUPS      32(DX), Y13
+	VBROADCASTSS (BX)(R10*1), Y14
 	VFMADD231PS  Y12, Y14, Y0
 	VFMADD231PS  Y13, Y14, Y1
-	VBROADCASTSS (BX)(R10*1), Y14
+	VBROADCASTSS (SI)(R10*1), Y14
 	VFMADD231PS  Y12, Y14, Y2
 	VFMADD231PS  Y13, Y14, Y3
-	VBROADCASTSS (SI)(R10*1), Y14
+	VBROADCASTSS (DI)(R10*1), Y14
 	VFMADD231PS  Y12, Y14, Y4
 	VFMADD231PS  Y13, Y14, Y5
-	VBROADCASTSS (DI)(R10*1), Y14
+	VBROADCASTSS (R8)(R10*1), Y14
 	VFMADD231PS  Y12, Y14, Y6
 	VFMADD231PS  Y13, Y14, Y7
-	VBROADCASTSS (R8)(R10*1), Y14
+	VBROADCASTSS (R9)(R10*1), Y14
 	VFMADD231PS  Y12, Y14, Y8
 	VFMADD231PS  Y13, Y14, Y9
-	VBROADCASTSS (CX)(R10*1), Y14
+	VBROADCASTSS (AX)(R10*1), Y14
 	VFMADD231PS  Y12, Y14, Y10
 	VFMADD231PS  Y13, Y14, Y11
-	ADDQ         AX, R10
-	ADDQ         $0x40, R9
+	ADDQ         CX, R10
+	ADDQ         $0x40, DX
 	DECQ         R11
 	JNZ          single
 	JMP          segment
 
 finish:
-	MOVQ   d+72(FP), AX
-	TESTQ  AX, AX
-	JZ     write
-	MOVQ   d+72(FP), AX
-	MOVQ   dRow+80(FP), CX
-	MOVQ   (CX), DX
-	LEAQ   (AX)(DX*4), DX
-	MOVQ   8(CX), BX
-	LEAQ   (AX)(BX*4), BX
-	MOVQ   16(CX), SI
-	LEAQ   (AX)(SI*4), SI
-	MOVQ   24(CX), DI
-	LEAQ   (AX)(DI*4), DI
-	MOVQ   32(CX), R8
-	LEAQ   (AX)(R8*4), R8
-	MOVQ   40(CX), CX
-	LEAQ   (AX)(CX*4), CX
-	VADDPS (DX), Y0, Y0
-	VADDPS 32(DX), Y1, Y1
-	VADDPS (BX), Y2, Y2
-	VADDPS 32(BX), Y3, Y3
-	VADDPS (SI), Y4, Y4
-	VADDPS 32(SI), Y5, Y5
-	VADDPS (DI), Y6, Y6
-	VADDPS 32(DI), Y7, Y7
-	VADDPS (R8), Y8, Y8
-	VADDPS 32(R8), Y9, Y9
-	VADDPS (CX), Y10, Y10
-	VADDPS 32(CX), Y11, Y11
+	CMPQ   d+80(FP), $0x00
+	JE     write
+	MOVQ   d+80(FP), DX
+	MOVQ   dRow+88(FP), R10
+	MOVQ   (R10), R11
+	LEAQ   (DX)(R11*4), R11
+	VADDPS (R11), Y0, Y0
+	VADDPS 32(R11), Y1, Y1
+	MOVQ   8(R10), R11
+	LEAQ   (DX)(R11*4), R11
+	VADDPS (R11), Y2, Y2
+	VADDPS 32(R11), Y3, Y3
+	MOVQ   16(R10), R11
+	LEAQ   (DX)(R11*4), R11
+	VADDPS (R11), Y4, Y4
+	VADDPS 32(R11), Y5, Y5
+	MOVQ   24(R10), R11
+	LEAQ   (DX)(R11*4), R11
+	VADDPS (R11), Y6, Y6
+	VADDPS 32(R11), Y7, Y7
+	MOVQ   32(R10), R11
+	LEAQ   (DX)(R11*4), R11
+	VADDPS (R11), Y8, Y8
+	VADDPS 32(R11), Y9, Y9
+	MOVQ   40(R10), R11
+	LEAQ   (DX)(R11*4), R11
+	VADDPS (R11), Y10, Y10
+	VADDPS 32(R11), Y11, Y11
 
 write:
-	MOVQ    c+56(FP), AX
-	MOVQ    cRow+64(FP), CX
-	MOVQ    (CX), DX
-	LEAQ    (AX)(DX*4), DX
-	MOVQ    8(CX), BX
-	LEAQ    (AX)(BX*4), BX
-	MOVQ    16(CX), SI
-	LEAQ    (AX)(SI*4), SI
-	MOVQ    24(CX), DI
-	LEAQ    (AX)(DI*4), DI
-	MOVQ    32(CX), R8
-	LEAQ    (AX)(R8*4), R8
-	MOVQ    40(CX), CX
-	LEAQ    (AX)(CX*4), CX
-	VMOVUPS Y0, (DX)
-	VMOVUPS Y1, 32(DX)
-	VMOVUPS Y2, (BX)
-	VMOVUPS Y3, 32(BX)
-	VMOVUPS Y4, (SI)
-	VMOVUPS Y5, 32(SI)
-	VMOVUPS Y6, (DI)
-	VMOVUPS Y7, 32(DI)
-	VMOVUPS Y8, (R8)
-	VMOVUPS Y9, 32(R8)
-	VMOVUPS Y10, (CX)
-	VMOVUPS Y11, 32(CX)
+	MOVQ    c+64(FP), DX
+	MOVQ    cRow+72(FP), R10
+	MOVQ    (R10), R11
+	LEAQ    (DX)(R11*4), R11
+	VMOVUPS Y0, (R11)
+	VMOVUPS Y1, 32(R11)
+	MOVQ    8(R10), R11
+	LEAQ    (DX)(R11*4), R11
+	VMOVUPS Y2, (R11)
+	VMOVUPS Y3, 32(R11)
+	MOVQ    16(R10), R11
+	LEAQ    (DX)(R11*4), R11
+	VMOVUPS Y4, (R11)
+	VMOVUPS Y5, 32(R11)
+	MOVQ    24(R10), R11
+	LEAQ    (DX)(R11*4), R11
+	VMOVUPS Y6, (R11)
+	VMOVUPS Y7, 32(R11)
+	MOVQ    32(R10), R11
+	LEAQ    (DX)(R11*4), R11
+	VMOVUPS Y8, (R11)
+	VMOVUPS Y9, 32(R11)
+	MOVQ    40(R10), R11
+	LEAQ    (DX)(R11*4), R11
+	VMOVUPS Y10, (R11)
+	VMOVUPS Y11, 32(R11)
+	DECQ    tiles+56(FP)
+	JZ      done
+	ADDQ    $0x40, c+64(FP)
+	CMPQ    d+80(FP), $0x00
+	JE      panels
+	ADDQ    $0x40, d+80(FP)
+
+panels:
+	MOVQ 16(SP), DX
+	ADDQ DX, b+40(FP)
+	JMP  tile
+
+done:
 	VZEROUPPER
 	RET
 
-// func micro1x16AVX512(a *float32, aRow *int, kStep int, segs *int, nseg int, b *float32, bStep int, c *float32, cRow *int, d *float32, dRow *int)
+// func micro1x16AVX512(a *float32, aRow *int, kStep int, segs *int, nseg int, b *float32, bStep int, tiles int, c *float32, cRow *int, d *float32, dRow *int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·micro1x16AVX512(SB), NOSPLIT, $0-88
+TEXT ·micro1x16AVX512(SB), NOSPLIT, $24-96
+	MOVQ a+0(FP), AX
+	MOVQ aRow+8(FP), CX
+	MOVQ (CX), CX
+	LEAQ (AX)(CX*4), CX
+	MOVQ CX, AX
+	MOVQ kStep+16(FP), CX
+	SHLQ $0x02, CX
+	MOVQ bStep+48(FP), DX
+	SHLQ $0x02, DX
+	MOVQ DX, 16(SP)
+
+tile:
 	VPXORD     Z0, Z0, Z0
-	MOVQ       c+56(FP), AX
-	MOVQ       cRow+64(FP), CX
-	MOVQ       (CX), CX
-	LEAQ       (AX)(CX*4), CX
-	PREFETCHT0 (CX)
-	MOVQ       a+0(FP), AX
-	MOVQ       aRow+8(FP), CX
-	MOVQ       (CX), CX
-	LEAQ       (AX)(CX*4), CX
-	MOVQ       kStep+16(FP), AX
-	SHLQ       $0x02, AX
+	MOVQ       c+64(FP), DX
+	MOVQ       cRow+72(FP), BX
+	MOVQ       (BX), BX
+	LEAQ       (DX)(BX*4), BX
+	PREFETCHT0 (BX)
+	MOVQ       segs+24(FP), DX
+	MOVQ       DX, (SP)
+	MOVQ       nseg+32(FP), DX
+	MOVQ       DX, 8(SP)
 
 segment:
-	CMPQ nseg+32(FP), $0x00
+	CMPQ 8(SP), $0x00
 	JE   finish
-	MOVQ segs+24(FP), SI
+	MOVQ (SP), SI
 	MOVQ b+40(FP), DX
 	MOVQ 8(SI), BX
 	LEAQ (DX)(BX*4), DX
 	MOVQ (SI), BX
 	SHLQ $0x02, BX
 	MOVQ 16(SI), SI
-	ADDQ $0x18, segs+24(FP)
-	DECQ nseg+32(FP)
+	ADDQ $0x18, (SP)
+	DECQ 8(SP)
 	SUBQ $0x04, SI
 	JL   rest
 
 unrolled:
 	VMOVUPS      (DX), Z1
-	VBROADCASTSS (CX)(BX*1), Z2
+	VBROADCASTSS (AX)(BX*1), Z2
 	VFMADD231PS  Z1, Z2, Z0
-	ADDQ         AX, BX
+	ADDQ         CX, BX
 	VMOVUPS      64(DX), Z1
-	VBROADCASTSS (CX)(BX*1), Z2
+	VBROADCASTSS (AX)(BX*1), Z2
 	VFMADD231PS  Z1, Z2, Z0
-	ADDQ         AX, BX
+	ADDQ         CX, BX
 	VMOVUPS      128(DX), Z1
-	VBROADCASTSS (CX)(BX*1), Z2
+	VBROADCASTSS (AX)(BX*1), Z2
 	VFMADD231PS  Z1, Z2, Z0
-	ADDQ         AX, BX
+	ADDQ         CX, BX
 	VMOVUPS      192(DX), Z1
-	VBROADCASTSS (CX)(BX*1), Z2
+	VBROADCASTSS (AX)(BX*1), Z2
 	VFMADD231PS  Z1, Z2, Z0
-	ADDQ         AX, BX
+	ADDQ         CX, BX
 	ADDQ         $0x00000100, DX
 	SUBQ         $0x04, SI
 	JGE          unrolled
@@ -1100,96 +1257,119 @@ rest:
 
 single:
 	VMOVUPS      (DX), Z1
-	VBROADCASTSS (CX)(BX*1), Z2
+	VBROADCASTSS (AX)(BX*1), Z2
 	VFMADD231PS  Z1, Z2, Z0
-	ADDQ         AX, BX
+	ADDQ         CX, BX
 	ADDQ         $0x40, DX
 	DECQ         SI
 	JNZ          single
 	JMP          segment
 
 finish:
-	MOVQ   d+72(FP), AX
-	TESTQ  AX, AX
-	JZ     write
-	MOVQ   d+72(FP), AX
-	MOVQ   dRow+80(FP), CX
-	MOVQ   (CX), CX
-	LEAQ   (AX)(CX*4), CX
-	VADDPS (CX), Z0, Z0
+	CMPQ   d+80(FP), $0x00
+	JE     write
+	MOVQ   d+80(FP), DX
+	MOVQ   dRow+88(FP), BX
+	MOVQ   (BX), BX
+	LEAQ   (DX)(BX*4), BX
+	VADDPS (BX), Z0, Z0
 
 write:
-	MOVQ    c+56(FP), AX
-	MOVQ    cRow+64(FP), CX
-	MOVQ    (CX), CX
-	LEAQ    (AX)(CX*4), CX
-	VMOVUPS Z0, (CX)
+	MOVQ    c+64(FP), DX
+	MOVQ    cRow+72(FP), BX
+	MOVQ    (BX), BX
+	LEAQ    (DX)(BX*4), BX
+	VMOVUPS Z0, (BX)
+	DECQ    tiles+56(FP)
+	JZ      done
+	ADDQ    $0x40, c+64(FP)
+	CMPQ    d+80(FP), $0x00
+	JE      panels
+	ADDQ    $0x40, d+80(FP)
+
+panels:
+	MOVQ 16(SP), DX
+	ADDQ DX, b+40(FP)
+	JMP  tile
+
+done:
 	VZEROUPPER
 	RET
 
-// func micro2x16AVX512(a *float32, aRow *int, kStep int, segs *int, nseg int, b *float32, bStep int, c *float32, cRow *int, d *float32, dRow *int)
+// func micro2x16AVX512(a *float32, aRow *int, kStep int, segs *int, nseg int, b *float32, bStep int, tiles int, c *float32, cRow *int, d *float32, dRow *int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·micro2x16AVX512(SB), NOSPLIT, $0-88
+TEXT ·micro2x16AVX512(SB), NOSPLIT, $24-96
+	MOVQ a+0(FP), AX
+	MOVQ aRow+8(FP), CX
+	MOVQ (CX), DX
+	LEAQ (AX)(DX*4), DX
+	MOVQ DX, BX
+	MOVQ 8(CX), DX
+	LEAQ (AX)(DX*4), DX
+	MOVQ DX, AX
+	MOVQ kStep+16(FP), CX
+	SHLQ $0x02, CX
+	MOVQ bStep+48(FP), DX
+	SHLQ $0x02, DX
+	MOVQ DX, 16(SP)
+
+tile:
 	VPXORD     Z0, Z0, Z0
 	VPXORD     Z1, Z1, Z1
-	MOVQ       c+56(FP), AX
-	MOVQ       cRow+64(FP), CX
-	MOVQ       (CX), DX
-	LEAQ       (AX)(DX*4), DX
-	MOVQ       8(CX), CX
-	LEAQ       (AX)(CX*4), CX
-	PREFETCHT0 (DX)
-	PREFETCHT0 (CX)
-	MOVQ       a+0(FP), AX
-	MOVQ       aRow+8(FP), CX
-	MOVQ       (CX), DX
-	LEAQ       (AX)(DX*4), DX
-	MOVQ       8(CX), CX
-	LEAQ       (AX)(CX*4), CX
-	MOVQ       kStep+16(FP), AX
-	SHLQ       $0x02, AX
+	MOVQ       c+64(FP), DX
+	MOVQ       cRow+72(FP), SI
+	MOVQ       (SI), DI
+	LEAQ       (DX)(DI*4), DI
+	PREFETCHT0 (DI)
+	MOVQ       8(SI), DI
+	LEAQ       (DX)(DI*4), DI
+	PREFETCHT0 (DI)
+	MOVQ       segs+24(FP), DX
+	MOVQ       DX, (SP)
+	MOVQ       nseg+32(FP), DX
+	MOVQ       DX, 8(SP)
 
 segment:
-	CMPQ nseg+32(FP), $0x00
+	CMPQ 8(SP), $0x00
 	JE   finish
-	MOVQ segs+24(FP), DI
-	MOVQ b+40(FP), BX
+	MOVQ (SP), DI
+	MOVQ b+40(FP), DX
 	MOVQ 8(DI), SI
-	LEAQ (BX)(SI*4), BX
+	LEAQ (DX)(SI*4), DX
 	MOVQ (DI), SI
 	SHLQ $0x02, SI
 	MOVQ 16(DI), DI
-	ADDQ $0x18, segs+24(FP)
-	DECQ nseg+32(FP)
+	ADDQ $0x18, (SP)
+	DECQ 8(SP)
 	SUBQ $0x04, DI
 	JL   rest
 
 unrolled:
-	VMOVUPS      (BX), Z2
-	VBROADCASTSS (DX)(SI*1), Z3
+	VMOVUPS      (DX), Z2
+	VBROADCASTSS (BX)(SI*1), Z3
 	VFMADD231PS  Z2, Z3, Z0
-	VBROADCASTSS (CX)(SI*1), Z3
+	VBROADCASTSS (AX)(SI*1), Z3
 	VFMADD231PS  Z2, Z3, Z1
-	ADDQ         AX, SI
-	VMOVUPS      64(BX), Z2
-	VBROADCASTSS (DX)(SI*1), Z3
+	ADDQ         CX, SI
+	VMOVUPS      64(DX), Z2
+	VBROADCASTSS (BX)(SI*1), Z3
 	VFMADD231PS  Z2, Z3, Z0
-	VBROADCASTSS (CX)(SI*1), Z3
+	VBROADCASTSS (AX)(SI*1), Z3
 	VFMADD231PS  Z2, Z3, Z1
-	ADDQ         AX, SI
-	VMOVUPS      128(BX), Z2
-	VBROADCASTSS (DX)(SI*1), Z3
+	ADDQ         CX, SI
+	VMOVUPS      128(DX), Z2
+	VBROADCASTSS (BX)(SI*1), Z3
 	VFMADD231PS  Z2, Z3, Z0
-	VBROADCASTSS (CX)(SI*1), Z3
+	VBROADCASTSS (AX)(SI*1), Z3
 	VFMADD231PS  Z2, Z3, Z1
-	ADDQ         AX, SI
-	VMOVUPS      192(BX), Z2
-	VBROADCASTSS (DX)(SI*1), Z3
+	ADDQ         CX, SI
+	VMOVUPS      192(DX), Z2
+	VBROADCASTSS (BX)(SI*1), Z3
 	VFMADD231PS  Z2, Z3, Z0
-	VBROADCASTSS (CX)(SI*1), Z3
+	VBROADCASTSS (AX)(SI*1), Z3
 	VFMADD231PS  Z2, Z3, Z1
-	ADDQ         AX, SI
-	ADDQ         $0x00000100, BX
+	ADDQ         CX, SI
+	ADDQ         $0x00000100, DX
 	SUBQ         $0x04, DI
 	JGE          unrolled
 
@@ -1198,119 +1378,143 @@ rest:
 	JZ   segment
 
 single:
-	VMOVUPS      (BX), Z2
-	VBROADCASTSS (DX)(SI*1), Z3
+	VMOVUPS      (DX), Z2
+	VBROADCASTSS (BX)(SI*1), Z3
 	VFMADD231PS  Z2, Z3, Z0
-	VBROADCASTSS (CX)(SI*1), Z3
+	VBROADCASTSS (AX)(SI*1), Z3
 	VFMADD231PS  Z2, Z3, Z1
-	ADDQ         AX, SI
-	ADDQ         $0x40, BX
+	ADDQ         CX, SI
+	ADDQ         $0x40, DX
 	DECQ         DI
 	JNZ          single
 	JMP          segment
 
 finish:
-	MOVQ   d+72(FP), AX
-	TESTQ  AX, AX
-	JZ     write
-	MOVQ   d+72(FP), AX
-	MOVQ   dRow+80(FP), CX
-	MOVQ   (CX), DX
-	LEAQ   (AX)(DX*4), DX
-	MOVQ   8(CX), CX
-	LEAQ   (AX)(CX*4), CX
-	VADDPS (DX), Z0, Z0
-	VADDPS (CX), Z1, Z1
+	CMPQ   d+80(FP), $0x00
+	JE     write
+	MOVQ   d+80(FP), DX
+	MOVQ   dRow+88(FP), SI
+	MOVQ   (SI), DI
+	LEAQ   (DX)(DI*4), DI
+	VADDPS (DI), Z0, Z0
+	MOVQ   8(SI), DI
+	LEAQ   (DX)(DI*4), DI
+	VADDPS (DI), Z1, Z1
 
 write:
-	MOVQ    c+56(FP), AX
-	MOVQ    cRow+64(FP), CX
-	MOVQ    (CX), DX
-	LEAQ    (AX)(DX*4), DX
-	MOVQ    8(CX), CX
-	LEAQ    (AX)(CX*4), CX
-	VMOVUPS Z0, (DX)
-	VMOVUPS Z1, (CX)
+	MOVQ    c+64(FP), DX
+	MOVQ    cRow+72(FP), SI
+	MOVQ    (SI), DI
+	LEAQ    (DX)(DI*4), DI
+	VMOVUPS Z0, (DI)
+	MOVQ    8(SI), DI
+	LEAQ    (DX)(DI*4), DI
+	VMOVUPS Z1, (DI)
+	DECQ    tiles+56(FP)
+	JZ      done
+	ADDQ    $0x40, c+64(FP)
+	CMPQ    d+80(FP), $0x00
+	JE      panels
+	ADDQ    $0x40, d+80(FP)
+
+panels:
+	MOVQ 16(SP), DX
+	ADDQ DX, b+40(FP)
+	JMP  tile
+
+done:
 	VZEROUPPER
 	RET
 
-// func micro3x16AVX512(a *float32, aRow *int, kStep int, segs *int, nseg int, b *float32, bStep int, c *float32, cRow *int, d *float32, dRow *int)
+// func micro3x16AVX512(a *float32, aRow *int, kStep int, segs *int, nseg int, b *float32, bStep int, tiles int, c *float32, cRow *int, d *float32, dRow *int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·micro3x16AVX512(SB), NOSPLIT, $0-88
+TEXT ·micro3x16AVX512(SB), NOSPLIT, $24-96
+	MOVQ a+0(FP), AX
+	MOVQ aRow+8(FP), CX
+	MOVQ (CX), DX
+	LEAQ (AX)(DX*4), DX
+	MOVQ DX, BX
+	MOVQ 8(CX), DX
+	LEAQ (AX)(DX*4), DX
+	MOVQ DX, SI
+	MOVQ 16(CX), DX
+	LEAQ (AX)(DX*4), DX
+	MOVQ DX, AX
+	MOVQ kStep+16(FP), CX
+	SHLQ $0x02, CX
+	MOVQ bStep+48(FP), DX
+	SHLQ $0x02, DX
+	MOVQ DX, 16(SP)
+
+tile:
 	VPXORD     Z0, Z0, Z0
 	VPXORD     Z1, Z1, Z1
 	VPXORD     Z2, Z2, Z2
-	MOVQ       c+56(FP), AX
-	MOVQ       cRow+64(FP), CX
-	MOVQ       (CX), DX
-	LEAQ       (AX)(DX*4), DX
-	MOVQ       8(CX), BX
-	LEAQ       (AX)(BX*4), BX
-	MOVQ       16(CX), CX
-	LEAQ       (AX)(CX*4), CX
-	PREFETCHT0 (DX)
-	PREFETCHT0 (BX)
-	PREFETCHT0 (CX)
-	MOVQ       a+0(FP), AX
-	MOVQ       aRow+8(FP), CX
-	MOVQ       (CX), DX
-	LEAQ       (AX)(DX*4), DX
-	MOVQ       8(CX), BX
-	LEAQ       (AX)(BX*4), BX
-	MOVQ       16(CX), CX
-	LEAQ       (AX)(CX*4), CX
-	MOVQ       kStep+16(FP), AX
-	SHLQ       $0x02, AX
+	MOVQ       c+64(FP), DX
+	MOVQ       cRow+72(FP), DI
+	MOVQ       (DI), R8
+	LEAQ       (DX)(R8*4), R8
+	PREFETCHT0 (R8)
+	MOVQ       8(DI), R8
+	LEAQ       (DX)(R8*4), R8
+	PREFETCHT0 (R8)
+	MOVQ       16(DI), R8
+	LEAQ       (DX)(R8*4), R8
+	PREFETCHT0 (R8)
+	MOVQ       segs+24(FP), DX
+	MOVQ       DX, (SP)
+	MOVQ       nseg+32(FP), DX
+	MOVQ       DX, 8(SP)
 
 segment:
-	CMPQ nseg+32(FP), $0x00
+	CMPQ 8(SP), $0x00
 	JE   finish
-	MOVQ segs+24(FP), R8
-	MOVQ b+40(FP), SI
+	MOVQ (SP), R8
+	MOVQ b+40(FP), DX
 	MOVQ 8(R8), DI
-	LEAQ (SI)(DI*4), SI
+	LEAQ (DX)(DI*4), DX
 	MOVQ (R8), DI
 	SHLQ $0x02, DI
 	MOVQ 16(R8), R8
-	ADDQ $0x18, segs+24(FP)
-	DECQ nseg+32(FP)
+	ADDQ $0x18, (SP)
+	DECQ 8(SP)
 	SUBQ $0x04, R8
 	JL   rest
 
 unrolled:
-	VMOVUPS      (SI), Z3
-	VBROADCASTSS (DX)(DI*1), Z4
-	VFMADD231PS  Z3, Z4, Z0
+	VMOVUPS      (DX), Z3
 	VBROADCASTSS (BX)(DI*1), Z4
-	VFMADD231PS  Z3, Z4, Z1
-	VBROADCASTSS (CX)(DI*1), Z4
-	VFMADD231PS  Z3, Z4, Z2
-	ADDQ         AX, DI
-	VMOVUPS      64(SI), Z3
-	VBROADCASTSS (DX)(DI*1), Z4
 	VFMADD231PS  Z3, Z4, Z0
-	VBROADCASTSS (BX)(DI*1), Z4
+	VBROADCASTSS (SI)(DI*1), Z4
 	VFMADD231PS  Z3, Z4, Z1
-	VBROADCASTSS (CX)(DI*1), Z4
+	VBROADCASTSS (AX)(DI*1), Z4
 	VFMADD231PS  Z3, Z4, Z2
-	ADDQ         AX, DI
-	VMOVUPS      128(SI), Z3
-	VBROADCASTSS (DX)(DI*1), Z4
+	ADDQ         CX, DI
+	VMOVUPS      64(DX), Z3
+	VBROADCASTSS (BX)(DI*1), Z4
 	VFMADD231PS  Z3, Z4, Z0
-	VBROADCASTSS (BX)(DI*1), Z4
+	VBROADCASTSS (SI)(DI*1), Z4
 	VFMADD231PS  Z3, Z4, Z1
-	VBROADCASTSS (CX)(DI*1), Z4
+	VBROADCASTSS (AX)(DI*1), Z4
 	VFMADD231PS  Z3, Z4, Z2
-	ADDQ         AX, DI
-	VMOVUPS      192(SI), Z3
-	VBROADCASTSS (DX)(DI*1), Z4
+	ADDQ         CX, DI
+	VMOVUPS      128(DX), Z3
+	VBROADCASTSS (BX)(DI*1), Z4
 	VFMADD231PS  Z3, Z4, Z0
-	VBROADCASTSS (BX)(DI*1), Z4
+	VBROADCASTSS (SI)(DI*1), Z4
 	VFMADD231PS  Z3, Z4, Z1
-	VBROADCASTSS (CX)(DI*1), Z4
+	VBROADCASTSS (AX)(DI*1), Z4
 	VFMADD231PS  Z3, Z4, Z2
-	ADDQ         AX, DI
-	ADDQ         $0x00000100, SI
+	ADDQ         CX, DI
+	VMOVUPS      192(DX), Z3
+	VBROADCASTSS (BX)(DI*1), Z4
+	VFMADD231PS  Z3, Z4, Z0
+	VBROADCASTSS (SI)(DI*1), Z4
+	VFMADD231PS  Z3, Z4, Z1
+	VBROADCASTSS (AX)(DI*1), Z4
+	VFMADD231PS  Z3, Z4, Z2
+	ADDQ         CX, DI
+	ADDQ         $0x00000100, DX
 	SUBQ         $0x04, R8
 	JGE          unrolled
 
@@ -1319,141 +1523,166 @@ rest:
 	JZ   segment
 
 single:
-	VMOVUPS      (SI), Z3
-	VBROADCASTSS (DX)(DI*1), Z4
-	VFMADD231PS  Z3, Z4, Z0
+	VMOVUPS      (DX), Z3
 	VBROADCASTSS (BX)(DI*1), Z4
+	VFMADD231PS  Z3, Z4, Z0
+	VBROADCASTSS (SI)(DI*1), Z4
 	VFMADD231PS  Z3, Z4, Z1
-	VBROADCASTSS (CX)(DI*1), Z4
+	VBROADCASTSS (AX)(DI*1), Z4
 	VFMADD231PS  Z3, Z4, Z2
-	ADDQ         AX, DI
-	ADDQ         $0x40, SI
+	ADDQ         CX, DI
+	ADDQ         $0x40, DX
 	DECQ         R8
 	JNZ          single
 	JMP          segment
 
 finish:
-	MOVQ   d+72(FP), AX
-	TESTQ  AX, AX
-	JZ     write
-	MOVQ   d+72(FP), AX
-	MOVQ   dRow+80(FP), CX
-	MOVQ   (CX), DX
-	LEAQ   (AX)(DX*4), DX
-	MOVQ   8(CX), BX
-	LEAQ   (AX)(BX*4), BX
-	MOVQ   16(CX), CX
-	LEAQ   (AX)(CX*4), CX
-	VADDPS (DX), Z0, Z0
-	VADDPS (BX), Z1, Z1
-	VADDPS (CX), Z2, Z2
+	CMPQ   d+80(FP), $0x00
+	JE     write
+	MOVQ   d+80(FP), DX
+	MOVQ   dRow+88(FP), DI
+	MOVQ   (DI), R8
+	LEAQ   (DX)(R8*4), R8
+	VADDPS (R8), Z0, Z0
+	MOVQ   8(DI), R8
+	LEAQ   (DX)(R8*4), R8
+	VADDPS (R8), Z1, Z1
+	MOVQ   16(DI), R8
+	LEAQ   (DX)(R8*4), R8
+	VADDPS (R8), Z2, Z2
 
 write:
-	MOVQ    c+56(FP), AX
-	MOVQ    cRow+64(FP), CX
-	MOVQ    (CX), DX
-	LEAQ    (AX)(DX*4), DX
-	MOVQ    8(CX), BX
-	LEAQ    (AX)(BX*4), BX
-	MOVQ    16(CX), CX
-	LEAQ    (AX)(CX*4), CX
-	VMOVUPS Z0, (DX)
-	VMOVUPS Z1, (BX)
-	VMOVUPS Z2, (CX)
+	MOVQ    c+64(FP), DX
+	MOVQ    cRow+72(FP), DI
+	MOVQ    (DI), R8
+	LEAQ    (DX)(R8*4), R8
+	VMOVUPS Z0, (R8)
+	MOVQ    8(DI), R8
+	LEAQ    (DX)(R8*4), R8
+	VMOVUPS Z1, (R8)
+	MOVQ    16(DI), R8
+	LEAQ    (DX)(R8*4), R8
+	VMOVUPS Z2, (R8)
+	DECQ    tiles+56(FP)
+	JZ      done
+	ADDQ    $0x40, c+64(FP)
+	CMPQ    d+80(FP), $0x00
+	JE      panels
+	ADDQ    $0x40, d+80(FP)
+
+panels:
+	MOVQ 16(SP), DX
+	ADDQ DX, b+40(FP)
+	JMP  tile
+
+done:
 	VZEROUPPER
 	RET
 
-// func micro4x16AVX512(a *float32, aRow *int, kStep int, segs *int, nseg int, b *float32, bStep int, c *float32, cRow *int, d *float32, dRow *int)
+// func micro4x16AVX512(a *float32, aRow *int, kStep int, segs *int, nseg int, b *float32, bStep int, tiles int, c *float32, cRow *int, d *float32, dRow *int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·micro4x16AVX512(SB), NOSPLIT, $0-88
+TEXT ·micro4x16AVX512(SB), NOSPLIT, $24-96
+	MOVQ a+0(FP), AX
+	MOVQ aRow+8(FP), CX
+	MOVQ (CX), DX
+	LEAQ (AX)(DX*4), DX
+	MOVQ DX, BX
+	MOVQ 8(CX), DX
+	LEAQ (AX)(DX*4), DX
+	MOVQ DX, SI
+	MOVQ 16(CX), DX
+	LEAQ (AX)(DX*4), DX
+	MOVQ DX, DI
+	MOVQ 24(CX), DX
+	LEAQ (AX)(DX*4), DX
+	MOVQ DX, AX
+	MOVQ kStep+16(FP), CX
+	SHLQ $0x02, CX
+	MOVQ bStep+48(FP), DX
+	SHLQ $0x02, DX
+	MOVQ DX, 16(SP)
+
+tile:
 	VPXORD     Z0, Z0, Z0
 	VPXORD     Z1, Z1, Z1
 	VPXORD     Z2, Z2, Z2
 	VPXORD     Z3, Z3, Z3
-	MOVQ       c+56(FP), AX
-	MOVQ       cRow+64(FP), CX
-	MOVQ       (CX), DX
-	LEAQ       (AX)(DX*4), DX
-	MOVQ       8(CX), BX
-	LEAQ       (AX)(BX*4), BX
-	MOVQ       16(CX), SI
-	LEAQ       (AX)(SI*4), SI
-	MOVQ       24(CX), CX
-	LEAQ       (AX)(CX*4), CX
-	PREFETCHT0 (DX)
-	PREFETCHT0 (BX)
-	PREFETCHT0 (SI)
-	PREFETCHT0 (CX)
-	MOVQ       a+0(FP), AX
-	MOVQ       aRow+8(FP), CX
-	MOVQ       (CX), DX
-	LEAQ       (AX)(DX*4), DX
-	MOVQ       8(CX), BX
-	LEAQ       (AX)(BX*4), BX
-	MOVQ       16(CX), SI
-	LEAQ       (AX)(SI*4), SI
-	MOVQ       24(CX), CX
-	LEAQ       (AX)(CX*4), CX
-	MOVQ       kStep+16(FP), AX
-	SHLQ       $0x02, AX
+	MOVQ       c+64(FP), DX
+	MOVQ       cRow+72(FP), R8
+	MOVQ       (R8), R9
+	LEAQ       (DX)(R9*4), R9
+	PREFETCHT0 (R9)
+	MOVQ       8(R8), R9
+	LEAQ       (DX)(R9*4), R9
+	PREFETCHT0 (R9)
+	MOVQ       16(R8), R9
+	LEAQ       (DX)(R9*4), R9
+	PREFETCHT0 (R9)
+	MOVQ       24(R8), R9
+	LEAQ       (DX)(R9*4), R9
+	PREFETCHT0 (R9)
+	MOVQ       segs+24(FP), DX
+	MOVQ       DX, (SP)
+	MOVQ       nseg+32(FP), DX
+	MOVQ       DX, 8(SP)
 
 segment:
-	CMPQ nseg+32(FP), $0x00
+	CMPQ 8(SP), $0x00
 	JE   finish
-	MOVQ segs+24(FP), R9
-	MOVQ b+40(FP), DI
+	MOVQ (SP), R9
+	MOVQ b+40(FP), DX
 	MOVQ 8(R9), R8
-	LEAQ (DI)(R8*4), DI
+	LEAQ (DX)(R8*4), DX
 	MOVQ (R9), R8
 	SHLQ $0x02, R8
 	MOVQ 16(R9), R9
-	ADDQ $0x18, segs+24(FP)
-	DECQ nseg+32(FP)
+	ADDQ $0x18, (SP)
+	DECQ 8(SP)
 	SUBQ $0x04, R9
 	JL   rest
 
 unrolled:
-	VMOVUPS      (DI), Z4
-	VBROADCASTSS (DX)(R8*1), Z5
-	VFMADD231PS  Z4, Z5, Z0
+	VMOVUPS      (DX), Z4
 	VBROADCASTSS (BX)(R8*1), Z5
-	VFMADD231PS  Z4, Z5, Z1
-	VBROADCASTSS (SI)(R8*1), Z5
-	VFMADD231PS  Z4, Z5, Z2
-	VBROADCASTSS (CX)(R8*1), Z5
-	VFMADD231PS  Z4, Z5, Z3
-	ADDQ         AX, R8
-	VMOVUPS      64(DI), Z4
-	VBROADCASTSS (DX)(R8*1), Z5
 	VFMADD231PS  Z4, Z5, Z0
-	VBROADCASTSS (BX)(R8*1), Z5
-	VFMADD231PS  Z4, Z5, Z1
 	VBROADCASTSS (SI)(R8*1), Z5
+	VFMADD231PS  Z4, Z5, Z1
+	VBROADCASTSS (DI)(R8*1), Z5
 	VFMADD231PS  Z4, Z5, Z2
-	VBROADCASTSS (CX)(R8*1), Z5
+	VBROADCASTSS (AX)(R8*1), Z5
 	VFMADD231PS  Z4, Z5, Z3
-	ADDQ         AX, R8
-	VMOVUPS      128(DI), Z4
-	VBROADCASTSS (DX)(R8*1), Z5
+	ADDQ         CX, R8
+	VMOVUPS      64(DX), Z4
+	VBROADCASTSS (BX)(R8*1), Z5
 	VFMADD231PS  Z4, Z5, Z0
-	VBROADCASTSS (BX)(R8*1), Z5
-	VFMADD231PS  Z4, Z5, Z1
 	VBROADCASTSS (SI)(R8*1), Z5
+	VFMADD231PS  Z4, Z5, Z1
+	VBROADCASTSS (DI)(R8*1), Z5
 	VFMADD231PS  Z4, Z5, Z2
-	VBROADCASTSS (CX)(R8*1), Z5
+	VBROADCASTSS (AX)(R8*1), Z5
 	VFMADD231PS  Z4, Z5, Z3
-	ADDQ         AX, R8
-	VMOVUPS      192(DI), Z4
-	VBROADCASTSS (DX)(R8*1), Z5
+	ADDQ         CX, R8
+	VMOVUPS      128(DX), Z4
+	VBROADCASTSS (BX)(R8*1), Z5
 	VFMADD231PS  Z4, Z5, Z0
-	VBROADCASTSS (BX)(R8*1), Z5
-	VFMADD231PS  Z4, Z5, Z1
 	VBROADCASTSS (SI)(R8*1), Z5
+	VFMADD231PS  Z4, Z5, Z1
+	VBROADCASTSS (DI)(R8*1), Z5
 	VFMADD231PS  Z4, Z5, Z2
-	VBROADCASTSS (CX)(R8*1), Z5
+	VBROADCASTSS (AX)(R8*1), Z5
 	VFMADD231PS  Z4, Z5, Z3
-	ADDQ         AX, R8
-	ADDQ         $0x00000100, DI
+	ADDQ         CX, R8
+	VMOVUPS      192(DX), Z4
+	VBROADCASTSS (BX)(R8*1), Z5
+	VFMADD231PS  Z4, Z5, Z0
+	VBROADCASTSS (SI)(R8*1), Z5
+	VFMADD231PS  Z4, Z5, Z1
+	VBROADCASTSS (DI)(R8*1), Z5
+	VFMADD231PS  Z4, Z5, Z2
+	VBROADCASTSS (AX)(R8*1), Z5
+	VFMADD231PS  Z4, Z5, Z3
+	ADDQ         CX, R8
+	ADDQ         $0x00000100, DX
 	SUBQ         $0x04, R9
 	JGE          unrolled
 
@@ -1462,163 +1691,189 @@ rest:
 	JZ   segment
 
 single:
-	VMOVUPS      (DI), Z4
-	VBROADCASTSS (DX)(R8*1), Z5
-	VFMADD231PS  Z4, Z5, Z0
+	VMOVUPS      (DX), Z4
 	VBROADCASTSS (BX)(R8*1), Z5
-	VFMADD231PS  Z4, Z5, Z1
+	VFMADD231PS  Z4, Z5, Z0
 	VBROADCASTSS (SI)(R8*1), Z5
+	VFMADD231PS  Z4, Z5, Z1
+	VBROADCASTSS (DI)(R8*1), Z5
 	VFMADD231PS  Z4, Z5, Z2
-	VBROADCASTSS (CX)(R8*1), Z5
+	VBROADCASTSS (AX)(R8*1), Z5
 	VFMADD231PS  Z4, Z5, Z3
-	ADDQ         AX, R8
-	ADDQ         $0x40, DI
+	ADDQ         CX, R8
+	ADDQ         $0x40, DX
 	DECQ         R9
 	JNZ          single
 	JMP          segment
 
 finish:
-	MOVQ   d+72(FP), AX
-	TESTQ  AX, AX
-	JZ     write
-	MOVQ   d+72(FP), AX
-	MOVQ   dRow+80(FP), CX
-	MOVQ   (CX), DX
-	LEAQ   (AX)(DX*4), DX
-	MOVQ   8(CX), BX
-	LEAQ   (AX)(BX*4), BX
-	MOVQ   16(CX), SI
-	LEAQ   (AX)(SI*4), SI
-	MOVQ   24(CX), CX
-	LEAQ   (AX)(CX*4), CX
-	VADDPS (DX), Z0, Z0
-	VADDPS (BX), Z1, Z1
-	VADDPS (SI), Z2, Z2
-	VADDPS (CX), Z3, Z3
+	CMPQ   d+80(FP), $0x00
+	JE     write
+	MOVQ   d+80(FP), DX
+	MOVQ   dRow+88(FP), R8
+	MOVQ   (R8), R9
+	LEAQ   (DX)(R9*4), R9
+	VADDPS (R9), Z0, Z0
+	MOVQ   8(R8), R9
+	LEAQ   (DX)(R9*4), R9
+	VADDPS (R9), Z1, Z1
+	MOVQ   16(R8), R9
+	LEAQ   (DX)(R9*4), R9
+	VADDPS (R9), Z2, Z2
+	MOVQ   24(R8), R9
+	LEAQ   (DX)(R9*4), R9
+	VADDPS (R9), Z3, Z3
 
 write:
-	MOVQ    c+56(FP), AX
-	MOVQ    cRow+64(FP), CX
-	MOVQ    (CX), DX
-	LEAQ    (AX)(DX*4), DX
-	MOVQ    8(CX), BX
-	LEAQ    (AX)(BX*4), BX
-	MOVQ    16(CX), SI
-	LEAQ    (AX)(SI*4), SI
-	MOVQ    24(CX), CX
-	LEAQ    (AX)(CX*4), CX
-	VMOVUPS Z0, (DX)
-	VMOVUPS Z1, (BX)
-	VMOVUPS Z2, (SI)
-	VMOVUPS Z3, (CX)
+	MOVQ    c+64(FP), DX
+	MOVQ    cRow+72(FP), R8
+	MOVQ    (R8), R9
+	LEAQ    (DX)(R9*4), R9
+	VMOVUPS Z0, (R9)
+	MOVQ    8(R8), R9
+	LEAQ    (DX)(R9*4), R9
+	VMOVUPS Z1, (R9)
+	MOVQ    16(R8), R9
+	LEAQ    (DX)(R9*4), R9
+	VMOVUPS Z2, (R9)
+	MOVQ    24(R8), R9
+	LEAQ    (DX)(R9*4), R9
+	VMOVUPS Z3, (R9)
+	DECQ    tiles+56(FP)
+	JZ      done
+	ADDQ    $0x40, c+64(FP)
+	CMPQ    d+80(FP), $0x00
+	JE      panels
+	ADDQ    $0x40, d+80(FP)
+
+panels:
+	MOVQ 16(SP), DX
+	ADDQ DX, b+40(FP)
+	JMP  tile
+
+done:
 	VZEROUPPER
 	RET
 
-// func micro5x16AVX512(a *float32, aRow *int, kStep int, segs *int, nseg int, b *float32, bStep int, c *float32, cRow *int, d *float32, dRow *int)
+// func micro5x16AVX512(a *float32, aRow *int, kStep int, segs *int, nseg int, b *float32, bStep int, tiles int, c *float32, cRow *int, d *float32, dRow *int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·micro5x16AVX512(SB), NOSPLIT, $0-88
+TEXT ·micro5x16AVX512(SB), NOSPLIT, $24-96
+	MOVQ a+0(FP), AX
+	MOVQ aRow+8(FP), CX
+	MOVQ (CX), DX
+	LEAQ (AX)(DX*4), DX
+	MOVQ DX, BX
+	MOVQ 8(CX), DX
+	LEAQ (AX)(DX*4), DX
+	MOVQ DX, SI
+	MOVQ 16(CX), DX
+	LEAQ (AX)(DX*4), DX
+	MOVQ DX, DI
+	MOVQ 24(CX), DX
+	LEAQ (AX)(DX*4), DX
+	MOVQ DX, R8
+	MOVQ 32(CX), DX
+	LEAQ (AX)(DX*4), DX
+	MOVQ DX, AX
+	MOVQ kStep+16(FP), CX
+	SHLQ $0x02, CX
+	MOVQ bStep+48(FP), DX
+	SHLQ $0x02, DX
+	MOVQ DX, 16(SP)
+
+tile:
 	VPXORD     Z0, Z0, Z0
 	VPXORD     Z1, Z1, Z1
 	VPXORD     Z2, Z2, Z2
 	VPXORD     Z3, Z3, Z3
 	VPXORD     Z4, Z4, Z4
-	MOVQ       c+56(FP), AX
-	MOVQ       cRow+64(FP), CX
-	MOVQ       (CX), DX
-	LEAQ       (AX)(DX*4), DX
-	MOVQ       8(CX), BX
-	LEAQ       (AX)(BX*4), BX
-	MOVQ       16(CX), SI
-	LEAQ       (AX)(SI*4), SI
-	MOVQ       24(CX), DI
-	LEAQ       (AX)(DI*4), DI
-	MOVQ       32(CX), CX
-	LEAQ       (AX)(CX*4), CX
-	PREFETCHT0 (DX)
-	PREFETCHT0 (BX)
-	PREFETCHT0 (SI)
-	PREFETCHT0 (DI)
-	PREFETCHT0 (CX)
-	MOVQ       a+0(FP), AX
-	MOVQ       aRow+8(FP), CX
-	MOVQ       (CX), DX
-	LEAQ       (AX)(DX*4), DX
-	MOVQ       8(CX), BX
-	LEAQ       (AX)(BX*4), BX
-	MOVQ       16(CX), SI
-	LEAQ       (AX)(SI*4), SI
-	MOVQ       24(CX), DI
-	LEAQ       (AX)(DI*4), DI
-	MOVQ       32(CX), CX
-	LEAQ       (AX)(CX*4), CX
-	MOVQ       kStep+16(FP), AX
-	SHLQ       $0x02, AX
+	MOVQ       c+64(FP), DX
+	MOVQ       cRow+72(FP), R9
+	MOVQ       (R9), R10
+	LEAQ       (DX)(R10*4), R10
+	PREFETCHT0 (R10)
+	MOVQ       8(R9), R10
+	LEAQ       (DX)(R10*4), R10
+	PREFETCHT0 (R10)
+	MOVQ       16(R9), R10
+	LEAQ       (DX)(R10*4), R10
+	PREFETCHT0 (R10)
+	MOVQ       24(R9), R10
+	LEAQ       (DX)(R10*4), R10
+	PREFETCHT0 (R10)
+	MOVQ       32(R9), R10
+	LEAQ       (DX)(R10*4), R10
+	PREFETCHT0 (R10)
+	MOVQ       segs+24(FP), DX
+	MOVQ       DX, (SP)
+	MOVQ       nseg+32(FP), DX
+	MOVQ       DX, 8(SP)
 
 segment:
-	CMPQ nseg+32(FP), $0x00
+	CMPQ 8(SP), $0x00
 	JE   finish
-	MOVQ segs+24(FP), R10
-	MOVQ b+40(FP), R8
+	MOVQ (SP), R10
+	MOVQ b+40(FP), DX
 	MOVQ 8(R10), R9
-	LEAQ (R8)(R9*4), R8
+	LEAQ (DX)(R9*4), DX
 	MOVQ (R10), R9
 	SHLQ $0x02, R9
 	MOVQ 16(R10), R10
-	ADDQ $0x18, segs+24(FP)
-	DECQ nseg+32(FP)
+	ADDQ $0x18, (SP)
+	DECQ 8(SP)
 	SUBQ $0x04, R10
 	JL   rest
 
 unrolled:
-	VMOVUPS      (R8), Z5
-	VBROADCASTSS (DX)(R9*1), Z6
-	VFMADD231PS  Z5, Z6, Z0
+	VMOVUPS      (DX), Z5
 	VBROADCASTSS (BX)(R9*1), Z6
-	VFMADD231PS  Z5, Z6, Z1
-	VBROADCASTSS (SI)(R9*1), Z6
-	VFMADD231PS  Z5, Z6, Z2
-	VBROADCASTSS (DI)(R9*1), Z6
-	VFMADD231PS  Z5, Z6, Z3
-	VBROADCASTSS (CX)(R9*1), Z6
-	VFMADD231PS  Z5, Z6, Z4
-	ADDQ         AX, R9
-	VMOVUPS      64(R8), Z5
-	VBROADCASTSS (DX)(R9*1), Z6
 	VFMADD231PS  Z5, Z6, Z0
-	VBROADCASTSS (BX)(R9*1), Z6
-	VFMADD231PS  Z5, Z6, Z1
 	VBROADCASTSS (SI)(R9*1), Z6
-	VFMADD231PS  Z5, Z6, Z2
+	VFMADD231PS  Z5, Z6, Z1
 	VBROADCASTSS (DI)(R9*1), Z6
+	VFMADD231PS  Z5, Z6, Z2
+	VBROADCASTSS (R8)(R9*1), Z6
 	VFMADD231PS  Z5, Z6, Z3
-	VBROADCASTSS (CX)(R9*1), Z6
+	VBROADCASTSS (AX)(R9*1), Z6
 	VFMADD231PS  Z5, Z6, Z4
-	ADDQ         AX, R9
-	VMOVUPS      128(R8), Z5
-	VBROADCASTSS (DX)(R9*1), Z6
+	ADDQ         CX, R9
+	VMOVUPS      64(DX), Z5
+	VBROADCASTSS (BX)(R9*1), Z6
 	VFMADD231PS  Z5, Z6, Z0
-	VBROADCASTSS (BX)(R9*1), Z6
-	VFMADD231PS  Z5, Z6, Z1
 	VBROADCASTSS (SI)(R9*1), Z6
-	VFMADD231PS  Z5, Z6, Z2
+	VFMADD231PS  Z5, Z6, Z1
 	VBROADCASTSS (DI)(R9*1), Z6
+	VFMADD231PS  Z5, Z6, Z2
+	VBROADCASTSS (R8)(R9*1), Z6
 	VFMADD231PS  Z5, Z6, Z3
-	VBROADCASTSS (CX)(R9*1), Z6
+	VBROADCASTSS (AX)(R9*1), Z6
 	VFMADD231PS  Z5, Z6, Z4
-	ADDQ         AX, R9
-	VMOVUPS      192(R8), Z5
-	VBROADCASTSS (DX)(R9*1), Z6
+	ADDQ         CX, R9
+	VMOVUPS      128(DX), Z5
+	VBROADCASTSS (BX)(R9*1), Z6
 	VFMADD231PS  Z5, Z6, Z0
-	VBROADCASTSS (BX)(R9*1), Z6
-	VFMADD231PS  Z5, Z6, Z1
 	VBROADCASTSS (SI)(R9*1), Z6
-	VFMADD231PS  Z5, Z6, Z2
+	VFMADD231PS  Z5, Z6, Z1
 	VBROADCASTSS (DI)(R9*1), Z6
+	VFMADD231PS  Z5, Z6, Z2
+	VBROADCASTSS (R8)(R9*1), Z6
 	VFMADD231PS  Z5, Z6, Z3
-	VBROADCASTSS (CX)(R9*1), Z6
+	VBROADCASTSS (AX)(R9*1), Z6
 	VFMADD231PS  Z5, Z6, Z4
-	ADDQ         AX, R9
-	ADDQ         $0x00000100, R8
+	ADDQ         CX, R9
+	VMOVUPS      192(DX), Z5
+	VBROADCASTSS (BX)(R9*1), Z6
+	VFMADD231PS  Z5, Z6, Z0
+	VBROADCASTSS (SI)(R9*1), Z6
+	VFMADD231PS  Z5, Z6, Z1
+	VBROADCASTSS (DI)(R9*1), Z6
+	VFMADD231PS  Z5, Z6, Z2
+	VBROADCASTSS (R8)(R9*1), Z6
+	VFMADD231PS  Z5, Z6, Z3
+	VBROADCASTSS (AX)(R9*1), Z6
+	VFMADD231PS  Z5, Z6, Z4
+	ADDQ         CX, R9
+	ADDQ         $0x00000100, DX
 	SUBQ         $0x04, R10
 	JGE          unrolled
 
@@ -1627,185 +1882,212 @@ rest:
 	JZ   segment
 
 single:
-	VMOVUPS      (R8), Z5
-	VBROADCASTSS (DX)(R9*1), Z6
-	VFMADD231PS  Z5, Z6, Z0
+	VMOVUPS      (DX), Z5
 	VBROADCASTSS (BX)(R9*1), Z6
-	VFMADD231PS  Z5, Z6, Z1
+	VFMADD231PS  Z5, Z6, Z0
 	VBROADCASTSS (SI)(R9*1), Z6
-	VFMADD231PS  Z5, Z6, Z2
+	VFMADD231PS  Z5, Z6, Z1
 	VBROADCASTSS (DI)(R9*1), Z6
+	VFMADD231PS  Z5, Z6, Z2
+	VBROADCASTSS (R8)(R9*1), Z6
 	VFMADD231PS  Z5, Z6, Z3
-	VBROADCASTSS (CX)(R9*1), Z6
+	VBROADCASTSS (AX)(R9*1), Z6
 	VFMADD231PS  Z5, Z6, Z4
-	ADDQ         AX, R9
-	ADDQ         $0x40, R8
+	ADDQ         CX, R9
+	ADDQ         $0x40, DX
 	DECQ         R10
 	JNZ          single
 	JMP          segment
 
 finish:
-	MOVQ   d+72(FP), AX
-	TESTQ  AX, AX
-	JZ     write
-	MOVQ   d+72(FP), AX
-	MOVQ   dRow+80(FP), CX
-	MOVQ   (CX), DX
-	LEAQ   (AX)(DX*4), DX
-	MOVQ   8(CX), BX
-	LEAQ   (AX)(BX*4), BX
-	MOVQ   16(CX), SI
-	LEAQ   (AX)(SI*4), SI
-	MOVQ   24(CX), DI
-	LEAQ   (AX)(DI*4), DI
-	MOVQ   32(CX), CX
-	LEAQ   (AX)(CX*4), CX
-	VADDPS (DX), Z0, Z0
-	VADDPS (BX), Z1, Z1
-	VADDPS (SI), Z2, Z2
-	VADDPS (DI), Z3, Z3
-	VADDPS (CX), Z4, Z4
+	CMPQ   d+80(FP), $0x00
+	JE     write
+	MOVQ   d+80(FP), DX
+	MOVQ   dRow+88(FP), R9
+	MOVQ   (R9), R10
+	LEAQ   (DX)(R10*4), R10
+	VADDPS (R10), Z0, Z0
+	MOVQ   8(R9), R10
+	LEAQ   (DX)(R10*4), R10
+	VADDPS (R10), Z1, Z1
+	MOVQ   16(R9), R10
+	LEAQ   (DX)(R10*4), R10
+	VADDPS (R10), Z2, Z2
+	MOVQ   24(R9), R10
+	LEAQ   (DX)(R10*4), R10
+	VADDPS (R10), Z3, Z3
+	MOVQ   32(R9), R10
+	LEAQ   (DX)(R10*4), R10
+	VADDPS (R10), Z4, Z4
 
 write:
-	MOVQ    c+56(FP), AX
-	MOVQ    cRow+64(FP), CX
-	MOVQ    (CX), DX
-	LEAQ    (AX)(DX*4), DX
-	MOVQ    8(CX), BX
-	LEAQ    (AX)(BX*4), BX
-	MOVQ    16(CX), SI
-	LEAQ    (AX)(SI*4), SI
-	MOVQ    24(CX), DI
-	LEAQ    (AX)(DI*4), DI
-	MOVQ    32(CX), CX
-	LEAQ    (AX)(CX*4), CX
-	VMOVUPS Z0, (DX)
-	VMOVUPS Z1, (BX)
-	VMOVUPS Z2, (SI)
-	VMOVUPS Z3, (DI)
-	VMOVUPS Z4, (CX)
+	MOVQ    c+64(FP), DX
+	MOVQ    cRow+72(FP), R9
+	MOVQ    (R9), R10
+	LEAQ    (DX)(R10*4), R10
+	VMOVUPS Z0, (R10)
+	MOVQ    8(R9), R10
+	LEAQ    (DX)(R10*4), R10
+	VMOVUPS Z1, (R10)
+	MOVQ    16(R9), R10
+	LEAQ    (DX)(R10*4), R10
+	VMOVUPS Z2, (R10)
+	MOVQ    24(R9), R10
+	LEAQ    (DX)(R10*4), R10
+	VMOVUPS Z3, (R10)
+	MOVQ    32(R9), R10
+	LEAQ    (DX)(R10*4), R10
+	VMOVUPS Z4, (R10)
+	DECQ    tiles+56(FP)
+	JZ      done
+	ADDQ    $0x40, c+64(FP)
+	CMPQ    d+80(FP), $0x00
+	JE      panels
+	ADDQ    $0x40, d+80(FP)
+
+panels:
+	MOVQ 16(SP), DX
+	ADDQ DX, b+40(FP)
+	JMP  tile
+
+done:
 	VZEROUPPER
 	RET
 
-// func micro6x16AVX512(a *float32, aRow *int, kStep int, segs *int, nseg int, b *float32, bStep int, c *float32, cRow *int, d *float32, dRow *int)
+// func micro6x16AVX512(a *float32, aRow *int, kStep int, segs *int, nseg int, b *float32, bStep int, tiles int, c *float32, cRow *int, d *float32, dRow *int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·micro6x16AVX512(SB), NOSPLIT, $0-88
+TEXT ·micro6x16AVX512(SB), NOSPLIT, $24-96
+	MOVQ a+0(FP), AX
+	MOVQ aRow+8(FP), CX
+	MOVQ (CX), DX
+	LEAQ (AX)(DX*4), DX
+	MOVQ DX, BX
+	MOVQ 8(CX), DX
+	LEAQ (AX)(DX*4), DX
+	MOVQ DX, SI
+	MOVQ 16(CX), DX
+	LEAQ (AX)(DX*4), DX
+	MOVQ DX, DI
+	MOVQ 24(CX), DX
+	LEAQ (AX)(DX*4), DX
+	MOVQ DX, R8
+	MOVQ 32(CX), DX
+	LEAQ (AX)(DX*4), DX
+	MOVQ DX, R9
+	MOVQ 40(CX), DX
+	LEAQ (AX)(DX*4), DX
+	MOVQ DX, AX
+	MOVQ kStep+16(FP), CX
+	SHLQ $0x02, CX
+	MOVQ bStep+48(FP), DX
+	SHLQ $0x02, DX
+	MOVQ DX, 16(SP)
+
+tile:
 	VPXORD     Z0, Z0, Z0
 	VPXORD     Z1, Z1, Z1
 	VPXORD     Z2, Z2, Z2
 	VPXORD     Z3, Z3, Z3
 	VPXORD     Z4, Z4, Z4
 	VPXORD     Z5, Z5, Z5
-	MOVQ       c+56(FP), AX
-	MOVQ       cRow+64(FP), CX
-	MOVQ       (CX), DX
-	LEAQ       (AX)(DX*4), DX
-	MOVQ       8(CX), BX
-	LEAQ       (AX)(BX*4), BX
-	MOVQ       16(CX), SI
-	LEAQ       (AX)(SI*4), SI
-	MOVQ       24(CX), DI
-	LEAQ       (AX)(DI*4), DI
-	MOVQ       32(CX), R8
-	LEAQ       (AX)(R8*4), R8
-	MOVQ       40(CX), CX
-	LEAQ       (AX)(CX*4), CX
-	PREFETCHT0 (DX)
-	PREFETCHT0 (BX)
-	PREFETCHT0 (SI)
-	PREFETCHT0 (DI)
-	PREFETCHT0 (R8)
-	PREFETCHT0 (CX)
-	MOVQ       a+0(FP), AX
-	MOVQ       aRow+8(FP), CX
-	MOVQ       (CX), DX
-	LEAQ       (AX)(DX*4), DX
-	MOVQ       8(CX), BX
-	LEAQ       (AX)(BX*4), BX
-	MOVQ       16(CX), SI
-	LEAQ       (AX)(SI*4), SI
-	MOVQ       24(CX), DI
-	LEAQ       (AX)(DI*4), DI
-	MOVQ       32(CX), R8
-	LEAQ       (AX)(R8*4), R8
-	MOVQ       40(CX), CX
-	LEAQ       (AX)(CX*4), CX
-	MOVQ       kStep+16(FP), AX
-	SHLQ       $0x02, AX
+	MOVQ       c+64(FP), DX
+	MOVQ       cRow+72(FP), R10
+	MOVQ       (R10), R11
+	LEAQ       (DX)(R11*4), R11
+	PREFETCHT0 (R11)
+	MOVQ       8(R10), R11
+	LEAQ       (DX)(R11*4), R11
+	PREFETCHT0 (R11)
+	MOVQ       16(R10), R11
+	LEAQ       (DX)(R11*4), R11
+	PREFETCHT0 (R11)
+	MOVQ       24(R10), R11
+	LEAQ       (DX)(R11*4), R11
+	PREFETCHT0 (R11)
+	MOVQ       32(R10), R11
+	LEAQ       (DX)(R11*4), R11
+	PREFETCHT0 (R11)
+	MOVQ       40(R10), R11
+	LEAQ       (DX)(R11*4), R11
+	PREFETCHT0 (R11)
+	MOVQ       segs+24(FP), DX
+	MOVQ       DX, (SP)
+	MOVQ       nseg+32(FP), DX
+	MOVQ       DX, 8(SP)
 
 segment:
-	CMPQ nseg+32(FP), $0x00
+	CMPQ 8(SP), $0x00
 	JE   finish
-	MOVQ segs+24(FP), R11
-	MOVQ b+40(FP), R9
+	MOVQ (SP), R11
+	MOVQ b+40(FP), DX
 	MOVQ 8(R11), R10
-	LEAQ (R9)(R10*4), R9
+	LEAQ (DX)(R10*4), DX
 	MOVQ (R11), R10
 	SHLQ $0x02, R10
 	MOVQ 16(R11), R11
-	ADDQ $0x18, segs+24(FP)
-	DECQ nseg+32(FP)
+	ADDQ $0x18, (SP)
+	DECQ 8(SP)
 	SUBQ $0x04, R11
 	JL   rest
 
 unrolled:
-	VMOVUPS      (R9), Z6
-	VBROADCASTSS (DX)(R10*1), Z7
-	VFMADD231PS  Z6, Z7, Z0
+	VMOVUPS      (DX), Z6
 	VBROADCASTSS (BX)(R10*1), Z7
-	VFMADD231PS  Z6, Z7, Z1
-	VBROADCASTSS (SI)(R10*1), Z7
-	VFMADD231PS  Z6, Z7, Z2
-	VBROADCASTSS (DI)(R10*1), Z7
-	VFMADD231PS  Z6, Z7, Z3
-	VBROADCASTSS (R8)(R10*1), Z7
-	VFMADD231PS  Z6, Z7, Z4
-	VBROADCASTSS (CX)(R10*1), Z7
-	VFMADD231PS  Z6, Z7, Z5
-	ADDQ         AX, R10
-	VMOVUPS      64(R9), Z6
-	VBROADCASTSS (DX)(R10*1), Z7
 	VFMADD231PS  Z6, Z7, Z0
-	VBROADCASTSS (BX)(R10*1), Z7
-	VFMADD231PS  Z6, Z7, Z1
 	VBROADCASTSS (SI)(R10*1), Z7
-	VFMADD231PS  Z6, Z7, Z2
+	VFMADD231PS  Z6, Z7, Z1
 	VBROADCASTSS (DI)(R10*1), Z7
-	VFMADD231PS  Z6, Z7, Z3
+	VFMADD231PS  Z6, Z7, Z2
 	VBROADCASTSS (R8)(R10*1), Z7
+	VFMADD231PS  Z6, Z7, Z3
+	VBROADCASTSS (R9)(R10*1), Z7
 	VFMADD231PS  Z6, Z7, Z4
-	VBROADCASTSS (CX)(R10*1), Z7
+	VBROADCASTSS (AX)(R10*1), Z7
 	VFMADD231PS  Z6, Z7, Z5
-	ADDQ         AX, R10
-	VMOVUPS      128(R9), Z6
-	VBROADCASTSS (DX)(R10*1), Z7
+	ADDQ         CX, R10
+	VMOVUPS      64(DX), Z6
+	VBROADCASTSS (BX)(R10*1), Z7
 	VFMADD231PS  Z6, Z7, Z0
-	VBROADCASTSS (BX)(R10*1), Z7
-	VFMADD231PS  Z6, Z7, Z1
 	VBROADCASTSS (SI)(R10*1), Z7
-	VFMADD231PS  Z6, Z7, Z2
+	VFMADD231PS  Z6, Z7, Z1
 	VBROADCASTSS (DI)(R10*1), Z7
-	VFMADD231PS  Z6, Z7, Z3
+	VFMADD231PS  Z6, Z7, Z2
 	VBROADCASTSS (R8)(R10*1), Z7
+	VFMADD231PS  Z6, Z7, Z3
+	VBROADCASTSS (R9)(R10*1), Z7
 	VFMADD231PS  Z6, Z7, Z4
-	VBROADCASTSS (CX)(R10*1), Z7
+	VBROADCASTSS (AX)(R10*1), Z7
 	VFMADD231PS  Z6, Z7, Z5
-	ADDQ         AX, R10
-	VMOVUPS      192(R9), Z6
-	VBROADCASTSS (DX)(R10*1), Z7
+	ADDQ         CX, R10
+	VMOVUPS      128(DX), Z6
+	VBROADCASTSS (BX)(R10*1), Z7
 	VFMADD231PS  Z6, Z7, Z0
-	VBROADCASTSS (BX)(R10*1), Z7
-	VFMADD231PS  Z6, Z7, Z1
 	VBROADCASTSS (SI)(R10*1), Z7
-	VFMADD231PS  Z6, Z7, Z2
+	VFMADD231PS  Z6, Z7, Z1
 	VBROADCASTSS (DI)(R10*1), Z7
-	VFMADD231PS  Z6, Z7, Z3
+	VFMADD231PS  Z6, Z7, Z2
 	VBROADCASTSS (R8)(R10*1), Z7
+	VFMADD231PS  Z6, Z7, Z3
+	VBROADCASTSS (R9)(R10*1), Z7
 	VFMADD231PS  Z6, Z7, Z4
-	VBROADCASTSS (CX)(R10*1), Z7
+	VBROADCASTSS (AX)(R10*1), Z7
 	VFMADD231PS  Z6, Z7, Z5
-	ADDQ         AX, R10
-	ADDQ         $0x00000100, R9
+	ADDQ         CX, R10
+	VMOVUPS      192(DX), Z6
+	VBROADCASTSS (BX)(R10*1), Z7
+	VFMADD231PS  Z6, Z7, Z0
+	VBROADCASTSS (SI)(R10*1), Z7
+	VFMADD231PS  Z6, Z7, Z1
+	VBROADCASTSS (DI)(R10*1), Z7
+	VFMADD231PS  Z6, Z7, Z2
+	VBROADCASTSS (R8)(R10*1), Z7
+	VFMADD231PS  Z6, Z7, Z3
+	VBROADCASTSS (R9)(R10*1), Z7
+	VFMADD231PS  Z6, Z7, Z4
+	VBROADCASTSS (AX)(R10*1), Z7
+	VFMADD231PS  Z6, Z7, Z5
+	ADDQ         CX, R10
+	ADDQ         $0x00000100, DX
 	SUBQ         $0x04, R11
 	JGE          unrolled
 
@@ -1814,77 +2096,119 @@ rest:
 	JZ   segment
 
 single:
-	VMOVUPS      (R9), Z6
-	VBROADCASTSS (DX)(R10*1), Z7
-	VFMADD231PS  Z6, Z7, Z0
+	VMOVUPS      (DX), Z6
 	VBROADCASTSS (BX)(R10*1), Z7
-	VFMADD231PS  Z6, Z7, Z1
+	VFMADD231PS  Z6, Z7, Z0
 	VBROADCASTSS (SI)(R10*1), Z7
-	VFMADD231PS  Z6, Z7, Z2
+	VFMADD231PS  Z6, Z7, Z1
 	VBROADCASTSS (DI)(R10*1), Z7
-	VFMADD231PS  Z6, Z7, Z3
+	VFMADD231PS  Z6, Z7, Z2
 	VBROADCASTSS (R8)(R10*1), Z7
+	VFMADD231PS  Z6, Z7, Z3
+	VBROADCASTSS (R9)(R10*1), Z7
 	VFMADD231PS  Z6, Z7, Z4
-	VBROADCASTSS (CX)(R10*1), Z7
+	VBROADCASTSS (AX)(R10*1), Z7
 	VFMADD231PS  Z6, Z7, Z5
-	ADDQ         AX, R10
-	ADDQ         $0x40, R9
+	ADDQ         CX, R10
+	ADDQ         $0x40, DX
 	DECQ         R11
 	JNZ          single
 	JMP          segment
 
 finish:
-	MOVQ   d+72(FP), AX
-	TESTQ  AX, AX
-	JZ     write
-	MOVQ   d+72(FP), AX
-	MOVQ   dRow+80(FP), CX
-	MOVQ   (CX), DX
-	LEAQ   (AX)(DX*4), DX
-	MOVQ   8(CX), BX
-	LEAQ   (AX)(BX*4), BX
-	MOVQ   16(CX), SI
-	LEAQ   (AX)(SI*4), SI
-	MOVQ   24(CX), DI
-	LEAQ   (AX)(DI*4), DI
-	MOVQ   32(CX), R8
-	LEAQ   (AX)(R8*4), R8
-	MOVQ   40(CX), CX
-	LEAQ   (AX)(CX*4), CX
-	VADDPS (DX), Z0, Z0
-	VADDPS (BX), Z1, Z1
-	VADDPS (SI), Z2, Z2
-	VADDPS (DI), Z3, Z3
-	VADDPS (R8), Z4, Z4
-	VADDPS (CX), Z5, Z5
+	CMPQ   d+80(FP), $0x00
+	JE     write
+	MOVQ   d+80(FP), DX
+	MOVQ   dRow+88(FP), R10
+	MOVQ   (R10), R11
+	LEAQ   (DX)(R11*4), R11
+	VADDPS (R11), Z0, Z0
+	MOVQ   8(R10), R11
+	LEAQ   (DX)(R11*4), R11
+	VADDPS (R11), Z1, Z1
+	MOVQ   16(R10), R11
+	LEAQ   (DX)(R11*4), R11
+	VADDPS (R11), Z2, Z2
+	MOVQ   24(R10), R11
+	LEAQ   (DX)(R11*4), R11
+	VADDPS (R11), Z3, Z3
+	MOVQ   32(R10), R11
+	LEAQ   (DX)(R11*4), R11
+	VADDPS (R11), Z4, Z4
+	MOVQ   40(R10), R11
+	LEAQ   (DX)(R11*4), R11
+	VADDPS (R11), Z5, Z5
 
 write:
-	MOVQ    c+56(FP), AX
-	MOVQ    cRow+64(FP), CX
-	MOVQ    (CX), DX
-	LEAQ    (AX)(DX*4), DX
-	MOVQ    8(CX), BX
-	LEAQ    (AX)(BX*4), BX
-	MOVQ    16(CX), SI
-	LEAQ    (AX)(SI*4), SI
-	MOVQ    24(CX), DI
-	LEAQ    (AX)(DI*4), DI
-	MOVQ    32(CX), R8
-	LEAQ    (AX)(R8*4), R8
-	MOVQ    40(CX), CX
-	LEAQ    (AX)(CX*4), CX
-	VMOVUPS Z0, (DX)
-	VMOVUPS Z1, (BX)
-	VMOVUPS Z2, (SI)
-	VMOVUPS Z3, (DI)
-	VMOVUPS Z4, (R8)
-	VMOVUPS Z5, (CX)
+	MOVQ    c+64(FP), DX
+	MOVQ    cRow+72(FP), R10
+	MOVQ    (R10), R11
+	LEAQ    (DX)(R11*4), R11
+	VMOVUPS Z0, (R11)
+	MOVQ    8(R10), R11
+	LEAQ    (DX)(R11*4), R11
+	VMOVUPS Z1, (R11)
+	MOVQ    16(R10), R11
+	LEAQ    (DX)(R11*4), R11
+	VMOVUPS Z2, (R11)
+	MOVQ    24(R10), R11
+	LEAQ    (DX)(R11*4), R11
+	VMOVUPS Z3, (R11)
+	MOVQ    32(R10), R11
+	LEAQ    (DX)(R11*4), R11
+	VMOVUPS Z4, (R11)
+	MOVQ    40(R10), R11
+	LEAQ    (DX)(R11*4), R11
+	VMOVUPS Z5, (R11)
+	DECQ    tiles+56(FP)
+	JZ      done
+	ADDQ    $0x40, c+64(FP)
+	CMPQ    d+80(FP), $0x00
+	JE      panels
+	ADDQ    $0x40, d+80(FP)
+
+panels:
+	MOVQ 16(SP), DX
+	ADDQ DX, b+40(FP)
+	JMP  tile
+
+done:
 	VZEROUPPER
 	RET
 
-// func micro7x16AVX512(a *float32, aRow *int, kStep int, segs *int, nseg int, b *float32, bStep int, c *float32, cRow *int, d *float32, dRow *int)
+// func micro7x16AVX512(a *float32, aRow *int, kStep int, segs *int, nseg int, b *float32, bStep int, tiles int, c *float32, cRow *int, d *float32, dRow *int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·micro7x16AVX512(SB), NOSPLIT, $0-88
+TEXT ·micro7x16AVX512(SB), NOSPLIT, $24-96
+	MOVQ a+0(FP), AX
+	MOVQ aRow+8(FP), CX
+	MOVQ (CX), DX
+	LEAQ (AX)(DX*4), DX
+	MOVQ DX, BX
+	MOVQ 8(CX), DX
+	LEAQ (AX)(DX*4), DX
+	MOVQ DX, SI
+	MOVQ 16(CX), DX
+	LEAQ (AX)(DX*4), DX
+	MOVQ DX, DI
+	MOVQ 24(CX), DX
+	LEAQ (AX)(DX*4), DX
+	MOVQ DX, R8
+	MOVQ 32(CX), DX
+	LEAQ (AX)(DX*4), DX
+	MOVQ DX, R9
+	MOVQ 40(CX), DX
+	LEAQ (AX)(DX*4), DX
+	MOVQ DX, R10
+	MOVQ 48(CX), DX
+	LEAQ (AX)(DX*4), DX
+	MOVQ DX, AX
+	MOVQ kStep+16(FP), CX
+	SHLQ $0x02, CX
+	MOVQ bStep+48(FP), DX
+	SHLQ $0x02, DX
+	MOVQ DX, 16(SP)
+
+tile:
 	VPXORD     Z0, Z0, Z0
 	VPXORD     Z1, Z1, Z1
 	VPXORD     Z2, Z2, Z2
@@ -1892,129 +2216,115 @@ TEXT ·micro7x16AVX512(SB), NOSPLIT, $0-88
 	VPXORD     Z4, Z4, Z4
 	VPXORD     Z5, Z5, Z5
 	VPXORD     Z6, Z6, Z6
-	MOVQ       c+56(FP), AX
-	MOVQ       cRow+64(FP), CX
-	MOVQ       (CX), DX
-	LEAQ       (AX)(DX*4), DX
-	MOVQ       8(CX), BX
-	LEAQ       (AX)(BX*4), BX
-	MOVQ       16(CX), SI
-	LEAQ       (AX)(SI*4), SI
-	MOVQ       24(CX), DI
-	LEAQ       (AX)(DI*4), DI
-	MOVQ       32(CX), R8
-	LEAQ       (AX)(R8*4), R8
-	MOVQ       40(CX), R9
-	LEAQ       (AX)(R9*4), R9
-	MOVQ       48(CX), CX
-	LEAQ       (AX)(CX*4), CX
-	PREFETCHT0 (DX)
-	PREFETCHT0 (BX)
-	PREFETCHT0 (SI)
-	PREFETCHT0 (DI)
-	PREFETCHT0 (R8)
-	PREFETCHT0 (R9)
-	PREFETCHT0 (CX)
-	MOVQ       a+0(FP), AX
-	MOVQ       aRow+8(FP), CX
-	MOVQ       (CX), DX
-	LEAQ       (AX)(DX*4), DX
-	MOVQ       8(CX), BX
-	LEAQ       (AX)(BX*4), BX
-	MOVQ       16(CX), SI
-	LEAQ       (AX)(SI*4), SI
-	MOVQ       24(CX), DI
-	LEAQ       (AX)(DI*4), DI
-	MOVQ       32(CX), R8
-	LEAQ       (AX)(R8*4), R8
-	MOVQ       40(CX), R9
-	LEAQ       (AX)(R9*4), R9
-	MOVQ       48(CX), CX
-	LEAQ       (AX)(CX*4), CX
-	MOVQ       kStep+16(FP), AX
-	SHLQ       $0x02, AX
+	MOVQ       c+64(FP), DX
+	MOVQ       cRow+72(FP), R11
+	MOVQ       (R11), R12
+	LEAQ       (DX)(R12*4), R12
+	PREFETCHT0 (R12)
+	MOVQ       8(R11), R12
+	LEAQ       (DX)(R12*4), R12
+	PREFETCHT0 (R12)
+	MOVQ       16(R11), R12
+	LEAQ       (DX)(R12*4), R12
+	PREFETCHT0 (R12)
+	MOVQ       24(R11), R12
+	LEAQ       (DX)(R12*4), R12
+	PREFETCHT0 (R12)
+	MOVQ       32(R11), R12
+	LEAQ       (DX)(R12*4), R12
+	PREFETCHT0 (R12)
+	MOVQ       40(R11), R12
+	LEAQ       (DX)(R12*4), R12
+	PREFETCHT0 (R12)
+	MOVQ       48(R11), R12
+	LEAQ       (DX)(R12*4), R12
+	PREFETCHT0 (R12)
+	MOVQ       segs+24(FP), DX
+	MOVQ       DX, (SP)
+	MOVQ       nseg+32(FP), DX
+	MOVQ       DX, 8(SP)
 
 segment:
-	CMPQ nseg+32(FP), $0x00
+	CMPQ 8(SP), $0x00
 	JE   finish
-	MOVQ segs+24(FP), R12
-	MOVQ b+40(FP), R10
+	MOVQ (SP), R12
+	MOVQ b+40(FP), DX
 	MOVQ 8(R12), R11
-	LEAQ (R10)(R11*4), R10
+	LEAQ (DX)(R11*4), DX
 	MOVQ (R12), R11
 	SHLQ $0x02, R11
 	MOVQ 16(R12), R12
-	ADDQ $0x18, segs+24(FP)
-	DECQ nseg+32(FP)
+	ADDQ $0x18, (SP)
+	DECQ 8(SP)
 	SUBQ $0x04, R12
 	JL   rest
 
 unrolled:
-	VMOVUPS      (R10), Z7
-	VBROADCASTSS (DX)(R11*1), Z8
-	VFMADD231PS  Z7, Z8, Z0
+	VMOVUPS      (DX), Z7
 	VBROADCASTSS (BX)(R11*1), Z8
-	VFMADD231PS  Z7, Z8, Z1
-	VBROADCASTSS (SI)(R11*1), Z8
-	VFMADD231PS  Z7, Z8, Z2
-	VBROADCASTSS (DI)(R11*1), Z8
-	VFMADD231PS  Z7, Z8, Z3
-	VBROADCASTSS (R8)(R11*1), Z8
-	VFMADD231PS  Z7, Z8, Z4
-	VBROADCASTSS (R9)(R11*1), Z8
-	VFMADD231PS  Z7, Z8, Z5
-	VBROADCASTSS (CX)(R11*1), Z8
-	VFMADD231PS  Z7, Z8, Z6
-	ADDQ         AX, R11
-	VMOVUPS      64(R10), Z7
-	VBROADCASTSS (DX)(R11*1), Z8
 	VFMADD231PS  Z7, Z8, Z0
-	VBROADCASTSS (BX)(R11*1), Z8
-	VFMADD231PS  Z7, Z8, Z1
 	VBROADCASTSS (SI)(R11*1), Z8
-	VFMADD231PS  Z7, Z8, Z2
+	VFMADD231PS  Z7, Z8, Z1
 	VBROADCASTSS (DI)(R11*1), Z8
-	VFMADD231PS  Z7, Z8, Z3
+	VFMADD231PS  Z7, Z8, Z2
 	VBROADCASTSS (R8)(R11*1), Z8
-	VFMADD231PS  Z7, Z8, Z4
+	VFMADD231PS  Z7, Z8, Z3
 	VBROADCASTSS (R9)(R11*1), Z8
+	VFMADD231PS  Z7, Z8, Z4
+	VBROADCASTSS (R10)(R11*1), Z8
 	VFMADD231PS  Z7, Z8, Z5
-	VBROADCASTSS (CX)(R11*1), Z8
+	VBROADCASTSS (AX)(R11*1), Z8
 	VFMADD231PS  Z7, Z8, Z6
-	ADDQ         AX, R11
-	VMOVUPS      128(R10), Z7
-	VBROADCASTSS (DX)(R11*1), Z8
+	ADDQ         CX, R11
+	VMOVUPS      64(DX), Z7
+	VBROADCASTSS (BX)(R11*1), Z8
 	VFMADD231PS  Z7, Z8, Z0
-	VBROADCASTSS (BX)(R11*1), Z8
-	VFMADD231PS  Z7, Z8, Z1
 	VBROADCASTSS (SI)(R11*1), Z8
-	VFMADD231PS  Z7, Z8, Z2
+	VFMADD231PS  Z7, Z8, Z1
 	VBROADCASTSS (DI)(R11*1), Z8
-	VFMADD231PS  Z7, Z8, Z3
+	VFMADD231PS  Z7, Z8, Z2
 	VBROADCASTSS (R8)(R11*1), Z8
-	VFMADD231PS  Z7, Z8, Z4
+	VFMADD231PS  Z7, Z8, Z3
 	VBROADCASTSS (R9)(R11*1), Z8
+	VFMADD231PS  Z7, Z8, Z4
+	VBROADCASTSS (R10)(R11*1), Z8
 	VFMADD231PS  Z7, Z8, Z5
-	VBROADCASTSS (CX)(R11*1), Z8
+	VBROADCASTSS (AX)(R11*1), Z8
 	VFMADD231PS  Z7, Z8, Z6
-	ADDQ         AX, R11
-	VMOVUPS      192(R10), Z7
-	VBROADCASTSS (DX)(R11*1), Z8
+	ADDQ         CX, R11
+	VMOVUPS      128(DX), Z7
+	VBROADCASTSS (BX)(R11*1), Z8
 	VFMADD231PS  Z7, Z8, Z0
-	VBROADCASTSS (BX)(R11*1), Z8
-	VFMADD231PS  Z7, Z8, Z1
 	VBROADCASTSS (SI)(R11*1), Z8
-	VFMADD231PS  Z7, Z8, Z2
+	VFMADD231PS  Z7, Z8, Z1
 	VBROADCASTSS (DI)(R11*1), Z8
-	VFMADD231PS  Z7, Z8, Z3
+	VFMADD231PS  Z7, Z8, Z2
 	VBROADCASTSS (R8)(R11*1), Z8
-	VFMADD231PS  Z7, Z8, Z4
+	VFMADD231PS  Z7, Z8, Z3
 	VBROADCASTSS (R9)(R11*1), Z8
+	VFMADD231PS  Z7, Z8, Z4
+	VBROADCASTSS (R10)(R11*1), Z8
 	VFMADD231PS  Z7, Z8, Z5
-	VBROADCASTSS (CX)(R11*1), Z8
+	VBROADCASTSS (AX)(R11*1), Z8
 	VFMADD231PS  Z7, Z8, Z6
-	ADDQ         AX, R11
-	ADDQ         $0x00000100, R10
+	ADDQ         CX, R11
+	VMOVUPS      192(DX), Z7
+	VBROADCASTSS (BX)(R11*1), Z8
+	VFMADD231PS  Z7, Z8, Z0
+	VBROADCASTSS (SI)(R11*1), Z8
+	VFMADD231PS  Z7, Z8, Z1
+	VBROADCASTSS (DI)(R11*1), Z8
+	VFMADD231PS  Z7, Z8, Z2
+	VBROADCASTSS (R8)(R11*1), Z8
+	VFMADD231PS  Z7, Z8, Z3
+	VBROADCASTSS (R9)(R11*1), Z8
+	VFMADD231PS  Z7, Z8, Z4
+	VBROADCASTSS (R10)(R11*1), Z8
+	VFMADD231PS  Z7, Z8, Z5
+	VBROADCASTSS (AX)(R11*1), Z8
+	VFMADD231PS  Z7, Z8, Z6
+	ADDQ         CX, R11
+	ADDQ         $0x00000100, DX
 	SUBQ         $0x04, R12
 	JGE          unrolled
 
@@ -2023,85 +2333,130 @@ rest:
 	JZ   segment
 
 single:
-	VMOVUPS      (R10), Z7
-	VBROADCASTSS (DX)(R11*1), Z8
-	VFMADD231PS  Z7, Z8, Z0
+	VMOVUPS      (DX), Z7
 	VBROADCASTSS (BX)(R11*1), Z8
-	VFMADD231PS  Z7, Z8, Z1
+	VFMADD231PS  Z7, Z8, Z0
 	VBROADCASTSS (SI)(R11*1), Z8
-	VFMADD231PS  Z7, Z8, Z2
+	VFMADD231PS  Z7, Z8, Z1
 	VBROADCASTSS (DI)(R11*1), Z8
-	VFMADD231PS  Z7, Z8, Z3
+	VFMADD231PS  Z7, Z8, Z2
 	VBROADCASTSS (R8)(R11*1), Z8
-	VFMADD231PS  Z7, Z8, Z4
+	VFMADD231PS  Z7, Z8, Z3
 	VBROADCASTSS (R9)(R11*1), Z8
+	VFMADD231PS  Z7, Z8, Z4
+	VBROADCASTSS (R10)(R11*1), Z8
 	VFMADD231PS  Z7, Z8, Z5
-	VBROADCASTSS (CX)(R11*1), Z8
+	VBROADCASTSS (AX)(R11*1), Z8
 	VFMADD231PS  Z7, Z8, Z6
-	ADDQ         AX, R11
-	ADDQ         $0x40, R10
+	ADDQ         CX, R11
+	ADDQ         $0x40, DX
 	DECQ         R12
 	JNZ          single
 	JMP          segment
 
 finish:
-	MOVQ   d+72(FP), AX
-	TESTQ  AX, AX
-	JZ     write
-	MOVQ   d+72(FP), AX
-	MOVQ   dRow+80(FP), CX
-	MOVQ   (CX), DX
-	LEAQ   (AX)(DX*4), DX
-	MOVQ   8(CX), BX
-	LEAQ   (AX)(BX*4), BX
-	MOVQ   16(CX), SI
-	LEAQ   (AX)(SI*4), SI
-	MOVQ   24(CX), DI
-	LEAQ   (AX)(DI*4), DI
-	MOVQ   32(CX), R8
-	LEAQ   (AX)(R8*4), R8
-	MOVQ   40(CX), R9
-	LEAQ   (AX)(R9*4), R9
-	MOVQ   48(CX), CX
-	LEAQ   (AX)(CX*4), CX
-	VADDPS (DX), Z0, Z0
-	VADDPS (BX), Z1, Z1
-	VADDPS (SI), Z2, Z2
-	VADDPS (DI), Z3, Z3
-	VADDPS (R8), Z4, Z4
-	VADDPS (R9), Z5, Z5
-	VADDPS (CX), Z6, Z6
+	CMPQ   d+80(FP), $0x00
+	JE     write
+	MOVQ   d+80(FP), DX
+	MOVQ   dRow+88(FP), R11
+	MOVQ   (R11), R12
+	LEAQ   (DX)(R12*4), R12
+	VADDPS (R12), Z0, Z0
+	MOVQ   8(R11), R12
+	LEAQ   (DX)(R12*4), R12
+	VADDPS (R12), Z1, Z1
+	MOVQ   16(R11), R12
+	LEAQ   (DX)(R12*4), R12
+	VADDPS (R12), Z2, Z2
+	MOVQ   24(R11), R12
+	LEAQ   (DX)(R12*4), R12
+	VADDPS (R12), Z3, Z3
+	MOVQ   32(R11), R12
+	LEAQ   (DX)(R12*4), R12
+	VADDPS (R12), Z4, Z4
+	MOVQ   40(R11), R12
+	LEAQ   (DX)(R12*4), R12
+	VADDPS (R12), Z5, Z5
+	MOVQ   48(R11), R12
+	LEAQ   (DX)(R12*4), R12
+	VADDPS (R12), Z6, Z6
 
 write:
-	MOVQ    c+56(FP), AX
-	MOVQ    cRow+64(FP), CX
-	MOVQ    (CX), DX
-	LEAQ    (AX)(DX*4), DX
-	MOVQ    8(CX), BX
-	LEAQ    (AX)(BX*4), BX
-	MOVQ    16(CX), SI
-	LEAQ    (AX)(SI*4), SI
-	MOVQ    24(CX), DI
-	LEAQ    (AX)(DI*4), DI
-	MOVQ    32(CX), R8
-	LEAQ    (AX)(R8*4), R8
-	MOVQ    40(CX), R9
-	LEAQ    (AX)(R9*4), R9
-	MOVQ    48(CX), CX
-	LEAQ    (AX)(CX*4), CX
-	VMOVUPS Z0, (DX)
-	VMOVUPS Z1, (BX)
-	VMOVUPS Z2, (SI)
-	VMOVUPS Z3, (DI)
-	VMOVUPS Z4, (R8)
-	VMOVUPS Z5, (R9)
-	VMOVUPS Z6, (CX)
+	MOVQ    c+64(FP), DX
+	MOVQ    cRow+72(FP), R11
+	MOVQ    (R11), R12
+	LEAQ    (DX)(R12*4), R12
+	VMOVUPS Z0, (R12)
+	MOVQ    8(R11), R12
+	LEAQ    (DX)(R12*4), R12
+	VMOVUPS Z1, (R12)
+	MOVQ    16(R11), R12
+	LEAQ    (DX)(R12*4), R12
+	VMOVUPS Z2, (R12)
+	MOVQ    24(R11), R12
+	LEAQ    (DX)(R12*4), R12
+	VMOVUPS Z3, (R12)
+	MOVQ    32(R11), R12
+	LEAQ    (DX)(R12*4), R12
+	VMOVUPS Z4, (R12)
+	MOVQ    40(R11), R12
+	LEAQ    (DX)(R12*4), R12
+	VMOVUPS Z5, (R12)
+	MOVQ    48(R11), R12
+	LEAQ    (DX)(R12*4), R12
+	VMOVUPS Z6, (R12)
+	DECQ    tiles+56(FP)
+	JZ      done
+	ADDQ    $0x40, c+64(FP)
+	CMPQ    d+80(FP), $0x00
+	JE      panels
+	ADDQ    $0x40, d+80(FP)
+
+panels:
+	MOVQ 16(SP), DX
+	ADDQ DX, b+40(FP)
+	JMP  tile
+
+done:
 	VZEROUPPER
 	RET
 
-// func micro8x16AVX512(a *float32, aRow *int, kStep int, segs *int, nseg int, b *float32, bStep int, c *float32, cRow *int, d *float32, dRow *int)
+// func micro8x16AVX512(a *float32, aRow *int, kStep int, segs *int, nseg int, b *float32, bStep int, tiles int, c *float32, cRow *int, d *float32, dRow *int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·micro8x16AVX512(SB), NOSPLIT, $0-88
+TEXT ·micro8x16AVX512(SB), NOSPLIT, $24-96
+	MOVQ a+0(FP), AX
+	MOVQ aRow+8(FP), CX
+	MOVQ (CX), DX
+	LEAQ (AX)(DX*4), DX
+	MOVQ DX, BX
+	MOVQ 8(CX), DX
+	LEAQ (AX)(DX*4), DX
+	MOVQ DX, SI
+	MOVQ 16(CX), DX
+	LEAQ (AX)(DX*4), DX
+	MOVQ DX, DI
+	MOVQ 24(CX), DX
+	LEAQ (AX)(DX*4), DX
+	MOVQ DX, R8
+	MOVQ 32(CX), DX
+	LEAQ (AX)(DX*4), DX
+	MOVQ DX, R9
+	MOVQ 40(CX), DX
+	LEAQ (AX)(DX*4), DX
+	MOVQ DX, R10
+	MOVQ 48(CX), DX
+	LEAQ (AX)(DX*4), DX
+	MOVQ DX, R11
+	MOVQ 56(CX), DX
+	LEAQ (AX)(DX*4), DX
+	MOVQ DX, AX
+	MOVQ kStep+16(FP), CX
+	SHLQ $0x02, CX
+	MOVQ bStep+48(FP), DX
+	SHLQ $0x02, DX
+	MOVQ DX, 16(SP)
+
+tile:
 	VPXORD     Z0, Z0, Z0
 	VPXORD     Z1, Z1, Z1
 	VPXORD     Z2, Z2, Z2
@@ -2110,142 +2465,126 @@ TEXT ·micro8x16AVX512(SB), NOSPLIT, $0-88
 	VPXORD     Z5, Z5, Z5
 	VPXORD     Z6, Z6, Z6
 	VPXORD     Z7, Z7, Z7
-	MOVQ       c+56(FP), AX
-	MOVQ       cRow+64(FP), CX
-	MOVQ       (CX), DX
-	LEAQ       (AX)(DX*4), DX
-	MOVQ       8(CX), BX
-	LEAQ       (AX)(BX*4), BX
-	MOVQ       16(CX), SI
-	LEAQ       (AX)(SI*4), SI
-	MOVQ       24(CX), DI
-	LEAQ       (AX)(DI*4), DI
-	MOVQ       32(CX), R8
-	LEAQ       (AX)(R8*4), R8
-	MOVQ       40(CX), R9
-	LEAQ       (AX)(R9*4), R9
-	MOVQ       48(CX), R10
-	LEAQ       (AX)(R10*4), R10
-	MOVQ       56(CX), CX
-	LEAQ       (AX)(CX*4), CX
-	PREFETCHT0 (DX)
-	PREFETCHT0 (BX)
-	PREFETCHT0 (SI)
-	PREFETCHT0 (DI)
-	PREFETCHT0 (R8)
-	PREFETCHT0 (R9)
-	PREFETCHT0 (R10)
-	PREFETCHT0 (CX)
-	MOVQ       a+0(FP), AX
-	MOVQ       aRow+8(FP), CX
-	MOVQ       (CX), DX
-	LEAQ       (AX)(DX*4), DX
-	MOVQ       8(CX), BX
-	LEAQ       (AX)(BX*4), BX
-	MOVQ       16(CX), SI
-	LEAQ       (AX)(SI*4), SI
-	MOVQ       24(CX), DI
-	LEAQ       (AX)(DI*4), DI
-	MOVQ       32(CX), R8
-	LEAQ       (AX)(R8*4), R8
-	MOVQ       40(CX), R9
-	LEAQ       (AX)(R9*4), R9
-	MOVQ       48(CX), R10
-	LEAQ       (AX)(R10*4), R10
-	MOVQ       56(CX), CX
-	LEAQ       (AX)(CX*4), CX
-	MOVQ       kStep+16(FP), AX
-	SHLQ       $0x02, AX
+	MOVQ       c+64(FP), DX
+	MOVQ       cRow+72(FP), R12
+	MOVQ       (R12), R13
+	LEAQ       (DX)(R13*4), R13
+	PREFETCHT0 (R13)
+	MOVQ       8(R12), R13
+	LEAQ       (DX)(R13*4), R13
+	PREFETCHT0 (R13)
+	MOVQ       16(R12), R13
+	LEAQ       (DX)(R13*4), R13
+	PREFETCHT0 (R13)
+	MOVQ       24(R12), R13
+	LEAQ       (DX)(R13*4), R13
+	PREFETCHT0 (R13)
+	MOVQ       32(R12), R13
+	LEAQ       (DX)(R13*4), R13
+	PREFETCHT0 (R13)
+	MOVQ       40(R12), R13
+	LEAQ       (DX)(R13*4), R13
+	PREFETCHT0 (R13)
+	MOVQ       48(R12), R13
+	LEAQ       (DX)(R13*4), R13
+	PREFETCHT0 (R13)
+	MOVQ       56(R12), R13
+	LEAQ       (DX)(R13*4), R13
+	PREFETCHT0 (R13)
+	MOVQ       segs+24(FP), DX
+	MOVQ       DX, (SP)
+	MOVQ       nseg+32(FP), DX
+	MOVQ       DX, 8(SP)
 
 segment:
-	CMPQ nseg+32(FP), $0x00
+	CMPQ 8(SP), $0x00
 	JE   finish
-	MOVQ segs+24(FP), R13
-	MOVQ b+40(FP), R11
+	MOVQ (SP), R13
+	MOVQ b+40(FP), DX
 	MOVQ 8(R13), R12
-	LEAQ (R11)(R12*4), R11
+	LEAQ (DX)(R12*4), DX
 	MOVQ (R13), R12
 	SHLQ $0x02, R12
 	MOVQ 16(R13), R13
-	ADDQ $0x18, segs+24(FP)
-	DECQ nseg+32(FP)
+	ADDQ $0x18, (SP)
+	DECQ 8(SP)
 	SUBQ $0x04, R13
 	JL   rest
 
 unrolled:
-	VMOVUPS      (R11), Z8
-	VBROADCASTSS (DX)(R12*1), Z9
-	VFMADD231PS  Z8, Z9, Z0
+	VMOVUPS      (DX), Z8
 	VBROADCASTSS (BX)(R12*1), Z9
-	VFMADD231PS  Z8, Z9, Z1
-	VBROADCASTSS (SI)(R12*1), Z9
-	VFMADD231PS  Z8, Z9, Z2
-	VBROADCASTSS (DI)(R12*1), Z9
-	VFMADD231PS  Z8, Z9, Z3
-	VBROADCASTSS (R8)(R12*1), Z9
-	VFMADD231PS  Z8, Z9, Z4
-	VBROADCASTSS (R9)(R12*1), Z9
-	VFMADD231PS  Z8, Z9, Z5
-	VBROADCASTSS (R10)(R12*1), Z9
-	VFMADD231PS  Z8, Z9, Z6
-	VBROADCASTSS (CX)(R12*1), Z9
-	VFMADD231PS  Z8, Z9, Z7
-	ADDQ         AX, R12
-	VMOVUPS      64(R11), Z8
-	VBROADCASTSS (DX)(R12*1), Z9
 	VFMADD231PS  Z8, Z9, Z0
-	VBROADCASTSS (BX)(R12*1), Z9
-	VFMADD231PS  Z8, Z9, Z1
 	VBROADCASTSS (SI)(R12*1), Z9
-	VFMADD231PS  Z8, Z9, Z2
+	VFMADD231PS  Z8, Z9, Z1
 	VBROADCASTSS (DI)(R12*1), Z9
-	VFMADD231PS  Z8, Z9, Z3
+	VFMADD231PS  Z8, Z9, Z2
 	VBROADCASTSS (R8)(R12*1), Z9
-	VFMADD231PS  Z8, Z9, Z4
+	VFMADD231PS  Z8, Z9, Z3
 	VBROADCASTSS (R9)(R12*1), Z9
-	VFMADD231PS  Z8, Z9, Z5
+	VFMADD231PS  Z8, Z9, Z4
 	VBROADCASTSS (R10)(R12*1), Z9
+	VFMADD231PS  Z8, Z9, Z5
+	VBROADCASTSS (R11)(R12*1), Z9
 	VFMADD231PS  Z8, Z9, Z6
-	VBROADCASTSS (CX)(R12*1), Z9
+	VBROADCASTSS (AX)(R12*1), Z9
 	VFMADD231PS  Z8, Z9, Z7
-	ADDQ         AX, R12
-	VMOVUPS      128(R11), Z8
-	VBROADCASTSS (DX)(R12*1), Z9
+	ADDQ         CX, R12
+	VMOVUPS      64(DX), Z8
+	VBROADCASTSS (BX)(R12*1), Z9
 	VFMADD231PS  Z8, Z9, Z0
-	VBROADCASTSS (BX)(R12*1), Z9
-	VFMADD231PS  Z8, Z9, Z1
 	VBROADCASTSS (SI)(R12*1), Z9
-	VFMADD231PS  Z8, Z9, Z2
+	VFMADD231PS  Z8, Z9, Z1
 	VBROADCASTSS (DI)(R12*1), Z9
-	VFMADD231PS  Z8, Z9, Z3
+	VFMADD231PS  Z8, Z9, Z2
 	VBROADCASTSS (R8)(R12*1), Z9
-	VFMADD231PS  Z8, Z9, Z4
+	VFMADD231PS  Z8, Z9, Z3
 	VBROADCASTSS (R9)(R12*1), Z9
-	VFMADD231PS  Z8, Z9, Z5
+	VFMADD231PS  Z8, Z9, Z4
 	VBROADCASTSS (R10)(R12*1), Z9
+	VFMADD231PS  Z8, Z9, Z5
+	VBROADCASTSS (R11)(R12*1), Z9
 	VFMADD231PS  Z8, Z9, Z6
-	VBROADCASTSS (CX)(R12*1), Z9
+	VBROADCASTSS (AX)(R12*1), Z9
 	VFMADD231PS  Z8, Z9, Z7
-	ADDQ         AX, R12
-	VMOVUPS      192(R11), Z8
-	VBROADCASTSS (DX)(R12*1), Z9
+	ADDQ         CX, R12
+	VMOVUPS      128(DX), Z8
+	VBROADCASTSS (BX)(R12*1), Z9
 	VFMADD231PS  Z8, Z9, Z0
-	VBROADCASTSS (BX)(R12*1), Z9
-	VFMADD231PS  Z8, Z9, Z1
 	VBROADCASTSS (SI)(R12*1), Z9
-	VFMADD231PS  Z8, Z9, Z2
+	VFMADD231PS  Z8, Z9, Z1
 	VBROADCASTSS (DI)(R12*1), Z9
-	VFMADD231PS  Z8, Z9, Z3
+	VFMADD231PS  Z8, Z9, Z2
 	VBROADCASTSS (R8)(R12*1), Z9
-	VFMADD231PS  Z8, Z9, Z4
+	VFMADD231PS  Z8, Z9, Z3
 	VBROADCASTSS (R9)(R12*1), Z9
-	VFMADD231PS  Z8, Z9, Z5
+	VFMADD231PS  Z8, Z9, Z4
 	VBROADCASTSS (R10)(R12*1), Z9
+	VFMADD231PS  Z8, Z9, Z5
+	VBROADCASTSS (R11)(R12*1), Z9
 	VFMADD231PS  Z8, Z9, Z6
-	VBROADCASTSS (CX)(R12*1), Z9
+	VBROADCASTSS (AX)(R12*1), Z9
 	VFMADD231PS  Z8, Z9, Z7
-	ADDQ         AX, R12
-	ADDQ         $0x00000100, R11
+	ADDQ         CX, R12
+	VMOVUPS      192(DX), Z8
+	VBROADCASTSS (BX)(R12*1), Z9
+	VFMADD231PS  Z8, Z9, Z0
+	VBROADCASTSS (SI)(R12*1), Z9
+	VFMADD231PS  Z8, Z9, Z1
+	VBROADCASTSS (DI)(R12*1), Z9
+	VFMADD231PS  Z8, Z9, Z2
+	VBROADCASTSS (R8)(R12*1), Z9
+	VFMADD231PS  Z8, Z9, Z3
+	VBROADCASTSS (R9)(R12*1), Z9
+	VFMADD231PS  Z8, Z9, Z4
+	VBROADCASTSS (R10)(R12*1), Z9
+	VFMADD231PS  Z8, Z9, Z5
+	VBROADCASTSS (R11)(R12*1), Z9
+	VFMADD231PS  Z8, Z9, Z6
+	VBROADCASTSS (AX)(R12*1), Z9
+	VFMADD231PS  Z8, Z9, Z7
+	ADDQ         CX, R12
+	ADDQ         $0x00000100, DX
 	SUBQ         $0x04, R13
 	JGE          unrolled
 
@@ -2254,150 +2593,171 @@ rest:
 	JZ   segment
 
 single:
-	VMOVUPS      (R11), Z8
-	VBROADCASTSS (DX)(R12*1), Z9
-	VFMADD231PS  Z8, Z9, Z0
+	VMOVUPS      (DX), Z8
 	VBROADCASTSS (BX)(R12*1), Z9
-	VFMADD231PS  Z8, Z9, Z1
+	VFMADD231PS  Z8, Z9, Z0
 	VBROADCASTSS (SI)(R12*1), Z9
-	VFMADD231PS  Z8, Z9, Z2
+	VFMADD231PS  Z8, Z9, Z1
 	VBROADCASTSS (DI)(R12*1), Z9
-	VFMADD231PS  Z8, Z9, Z3
+	VFMADD231PS  Z8, Z9, Z2
 	VBROADCASTSS (R8)(R12*1), Z9
-	VFMADD231PS  Z8, Z9, Z4
+	VFMADD231PS  Z8, Z9, Z3
 	VBROADCASTSS (R9)(R12*1), Z9
-	VFMADD231PS  Z8, Z9, Z5
+	VFMADD231PS  Z8, Z9, Z4
 	VBROADCASTSS (R10)(R12*1), Z9
+	VFMADD231PS  Z8, Z9, Z5
+	VBROADCASTSS (R11)(R12*1), Z9
 	VFMADD231PS  Z8, Z9, Z6
-	VBROADCASTSS (CX)(R12*1), Z9
+	VBROADCASTSS (AX)(R12*1), Z9
 	VFMADD231PS  Z8, Z9, Z7
-	ADDQ         AX, R12
-	ADDQ         $0x40, R11
+	ADDQ         CX, R12
+	ADDQ         $0x40, DX
 	DECQ         R13
 	JNZ          single
 	JMP          segment
 
 finish:
-	MOVQ   d+72(FP), AX
-	TESTQ  AX, AX
-	JZ     write
-	MOVQ   d+72(FP), AX
-	MOVQ   dRow+80(FP), CX
-	MOVQ   (CX), DX
-	LEAQ   (AX)(DX*4), DX
-	MOVQ   8(CX), BX
-	LEAQ   (AX)(BX*4), BX
-	MOVQ   16(CX), SI
-	LEAQ   (AX)(SI*4), SI
-	MOVQ   24(CX), DI
-	LEAQ   (AX)(DI*4), DI
-	MOVQ   32(CX), R8
-	LEAQ   (AX)(R8*4), R8
-	MOVQ   40(CX), R9
-	LEAQ   (AX)(R9*4), R9
-	MOVQ   48(CX), R10
-	LEAQ   (AX)(R10*4), R10
-	MOVQ   56(CX), CX
-	LEAQ   (AX)(CX*4), CX
-	VADDPS (DX), Z0, Z0
-	VADDPS (BX), Z1, Z1
-	VADDPS (SI), Z2, Z2
-	VADDPS (DI), Z3, Z3
-	VADDPS (R8), Z4, Z4
-	VADDPS (R9), Z5, Z5
-	VADDPS (R10), Z6, Z6
-	VADDPS (CX), Z7, Z7
+	CMPQ   d+80(FP), $0x00
+	JE     write
+	MOVQ   d+80(FP), DX
+	MOVQ   dRow+88(FP), R12
+	MOVQ   (R12), R13
+	LEAQ   (DX)(R13*4), R13
+	VADDPS (R13), Z0, Z0
+	MOVQ   8(R12), R13
+	LEAQ   (DX)(R13*4), R13
+	VADDPS (R13), Z1, Z1
+	MOVQ   16(R12), R13
+	LEAQ   (DX)(R13*4), R13
+	VADDPS (R13), Z2, Z2
+	MOVQ   24(R12), R13
+	LEAQ   (DX)(R13*4), R13
+	VADDPS (R13), Z3, Z3
+	MOVQ   32(R12), R13
+	LEAQ   (DX)(R13*4), R13
+	VADDPS (R13), Z4, Z4
+	MOVQ   40(R12), R13
+	LEAQ   (DX)(R13*4), R13
+	VADDPS (R13), Z5, Z5
+	MOVQ   48(R12), R13
+	LEAQ   (DX)(R13*4), R13
+	VADDPS (R13), Z6, Z6
+	MOVQ   56(R12), R13
+	LEAQ   (DX)(R13*4), R13
+	VADDPS (R13), Z7, Z7
 
 write:
-	MOVQ    c+56(FP), AX
-	MOVQ    cRow+64(FP), CX
-	MOVQ    (CX), DX
-	LEAQ    (AX)(DX*4), DX
-	MOVQ    8(CX), BX
-	LEAQ    (AX)(BX*4), BX
-	MOVQ    16(CX), SI
-	LEAQ    (AX)(SI*4), SI
-	MOVQ    24(CX), DI
-	LEAQ    (AX)(DI*4), DI
-	MOVQ    32(CX), R8
-	LEAQ    (AX)(R8*4), R8
-	MOVQ    40(CX), R9
-	LEAQ    (AX)(R9*4), R9
-	MOVQ    48(CX), R10
-	LEAQ    (AX)(R10*4), R10
-	MOVQ    56(CX), CX
-	LEAQ    (AX)(CX*4), CX
-	VMOVUPS Z0, (DX)
-	VMOVUPS Z1, (BX)
-	VMOVUPS Z2, (SI)
-	VMOVUPS Z3, (DI)
-	VMOVUPS Z4, (R8)
-	VMOVUPS Z5, (R9)
-	VMOVUPS Z6, (R10)
-	VMOVUPS Z7, (CX)
+	MOVQ    c+64(FP), DX
+	MOVQ    cRow+72(FP), R12
+	MOVQ    (R12), R13
+	LEAQ    (DX)(R13*4), R13
+	VMOVUPS Z0, (R13)
+	MOVQ    8(R12), R13
+	LEAQ    (DX)(R13*4), R13
+	VMOVUPS Z1, (R13)
+	MOVQ    16(R12), R13
+	LEAQ    (DX)(R13*4), R13
+	VMOVUPS Z2, (R13)
+	MOVQ    24(R12), R13
+	LEAQ    (DX)(R13*4), R13
+	VMOVUPS Z3, (R13)
+	MOVQ    32(R12), R13
+	LEAQ    (DX)(R13*4), R13
+	VMOVUPS Z4, (R13)
+	MOVQ    40(R12), R13
+	LEAQ    (DX)(R13*4), R13
+	VMOVUPS Z5, (R13)
+	MOVQ    48(R12), R13
+	LEAQ    (DX)(R13*4), R13
+	VMOVUPS Z6, (R13)
+	MOVQ    56(R12), R13
+	LEAQ    (DX)(R13*4), R13
+	VMOVUPS Z7, (R13)
+	DECQ    tiles+56(FP)
+	JZ      done
+	ADDQ    $0x40, c+64(FP)
+	CMPQ    d+80(FP), $0x00
+	JE      panels
+	ADDQ    $0x40, d+80(FP)
+
+panels:
+	MOVQ 16(SP), DX
+	ADDQ DX, b+40(FP)
+	JMP  tile
+
+done:
 	VZEROUPPER
 	RET
 
-// func micro1x32AVX512(a *float32, aRow *int, kStep int, segs *int, nseg int, b *float32, bStep int, c *float32, cRow *int, d *float32, dRow *int)
+// func micro1x32AVX512(a *float32, aRow *int, kStep int, segs *int, nseg int, b *float32, bStep int, tiles int, c *float32, cRow *int, d *float32, dRow *int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·micro1x32AVX512(SB), NOSPLIT, $0-88
+TEXT ·micro1x32AVX512(SB), NOSPLIT, $24-96
+	MOVQ a+0(FP), AX
+	MOVQ aRow+8(FP), CX
+	MOVQ (CX), CX
+	LEAQ (AX)(CX*4), CX
+	MOVQ CX, AX
+	MOVQ kStep+16(FP), CX
+	SHLQ $0x02, CX
+	MOVQ bStep+48(FP), DX
+	SHLQ $0x02, DX
+	LEAQ (DX)(DX*1), BX
+	MOVQ BX, 16(SP)
+
+tile:
 	VPXORD     Z0, Z0, Z0
 	VPXORD     Z1, Z1, Z1
-	MOVQ       c+56(FP), AX
-	MOVQ       cRow+64(FP), CX
-	MOVQ       (CX), CX
-	LEAQ       (AX)(CX*4), CX
-	PREFETCHT0 (CX)
-	PREFETCHT0 64(CX)
-	MOVQ       a+0(FP), AX
-	MOVQ       aRow+8(FP), CX
-	MOVQ       (CX), CX
-	LEAQ       (AX)(CX*4), CX
-	MOVQ       kStep+16(FP), AX
-	SHLQ       $0x02, AX
-	MOVQ       bStep+48(FP), DX
-	SHLQ       $0x02, DX
+	MOVQ       c+64(FP), BX
+	MOVQ       cRow+72(FP), SI
+	MOVQ       (SI), SI
+	LEAQ       (BX)(SI*4), SI
+	PREFETCHT0 (SI)
+	PREFETCHT0 64(SI)
+	MOVQ       segs+24(FP), BX
+	MOVQ       BX, (SP)
+	MOVQ       nseg+32(FP), BX
+	MOVQ       BX, 8(SP)
 
 segment:
-	CMPQ nseg+32(FP), $0x00
+	CMPQ 8(SP), $0x00
 	JE   finish
-	MOVQ segs+24(FP), DI
+	MOVQ (SP), DI
 	MOVQ b+40(FP), BX
 	MOVQ 8(DI), SI
 	LEAQ (BX)(SI*4), BX
 	MOVQ (DI), SI
 	SHLQ $0x02, SI
 	MOVQ 16(DI), DI
-	ADDQ $0x18, segs+24(FP)
-	DECQ nseg+32(FP)
+	ADDQ $0x18, (SP)
+	DECQ 8(SP)
 	SUBQ $0x04, DI
 	JL   rest
 
 unrolled:
 	VMOVUPS      (BX), Z2
 	VMOVUPS      (BX)(DX*1), Z3
-	VBROADCASTSS (CX)(SI*1), Z4
+	VBROADCASTSS (AX)(SI*1), Z4
 	VFMADD231PS  Z2, Z4, Z0
 	VFMADD231PS  Z3, Z4, Z1
-	ADDQ         AX, SI
+	ADDQ         CX, SI
 	VMOVUPS      64(BX), Z2
 	VMOVUPS      64(BX)(DX*1), Z3
-	VBROADCASTSS (CX)(SI*1), Z4
+	VBROADCASTSS (AX)(SI*1), Z4
 	VFMADD231PS  Z2, Z4, Z0
 	VFMADD231PS  Z3, Z4, Z1
-	ADDQ         AX, SI
+	ADDQ         CX, SI
 	VMOVUPS      128(BX), Z2
 	VMOVUPS      128(BX)(DX*1), Z3
-	VBROADCASTSS (CX)(SI*1), Z4
+	VBROADCASTSS (AX)(SI*1), Z4
 	VFMADD231PS  Z2, Z4, Z0
 	VFMADD231PS  Z3, Z4, Z1
-	ADDQ         AX, SI
+	ADDQ         CX, SI
 	VMOVUPS      192(BX), Z2
 	VMOVUPS      192(BX)(DX*1), Z3
-	VBROADCASTSS (CX)(SI*1), Z4
+	VBROADCASTSS (AX)(SI*1), Z4
 	VFMADD231PS  Z2, Z4, Z0
 	VFMADD231PS  Z3, Z4, Z1
-	ADDQ         AX, SI
+	ADDQ         CX, SI
 	ADDQ         $0x00000100, BX
 	SUBQ         $0x04, DI
 	JGE          unrolled
@@ -2409,116 +2769,138 @@ rest:
 single:
 	VMOVUPS      (BX), Z2
 	VMOVUPS      (BX)(DX*1), Z3
-	VBROADCASTSS (CX)(SI*1), Z4
+	VBROADCASTSS (AX)(SI*1), Z4
 	VFMADD231PS  Z2, Z4, Z0
 	VFMADD231PS  Z3, Z4, Z1
-	ADDQ         AX, SI
+	ADDQ         CX, SI
 	ADDQ         $0x40, BX
 	DECQ         DI
 	JNZ          single
 	JMP          segment
 
 finish:
-	MOVQ   d+72(FP), AX
-	TESTQ  AX, AX
-	JZ     write
-	MOVQ   d+72(FP), AX
-	MOVQ   dRow+80(FP), CX
-	MOVQ   (CX), CX
-	LEAQ   (AX)(CX*4), CX
-	VADDPS (CX), Z0, Z0
-	VADDPS 64(CX), Z1, Z1
+	CMPQ   d+80(FP), $0x00
+	JE     write
+	MOVQ   d+80(FP), BX
+	MOVQ   dRow+88(FP), SI
+	MOVQ   (SI), SI
+	LEAQ   (BX)(SI*4), SI
+	VADDPS (SI), Z0, Z0
+	VADDPS 64(SI), Z1, Z1
 
 write:
-	MOVQ    c+56(FP), AX
-	MOVQ    cRow+64(FP), CX
-	MOVQ    (CX), CX
-	LEAQ    (AX)(CX*4), CX
-	VMOVUPS Z0, (CX)
-	VMOVUPS Z1, 64(CX)
+	MOVQ    c+64(FP), BX
+	MOVQ    cRow+72(FP), SI
+	MOVQ    (SI), SI
+	LEAQ    (BX)(SI*4), SI
+	VMOVUPS Z0, (SI)
+	VMOVUPS Z1, 64(SI)
+	DECQ    tiles+56(FP)
+	JZ      done
+	ADDQ    $0x80, c+64(FP)
+	CMPQ    d+80(FP), $0x00
+	JE      panels
+	ADDQ    $0x80, d+80(FP)
+
+panels:
+	MOVQ 16(SP), BX
+	ADDQ BX, b+40(FP)
+	JMP  tile
+
+done:
 	VZEROUPPER
 	RET
 
-// func micro2x32AVX512(a *float32, aRow *int, kStep int, segs *int, nseg int, b *float32, bStep int, c *float32, cRow *int, d *float32, dRow *int)
+// func micro2x32AVX512(a *float32, aRow *int, kStep int, segs *int, nseg int, b *float32, bStep int, tiles int, c *float32, cRow *int, d *float32, dRow *int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·micro2x32AVX512(SB), NOSPLIT, $0-88
+TEXT ·micro2x32AVX512(SB), NOSPLIT, $24-96
+	MOVQ a+0(FP), AX
+	MOVQ aRow+8(FP), CX
+	MOVQ (CX), DX
+	LEAQ (AX)(DX*4), DX
+	MOVQ DX, BX
+	MOVQ 8(CX), DX
+	LEAQ (AX)(DX*4), DX
+	MOVQ DX, AX
+	MOVQ kStep+16(FP), CX
+	SHLQ $0x02, CX
+	MOVQ bStep+48(FP), DX
+	SHLQ $0x02, DX
+	LEAQ (DX)(DX*1), SI
+	MOVQ SI, 16(SP)
+
+tile:
 	VPXORD     Z0, Z0, Z0
 	VPXORD     Z1, Z1, Z1
 	VPXORD     Z2, Z2, Z2
 	VPXORD     Z3, Z3, Z3
-	MOVQ       c+56(FP), AX
-	MOVQ       cRow+64(FP), CX
-	MOVQ       (CX), DX
-	LEAQ       (AX)(DX*4), DX
-	MOVQ       8(CX), CX
-	LEAQ       (AX)(CX*4), CX
-	PREFETCHT0 (DX)
-	PREFETCHT0 64(DX)
-	PREFETCHT0 (CX)
-	PREFETCHT0 64(CX)
-	MOVQ       a+0(FP), AX
-	MOVQ       aRow+8(FP), CX
-	MOVQ       (CX), DX
-	LEAQ       (AX)(DX*4), DX
-	MOVQ       8(CX), CX
-	LEAQ       (AX)(CX*4), CX
-	MOVQ       kStep+16(FP), AX
-	SHLQ       $0x02, AX
-	MOVQ       bStep+48(FP), BX
-	SHLQ       $0x02, BX
+	MOVQ       c+64(FP), SI
+	MOVQ       cRow+72(FP), DI
+	MOVQ       (DI), R8
+	LEAQ       (SI)(R8*4), R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	MOVQ       8(DI), R8
+	LEAQ       (SI)(R8*4), R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	MOVQ       segs+24(FP), SI
+	MOVQ       SI, (SP)
+	MOVQ       nseg+32(FP), SI
+	MOVQ       SI, 8(SP)
 
 segment:
-	CMPQ nseg+32(FP), $0x00
+	CMPQ 8(SP), $0x00
 	JE   finish
-	MOVQ segs+24(FP), R8
+	MOVQ (SP), R8
 	MOVQ b+40(FP), SI
 	MOVQ 8(R8), DI
 	LEAQ (SI)(DI*4), SI
 	MOVQ (R8), DI
 	SHLQ $0x02, DI
 	MOVQ 16(R8), R8
-	ADDQ $0x18, segs+24(FP)
-	DECQ nseg+32(FP)
+	ADDQ $0x18, (SP)
+	DECQ 8(SP)
 	SUBQ $0x04, R8
 	JL   rest
 
 unrolled:
 	VMOVUPS      (SI), Z4
-	VMOVUPS      (SI)(BX*1), Z5
-	VBROADCASTSS (DX)(DI*1), Z6
+	VMOVUPS      (SI)(DX*1), Z5
+	VBROADCASTSS (BX)(DI*1), Z6
 	VFMADD231PS  Z4, Z6, Z0
 	VFMADD231PS  Z5, Z6, Z1
-	VBROADCASTSS (CX)(DI*1), Z6
+	VBROADCASTSS (AX)(DI*1), Z6
 	VFMADD231PS  Z4, Z6, Z2
 	VFMADD231PS  Z5, Z6, Z3
-	ADDQ         AX, DI
+	ADDQ         CX, DI
 	VMOVUPS      64(SI), Z4
-	VMOVUPS      64(SI)(BX*1), Z5
-	VBROADCASTSS (DX)(DI*1), Z6
+	VMOVUPS      64(SI)(DX*1), Z5
+	VBROADCASTSS (BX)(DI*1), Z6
 	VFMADD231PS  Z4, Z6, Z0
 	VFMADD231PS  Z5, Z6, Z1
-	VBROADCASTSS (CX)(DI*1), Z6
+	VBROADCASTSS (AX)(DI*1), Z6
 	VFMADD231PS  Z4, Z6, Z2
 	VFMADD231PS  Z5, Z6, Z3
-	ADDQ         AX, DI
+	ADDQ         CX, DI
 	VMOVUPS      128(SI), Z4
-	VMOVUPS      128(SI)(BX*1), Z5
-	VBROADCASTSS (DX)(DI*1), Z6
+	VMOVUPS      128(SI)(DX*1), Z5
+	VBROADCASTSS (BX)(DI*1), Z6
 	VFMADD231PS  Z4, Z6, Z0
 	VFMADD231PS  Z5, Z6, Z1
-	VBROADCASTSS (CX)(DI*1), Z6
+	VBROADCASTSS (AX)(DI*1), Z6
 	VFMADD231PS  Z4, Z6, Z2
 	VFMADD231PS  Z5, Z6, Z3
-	ADDQ         AX, DI
+	ADDQ         CX, DI
 	VMOVUPS      192(SI), Z4
-	VMOVUPS      192(SI)(BX*1), Z5
-	VBROADCASTSS (DX)(DI*1), Z6
+	VMOVUPS      192(SI)(DX*1), Z5
+	VBROADCASTSS (BX)(DI*1), Z6
 	VFMADD231PS  Z4, Z6, Z0
 	VFMADD231PS  Z5, Z6, Z1
-	VBROADCASTSS (CX)(DI*1), Z6
+	VBROADCASTSS (AX)(DI*1), Z6
 	VFMADD231PS  Z4, Z6, Z2
 	VFMADD231PS  Z5, Z6, Z3
-	ADDQ         AX, DI
+	ADDQ         CX, DI
 	ADDQ         $0x00000100, SI
 	SUBQ         $0x04, R8
 	JGE          unrolled
@@ -2529,148 +2911,171 @@ rest:
 
 single:
 	VMOVUPS      (SI), Z4
-	VMOVUPS      (SI)(BX*1), Z5
-	VBROADCASTSS (DX)(DI*1), Z6
+	VMOVUPS      (SI)(DX*1), Z5
+	VBROADCASTSS (BX)(DI*1), Z6
 	VFMADD231PS  Z4, Z6, Z0
 	VFMADD231PS  Z5, Z6, Z1
-	VBROADCASTSS (CX)(DI*1), Z6
+	VBROADCASTSS (AX)(DI*1), Z6
 	VFMADD231PS  Z4, Z6, Z2
 	VFMADD231PS  Z5, Z6, Z3
-	ADDQ         AX, DI
+	ADDQ         CX, DI
 	ADDQ         $0x40, SI
 	DECQ         R8
 	JNZ          single
 	JMP          segment
 
 finish:
-	MOVQ   d+72(FP), AX
-	TESTQ  AX, AX
-	JZ     write
-	MOVQ   d+72(FP), AX
-	MOVQ   dRow+80(FP), CX
-	MOVQ   (CX), DX
-	LEAQ   (AX)(DX*4), DX
-	MOVQ   8(CX), CX
-	LEAQ   (AX)(CX*4), CX
-	VADDPS (DX), Z0, Z0
-	VADDPS 64(DX), Z1, Z1
-	VADDPS (CX), Z2, Z2
-	VADDPS 64(CX), Z3, Z3
+	CMPQ   d+80(FP), $0x00
+	JE     write
+	MOVQ   d+80(FP), SI
+	MOVQ   dRow+88(FP), DI
+	MOVQ   (DI), R8
+	LEAQ   (SI)(R8*4), R8
+	VADDPS (R8), Z0, Z0
+	VADDPS 64(R8), Z1, Z1
+	MOVQ   8(DI), R8
+	LEAQ   (SI)(R8*4), R8
+	VADDPS (R8), Z2, Z2
+	VADDPS 64(R8), Z3, Z3
 
 write:
-	MOVQ    c+56(FP), AX
-	MOVQ    cRow+64(FP), CX
-	MOVQ    (CX), DX
-	LEAQ    (AX)(DX*4), DX
-	MOVQ    8(CX), CX
-	LEAQ    (AX)(CX*4), CX
-	VMOVUPS Z0, (DX)
-	VMOVUPS Z1, 64(DX)
-	VMOVUPS Z2, (CX)
-	VMOVUPS Z3, 64(CX)
+	MOVQ    c+64(FP), SI
+	MOVQ    cRow+72(FP), DI
+	MOVQ    (DI), R8
+	LEAQ    (SI)(R8*4), R8
+	VMOVUPS Z0, (R8)
+	VMOVUPS Z1, 64(R8)
+	MOVQ    8(DI), R8
+	LEAQ    (SI)(R8*4), R8
+	VMOVUPS Z2, (R8)
+	VMOVUPS Z3, 64(R8)
+	DECQ    tiles+56(FP)
+	JZ      done
+	ADDQ    $0x80, c+64(FP)
+	CMPQ    d+80(FP), $0x00
+	JE      panels
+	ADDQ    $0x80, d+80(FP)
+
+panels:
+	MOVQ 16(SP), SI
+	ADDQ SI, b+40(FP)
+	JMP  tile
+
+done:
 	VZEROUPPER
 	RET
 
-// func micro3x32AVX512(a *float32, aRow *int, kStep int, segs *int, nseg int, b *float32, bStep int, c *float32, cRow *int, d *float32, dRow *int)
+// func micro3x32AVX512(a *float32, aRow *int, kStep int, segs *int, nseg int, b *float32, bStep int, tiles int, c *float32, cRow *int, d *float32, dRow *int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·micro3x32AVX512(SB), NOSPLIT, $0-88
+TEXT ·micro3x32AVX512(SB), NOSPLIT, $24-96
+	MOVQ a+0(FP), AX
+	MOVQ aRow+8(FP), CX
+	MOVQ (CX), DX
+	LEAQ (AX)(DX*4), DX
+	MOVQ DX, BX
+	MOVQ 8(CX), DX
+	LEAQ (AX)(DX*4), DX
+	MOVQ DX, SI
+	MOVQ 16(CX), DX
+	LEAQ (AX)(DX*4), DX
+	MOVQ DX, AX
+	MOVQ kStep+16(FP), CX
+	SHLQ $0x02, CX
+	MOVQ bStep+48(FP), DX
+	SHLQ $0x02, DX
+	LEAQ (DX)(DX*1), DI
+	MOVQ DI, 16(SP)
+
+tile:
 	VPXORD     Z0, Z0, Z0
 	VPXORD     Z1, Z1, Z1
 	VPXORD     Z2, Z2, Z2
 	VPXORD     Z3, Z3, Z3
 	VPXORD     Z4, Z4, Z4
 	VPXORD     Z5, Z5, Z5
-	MOVQ       c+56(FP), AX
-	MOVQ       cRow+64(FP), CX
-	MOVQ       (CX), DX
-	LEAQ       (AX)(DX*4), DX
-	MOVQ       8(CX), BX
-	LEAQ       (AX)(BX*4), BX
-	MOVQ       16(CX), CX
-	LEAQ       (AX)(CX*4), CX
-	PREFETCHT0 (DX)
-	PREFETCHT0 64(DX)
-	PREFETCHT0 (BX)
-	PREFETCHT0 64(BX)
-	PREFETCHT0 (CX)
-	PREFETCHT0 64(CX)
-	MOVQ       a+0(FP), AX
-	MOVQ       aRow+8(FP), CX
-	MOVQ       (CX), DX
-	LEAQ       (AX)(DX*4), DX
-	MOVQ       8(CX), BX
-	LEAQ       (AX)(BX*4), BX
-	MOVQ       16(CX), CX
-	LEAQ       (AX)(CX*4), CX
-	MOVQ       kStep+16(FP), AX
-	SHLQ       $0x02, AX
-	MOVQ       bStep+48(FP), SI
-	SHLQ       $0x02, SI
+	MOVQ       c+64(FP), DI
+	MOVQ       cRow+72(FP), R8
+	MOVQ       (R8), R9
+	LEAQ       (DI)(R9*4), R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	MOVQ       8(R8), R9
+	LEAQ       (DI)(R9*4), R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	MOVQ       16(R8), R9
+	LEAQ       (DI)(R9*4), R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	MOVQ       segs+24(FP), DI
+	MOVQ       DI, (SP)
+	MOVQ       nseg+32(FP), DI
+	MOVQ       DI, 8(SP)
 
 segment:
-	CMPQ nseg+32(FP), $0x00
+	CMPQ 8(SP), $0x00
 	JE   finish
-	MOVQ segs+24(FP), R9
+	MOVQ (SP), R9
 	MOVQ b+40(FP), DI
 	MOVQ 8(R9), R8
 	LEAQ (DI)(R8*4), DI
 	MOVQ (R9), R8
 	SHLQ $0x02, R8
 	MOVQ 16(R9), R9
-	ADDQ $0x18, segs+24(FP)
-	DECQ nseg+32(FP)
+	ADDQ $0x18, (SP)
+	DECQ 8(SP)
 	SUBQ $0x04, R9
 	JL   rest
 
 unrolled:
 	VMOVUPS      (DI), Z6
-	VMOVUPS      (DI)(SI*1), Z7
-	VBROADCASTSS (DX)(R8*1), Z8
+	VMOVUPS      (DI)(DX*1), Z7
+	VBROADCASTSS (BX)(R8*1), Z8
 	VFMADD231PS  Z6, Z8, Z0
 	VFMADD231PS  Z7, Z8, Z1
-	VBROADCASTSS (BX)(R8*1), Z8
+	VBROADCASTSS (SI)(R8*1), Z8
 	VFMADD231PS  Z6, Z8, Z2
 	VFMADD231PS  Z7, Z8, Z3
-	VBROADCASTSS (CX)(R8*1), Z8
+	VBROADCASTSS (AX)(R8*1), Z8
 	VFMADD231PS  Z6, Z8, Z4
 	VFMADD231PS  Z7, Z8, Z5
-	ADDQ         AX, R8
+	ADDQ         CX, R8
 	VMOVUPS      64(DI), Z6
-	VMOVUPS      64(DI)(SI*1), Z7
-	VBROADCASTSS (DX)(R8*1), Z8
+	VMOVUPS      64(DI)(DX*1), Z7
+	VBROADCASTSS (BX)(R8*1), Z8
 	VFMADD231PS  Z6, Z8, Z0
 	VFMADD231PS  Z7, Z8, Z1
-	VBROADCASTSS (BX)(R8*1), Z8
+	VBROADCASTSS (SI)(R8*1), Z8
 	VFMADD231PS  Z6, Z8, Z2
 	VFMADD231PS  Z7, Z8, Z3
-	VBROADCASTSS (CX)(R8*1), Z8
+	VBROADCASTSS (AX)(R8*1), Z8
 	VFMADD231PS  Z6, Z8, Z4
 	VFMADD231PS  Z7, Z8, Z5
-	ADDQ         AX, R8
+	ADDQ         CX, R8
 	VMOVUPS      128(DI), Z6
-	VMOVUPS      128(DI)(SI*1), Z7
-	VBROADCASTSS (DX)(R8*1), Z8
+	VMOVUPS      128(DI)(DX*1), Z7
+	VBROADCASTSS (BX)(R8*1), Z8
 	VFMADD231PS  Z6, Z8, Z0
 	VFMADD231PS  Z7, Z8, Z1
-	VBROADCASTSS (BX)(R8*1), Z8
+	VBROADCASTSS (SI)(R8*1), Z8
 	VFMADD231PS  Z6, Z8, Z2
 	VFMADD231PS  Z7, Z8, Z3
-	VBROADCASTSS (CX)(R8*1), Z8
+	VBROADCASTSS (AX)(R8*1), Z8
 	VFMADD231PS  Z6, Z8, Z4
 	VFMADD231PS  Z7, Z8, Z5
-	ADDQ         AX, R8
+	ADDQ         CX, R8
 	VMOVUPS      192(DI), Z6
-	VMOVUPS      192(DI)(SI*1), Z7
-	VBROADCASTSS (DX)(R8*1), Z8
+	VMOVUPS      192(DI)(DX*1), Z7
+	VBROADCASTSS (BX)(R8*1), Z8
 	VFMADD231PS  Z6, Z8, Z0
 	VFMADD231PS  Z7, Z8, Z1
-	VBROADCASTSS (BX)(R8*1), Z8
+	VBROADCASTSS (SI)(R8*1), Z8
 	VFMADD231PS  Z6, Z8, Z2
 	VFMADD231PS  Z7, Z8, Z3
-	VBROADCASTSS (CX)(R8*1), Z8
+	VBROADCASTSS (AX)(R8*1), Z8
 	VFMADD231PS  Z6, Z8, Z4
 	VFMADD231PS  Z7, Z8, Z5
-	ADDQ         AX, R8
+	ADDQ         CX, R8
 	ADDQ         $0x00000100, DI
 	SUBQ         $0x04, R9
 	JGE          unrolled
@@ -2681,62 +3086,96 @@ rest:
 
 single:
 	VMOVUPS      (DI), Z6
-	VMOVUPS      (DI)(SI*1), Z7
-	VBROADCASTSS (DX)(R8*1), Z8
+	VMOVUPS      (DI)(DX*1), Z7
+	VBROADCASTSS (BX)(R8*1), Z8
 	VFMADD231PS  Z6, Z8, Z0
 	VFMADD231PS  Z7, Z8, Z1
-	VBROADCASTSS (BX)(R8*1), Z8
+	VBROADCASTSS (SI)(R8*1), Z8
 	VFMADD231PS  Z6, Z8, Z2
 	VFMADD231PS  Z7, Z8, Z3
-	VBROADCASTSS (CX)(R8*1), Z8
+	VBROADCASTSS (AX)(R8*1), Z8
 	VFMADD231PS  Z6, Z8, Z4
 	VFMADD231PS  Z7, Z8, Z5
-	ADDQ         AX, R8
+	ADDQ         CX, R8
 	ADDQ         $0x40, DI
 	DECQ         R9
 	JNZ          single
 	JMP          segment
 
 finish:
-	MOVQ   d+72(FP), AX
-	TESTQ  AX, AX
-	JZ     write
-	MOVQ   d+72(FP), AX
-	MOVQ   dRow+80(FP), CX
-	MOVQ   (CX), DX
-	LEAQ   (AX)(DX*4), DX
-	MOVQ   8(CX), BX
-	LEAQ   (AX)(BX*4), BX
-	MOVQ   16(CX), CX
-	LEAQ   (AX)(CX*4), CX
-	VADDPS (DX), Z0, Z0
-	VADDPS 64(DX), Z1, Z1
-	VADDPS (BX), Z2, Z2
-	VADDPS 64(BX), Z3, Z3
-	VADDPS (CX), Z4, Z4
-	VADDPS 64(CX), Z5, Z5
+	CMPQ   d+80(FP), $0x00
+	JE     write
+	MOVQ   d+80(FP), DI
+	MOVQ   dRow+88(FP), R8
+	MOVQ   (R8), R9
+	LEAQ   (DI)(R9*4), R9
+	VADDPS (R9), Z0, Z0
+	VADDPS 64(R9), Z1, Z1
+	MOVQ   8(R8), R9
+	LEAQ   (DI)(R9*4), R9
+	VADDPS (R9), Z2, Z2
+	VADDPS 64(R9), Z3, Z3
+	MOVQ   16(R8), R9
+	LEAQ   (DI)(R9*4), R9
+	VADDPS (R9), Z4, Z4
+	VADDPS 64(R9), Z5, Z5
 
 write:
-	MOVQ    c+56(FP), AX
-	MOVQ    cRow+64(FP), CX
-	MOVQ    (CX), DX
-	LEAQ    (AX)(DX*4), DX
-	MOVQ    8(CX), BX
-	LEAQ    (AX)(BX*4), BX
-	MOVQ    16(CX), CX
-	LEAQ    (AX)(CX*4), CX
-	VMOVUPS Z0, (DX)
-	VMOVUPS Z1, 64(DX)
-	VMOVUPS Z2, (BX)
-	VMOVUPS Z3, 64(BX)
-	VMOVUPS Z4, (CX)
-	VMOVUPS Z5, 64(CX)
+	MOVQ    c+64(FP), DI
+	MOVQ    cRow+72(FP), R8
+	MOVQ    (R8), R9
+	LEAQ    (DI)(R9*4), R9
+	VMOVUPS Z0, (R9)
+	VMOVUPS Z1, 64(R9)
+	MOVQ    8(R8), R9
+	LEAQ    (DI)(R9*4), R9
+	VMOVUPS Z2, (R9)
+	VMOVUPS Z3, 64(R9)
+	MOVQ    16(R8), R9
+	LEAQ    (DI)(R9*4), R9
+	VMOVUPS Z4, (R9)
+	VMOVUPS Z5, 64(R9)
+	DECQ    tiles+56(FP)
+	JZ      done
+	ADDQ    $0x80, c+64(FP)
+	CMPQ    d+80(FP), $0x00
+	JE      panels
+	ADDQ    $0x80, d+80(FP)
+
+panels:
+	MOVQ 16(SP), DI
+	ADDQ DI, b+40(FP)
+	JMP  tile
+
+done:
 	VZEROUPPER
 	RET
 
-// func micro4x32AVX512(a *float32, aRow *int, kStep int, segs *int, nseg int, b *float32, bStep int, c *float32, cRow *int, d *float32, dRow *int)
+// func micro4x32AVX512(a *float32, aRow *int, kStep int, segs *int, nseg int, b *float32, bStep int, tiles int, c *float32, cRow *int, d *float32, dRow *int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·micro4x32AVX512(SB), NOSPLIT, $0-88
+TEXT ·micro4x32AVX512(SB), NOSPLIT, $24-96
+	MOVQ a+0(FP), AX
+	MOVQ aRow+8(FP), CX
+	MOVQ (CX), DX
+	LEAQ (AX)(DX*4), DX
+	MOVQ DX, BX
+	MOVQ 8(CX), DX
+	LEAQ (AX)(DX*4), DX
+	MOVQ DX, SI
+	MOVQ 16(CX), DX
+	LEAQ (AX)(DX*4), DX
+	MOVQ DX, DI
+	MOVQ 24(CX), DX
+	LEAQ (AX)(DX*4), DX
+	MOVQ DX, AX
+	MOVQ kStep+16(FP), CX
+	SHLQ $0x02, CX
+	MOVQ bStep+48(FP), DX
+	SHLQ $0x02, DX
+	LEAQ (DX)(DX*1), R8
+	MOVQ R8, 16(SP)
+
+tile:
 	VPXORD     Z0, Z0, Z0
 	VPXORD     Z1, Z1, Z1
 	VPXORD     Z2, Z2, Z2
@@ -2745,115 +3184,105 @@ TEXT ·micro4x32AVX512(SB), NOSPLIT, $0-88
 	VPXORD     Z5, Z5, Z5
 	VPXORD     Z6, Z6, Z6
 	VPXORD     Z7, Z7, Z7
-	MOVQ       c+56(FP), AX
-	MOVQ       cRow+64(FP), CX
-	MOVQ       (CX), DX
-	LEAQ       (AX)(DX*4), DX
-	MOVQ       8(CX), BX
-	LEAQ       (AX)(BX*4), BX
-	MOVQ       16(CX), SI
-	LEAQ       (AX)(SI*4), SI
-	MOVQ       24(CX), CX
-	LEAQ       (AX)(CX*4), CX
-	PREFETCHT0 (DX)
-	PREFETCHT0 64(DX)
-	PREFETCHT0 (BX)
-	PREFETCHT0 64(BX)
-	PREFETCHT0 (SI)
-	PREFETCHT0 64(SI)
-	PREFETCHT0 (CX)
-	PREFETCHT0 64(CX)
-	MOVQ       a+0(FP), AX
-	MOVQ       aRow+8(FP), CX
-	MOVQ       (CX), DX
-	LEAQ       (AX)(DX*4), DX
-	MOVQ       8(CX), BX
-	LEAQ       (AX)(BX*4), BX
-	MOVQ       16(CX), SI
-	LEAQ       (AX)(SI*4), SI
-	MOVQ       24(CX), CX
-	LEAQ       (AX)(CX*4), CX
-	MOVQ       kStep+16(FP), AX
-	SHLQ       $0x02, AX
-	MOVQ       bStep+48(FP), DI
-	SHLQ       $0x02, DI
+	MOVQ       c+64(FP), R8
+	MOVQ       cRow+72(FP), R9
+	MOVQ       (R9), R10
+	LEAQ       (R8)(R10*4), R10
+	PREFETCHT0 (R10)
+	PREFETCHT0 64(R10)
+	MOVQ       8(R9), R10
+	LEAQ       (R8)(R10*4), R10
+	PREFETCHT0 (R10)
+	PREFETCHT0 64(R10)
+	MOVQ       16(R9), R10
+	LEAQ       (R8)(R10*4), R10
+	PREFETCHT0 (R10)
+	PREFETCHT0 64(R10)
+	MOVQ       24(R9), R10
+	LEAQ       (R8)(R10*4), R10
+	PREFETCHT0 (R10)
+	PREFETCHT0 64(R10)
+	MOVQ       segs+24(FP), R8
+	MOVQ       R8, (SP)
+	MOVQ       nseg+32(FP), R8
+	MOVQ       R8, 8(SP)
 
 segment:
-	CMPQ nseg+32(FP), $0x00
+	CMPQ 8(SP), $0x00
 	JE   finish
-	MOVQ segs+24(FP), R10
+	MOVQ (SP), R10
 	MOVQ b+40(FP), R8
 	MOVQ 8(R10), R9
 	LEAQ (R8)(R9*4), R8
 	MOVQ (R10), R9
 	SHLQ $0x02, R9
 	MOVQ 16(R10), R10
-	ADDQ $0x18, segs+24(FP)
-	DECQ nseg+32(FP)
+	ADDQ $0x18, (SP)
+	DECQ 8(SP)
 	SUBQ $0x04, R10
 	JL   rest
 
 unrolled:
 	VMOVUPS      (R8), Z8
-	VMOVUPS      (R8)(DI*1), Z9
-	VBROADCASTSS (DX)(R9*1), Z10
+	VMOVUPS      (R8)(DX*1), Z9
+	VBROADCASTSS (BX)(R9*1), Z10
 	VFMADD231PS  Z8, Z10, Z0
 	VFMADD231PS  Z9, Z10, Z1
-	VBROADCASTSS (BX)(R9*1), Z10
+	VBROADCASTSS (SI)(R9*1), Z10
 	VFMADD231PS  Z8, Z10, Z2
 	VFMADD231PS  Z9, Z10, Z3
-	VBROADCASTSS (SI)(R9*1), Z10
+	VBROADCASTSS (DI)(R9*1), Z10
 	VFMADD231PS  Z8, Z10, Z4
 	VFMADD231PS  Z9, Z10, Z5
-	VBROADCASTSS (CX)(R9*1), Z10
+	VBROADCASTSS (AX)(R9*1), Z10
 	VFMADD231PS  Z8, Z10, Z6
 	VFMADD231PS  Z9, Z10, Z7
-	ADDQ         AX, R9
+	ADDQ         CX, R9
 	VMOVUPS      64(R8), Z8
-	VMOVUPS      64(R8)(DI*1), Z9
-	VBROADCASTSS (DX)(R9*1), Z10
+	VMOVUPS      64(R8)(DX*1), Z9
+	VBROADCASTSS (BX)(R9*1), Z10
 	VFMADD231PS  Z8, Z10, Z0
 	VFMADD231PS  Z9, Z10, Z1
-	VBROADCASTSS (BX)(R9*1), Z10
+	VBROADCASTSS (SI)(R9*1), Z10
 	VFMADD231PS  Z8, Z10, Z2
 	VFMADD231PS  Z9, Z10, Z3
-	VBROADCASTSS (SI)(R9*1), Z10
+	VBROADCASTSS (DI)(R9*1), Z10
 	VFMADD231PS  Z8, Z10, Z4
 	VFMADD231PS  Z9, Z10, Z5
-	VBROADCASTSS (CX)(R9*1), Z10
+	VBROADCASTSS (AX)(R9*1), Z10
 	VFMADD231PS  Z8, Z10, Z6
 	VFMADD231PS  Z9, Z10, Z7
-	ADDQ         AX, R9
+	ADDQ         CX, R9
 	VMOVUPS      128(R8), Z8
-	VMOVUPS      128(R8)(DI*1), Z9
-	VBROADCASTSS (DX)(R9*1), Z10
+	VMOVUPS      128(R8)(DX*1), Z9
+	VBROADCASTSS (BX)(R9*1), Z10
 	VFMADD231PS  Z8, Z10, Z0
 	VFMADD231PS  Z9, Z10, Z1
-	VBROADCASTSS (BX)(R9*1), Z10
+	VBROADCASTSS (SI)(R9*1), Z10
 	VFMADD231PS  Z8, Z10, Z2
 	VFMADD231PS  Z9, Z10, Z3
-	VBROADCASTSS (SI)(R9*1), Z10
+	VBROADCASTSS (DI)(R9*1), Z10
 	VFMADD231PS  Z8, Z10, Z4
 	VFMADD231PS  Z9, Z10, Z5
-	VBROADCASTSS (CX)(R9*1), Z10
+	VBROADCASTSS (AX)(R9*1), Z10
 	VFMADD231PS  Z8, Z10, Z6
 	VFMADD231PS  Z9, Z10, Z7
-	ADDQ         AX, R9
+	ADDQ         CX, R9
 	VMOVUPS      192(R8), Z8
-	VMOVUPS      192(R8)(DI*1), Z9
-	VBROADCASTSS (DX)(R9*1), Z10
+	VMOVUPS      192(R8)(DX*1), Z9
+	VBROADCASTSS (BX)(R9*1), Z10
 	VFMADD231PS  Z8, Z10, Z0
 	VFMADD231PS  Z9, Z10, Z1
-	VBROADCASTSS (BX)(R9*1), Z10
+	VBROADCASTSS (SI)(R9*1), Z10
 	VFMADD231PS  Z8, Z10, Z2
 	VFMADD231PS  Z9, Z10, Z3
-	VBROADCASTSS (SI)(R9*1), Z10
+	VBROADCASTSS (DI)(R9*1), Z10
 	VFMADD231PS  Z8, Z10, Z4
 	VFMADD231PS  Z9, Z10, Z5
-	VBROADCASTSS (CX)(R9*1), Z10
+	VBROADCASTSS (AX)(R9*1), Z10
 	VFMADD231PS  Z8, Z10, Z6
 	VFMADD231PS  Z9, Z10, Z7
-	ADDQ         AX, R9
+	ADDQ         CX, R9
 	ADDQ         $0x00000100, R8
 	SUBQ         $0x04, R10
 	JGE          unrolled
@@ -2864,73 +3293,110 @@ rest:
 
 single:
 	VMOVUPS      (R8), Z8
-	VMOVUPS      (R8)(DI*1), Z9
-	VBROADCASTSS (DX)(R9*1), Z10
+	VMOVUPS      (R8)(DX*1), Z9
+	VBROADCASTSS (BX)(R9*1), Z10
 	VFMADD231PS  Z8, Z10, Z0
 	VFMADD231PS  Z9, Z10, Z1
-	VBROADCASTSS (BX)(R9*1), Z10
+	VBROADCASTSS (SI)(R9*1), Z10
 	VFMADD231PS  Z8, Z10, Z2
 	VFMADD231PS  Z9, Z10, Z3
-	VBROADCASTSS (SI)(R9*1), Z10
+	VBROADCASTSS (DI)(R9*1), Z10
 	VFMADD231PS  Z8, Z10, Z4
 	VFMADD231PS  Z9, Z10, Z5
-	VBROADCASTSS (CX)(R9*1), Z10
+	VBROADCASTSS (AX)(R9*1), Z10
 	VFMADD231PS  Z8, Z10, Z6
 	VFMADD231PS  Z9, Z10, Z7
-	ADDQ         AX, R9
+	ADDQ         CX, R9
 	ADDQ         $0x40, R8
 	DECQ         R10
 	JNZ          single
 	JMP          segment
 
 finish:
-	MOVQ   d+72(FP), AX
-	TESTQ  AX, AX
-	JZ     write
-	MOVQ   d+72(FP), AX
-	MOVQ   dRow+80(FP), CX
-	MOVQ   (CX), DX
-	LEAQ   (AX)(DX*4), DX
-	MOVQ   8(CX), BX
-	LEAQ   (AX)(BX*4), BX
-	MOVQ   16(CX), SI
-	LEAQ   (AX)(SI*4), SI
-	MOVQ   24(CX), CX
-	LEAQ   (AX)(CX*4), CX
-	VADDPS (DX), Z0, Z0
-	VADDPS 64(DX), Z1, Z1
-	VADDPS (BX), Z2, Z2
-	VADDPS 64(BX), Z3, Z3
-	VADDPS (SI), Z4, Z4
-	VADDPS 64(SI), Z5, Z5
-	VADDPS (CX), Z6, Z6
-	VADDPS 64(CX), Z7, Z7
+	CMPQ   d+80(FP), $0x00
+	JE     write
+	MOVQ   d+80(FP), R8
+	MOVQ   dRow+88(FP), R9
+	MOVQ   (R9), R10
+	LEAQ   (R8)(R10*4), R10
+	VADDPS (R10), Z0, Z0
+	VADDPS 64(R10), Z1, Z1
+	MOVQ   8(R9), R10
+	LEAQ   (R8)(R10*4), R10
+	VADDPS (R10), Z2, Z2
+	VADDPS 64(R10), Z3, Z3
+	MOVQ   16(R9), R10
+	LEAQ   (R8)(R10*4), R10
+	VADDPS (R10), Z4, Z4
+	VADDPS 64(R10), Z5, Z5
+	MOVQ   24(R9), R10
+	LEAQ   (R8)(R10*4), R10
+	VADDPS (R10), Z6, Z6
+	VADDPS 64(R10), Z7, Z7
 
 write:
-	MOVQ    c+56(FP), AX
-	MOVQ    cRow+64(FP), CX
-	MOVQ    (CX), DX
-	LEAQ    (AX)(DX*4), DX
-	MOVQ    8(CX), BX
-	LEAQ    (AX)(BX*4), BX
-	MOVQ    16(CX), SI
-	LEAQ    (AX)(SI*4), SI
-	MOVQ    24(CX), CX
-	LEAQ    (AX)(CX*4), CX
-	VMOVUPS Z0, (DX)
-	VMOVUPS Z1, 64(DX)
-	VMOVUPS Z2, (BX)
-	VMOVUPS Z3, 64(BX)
-	VMOVUPS Z4, (SI)
-	VMOVUPS Z5, 64(SI)
-	VMOVUPS Z6, (CX)
-	VMOVUPS Z7, 64(CX)
+	MOVQ    c+64(FP), R8
+	MOVQ    cRow+72(FP), R9
+	MOVQ    (R9), R10
+	LEAQ    (R8)(R10*4), R10
+	VMOVUPS Z0, (R10)
+	VMOVUPS Z1, 64(R10)
+	MOVQ    8(R9), R10
+	LEAQ    (R8)(R10*4), R10
+	VMOVUPS Z2, (R10)
+	VMOVUPS Z3, 64(R10)
+	MOVQ    16(R9), R10
+	LEAQ    (R8)(R10*4), R10
+	VMOVUPS Z4, (R10)
+	VMOVUPS Z5, 64(R10)
+	MOVQ    24(R9), R10
+	LEAQ    (R8)(R10*4), R10
+	VMOVUPS Z6, (R10)
+	VMOVUPS Z7, 64(R10)
+	DECQ    tiles+56(FP)
+	JZ      done
+	ADDQ    $0x80, c+64(FP)
+	CMPQ    d+80(FP), $0x00
+	JE      panels
+	ADDQ    $0x80, d+80(FP)
+
+panels:
+	MOVQ 16(SP), R8
+	ADDQ R8, b+40(FP)
+	JMP  tile
+
+done:
 	VZEROUPPER
 	RET
 
-// func micro5x32AVX512(a *float32, aRow *int, kStep int, segs *int, nseg int, b *float32, bStep int, c *float32, cRow *int, d *float32, dRow *int)
+// func micro5x32AVX512(a *float32, aRow *int, kStep int, segs *int, nseg int, b *float32, bStep int, tiles int, c *float32, cRow *int, d *float32, dRow *int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·micro5x32AVX512(SB), NOSPLIT, $0-88
+TEXT ·micro5x32AVX512(SB), NOSPLIT, $24-96
+	MOVQ a+0(FP), AX
+	MOVQ aRow+8(FP), CX
+	MOVQ (CX), DX
+	LEAQ (AX)(DX*4), DX
+	MOVQ DX, BX
+	MOVQ 8(CX), DX
+	LEAQ (AX)(DX*4), DX
+	MOVQ DX, SI
+	MOVQ 16(CX), DX
+	LEAQ (AX)(DX*4), DX
+	MOVQ DX, DI
+	MOVQ 24(CX), DX
+	LEAQ (AX)(DX*4), DX
+	MOVQ DX, R8
+	MOVQ 32(CX), DX
+	LEAQ (AX)(DX*4), DX
+	MOVQ DX, AX
+	MOVQ kStep+16(FP), CX
+	SHLQ $0x02, CX
+	MOVQ bStep+48(FP), DX
+	SHLQ $0x02, DX
+	LEAQ (DX)(DX*1), R9
+	MOVQ R9, 16(SP)
+
+tile:
 	VPXORD     Z0, Z0, Z0
 	VPXORD     Z1, Z1, Z1
 	VPXORD     Z2, Z2, Z2
@@ -2941,133 +3407,121 @@ TEXT ·micro5x32AVX512(SB), NOSPLIT, $0-88
 	VPXORD     Z7, Z7, Z7
 	VPXORD     Z8, Z8, Z8
 	VPXORD     Z9, Z9, Z9
-	MOVQ       c+56(FP), AX
-	MOVQ       cRow+64(FP), CX
-	MOVQ       (CX), DX
-	LEAQ       (AX)(DX*4), DX
-	MOVQ       8(CX), BX
-	LEAQ       (AX)(BX*4), BX
-	MOVQ       16(CX), SI
-	LEAQ       (AX)(SI*4), SI
-	MOVQ       24(CX), DI
-	LEAQ       (AX)(DI*4), DI
-	MOVQ       32(CX), CX
-	LEAQ       (AX)(CX*4), CX
-	PREFETCHT0 (DX)
-	PREFETCHT0 64(DX)
-	PREFETCHT0 (BX)
-	PREFETCHT0 64(BX)
-	PREFETCHT0 (SI)
-	PREFETCHT0 64(SI)
-	PREFETCHT0 (DI)
-	PREFETCHT0 64(DI)
-	PREFETCHT0 (CX)
-	PREFETCHT0 64(CX)
-	MOVQ       a+0(FP), AX
-	MOVQ       aRow+8(FP), CX
-	MOVQ       (CX), DX
-	LEAQ       (AX)(DX*4), DX
-	MOVQ       8(CX), BX
-	LEAQ       (AX)(BX*4), BX
-	MOVQ       16(CX), SI
-	LEAQ       (AX)(SI*4), SI
-	MOVQ       24(CX), DI
-	LEAQ       (AX)(DI*4), DI
-	MOVQ       32(CX), CX
-	LEAQ       (AX)(CX*4), CX
-	MOVQ       kStep+16(FP), AX
-	SHLQ       $0x02, AX
-	MOVQ       bStep+48(FP), R8
-	SHLQ       $0x02, R8
+	MOVQ       c+64(FP), R9
+	MOVQ       cRow+72(FP), R10
+	MOVQ       (R10), R11
+	LEAQ       (R9)(R11*4), R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	MOVQ       8(R10), R11
+	LEAQ       (R9)(R11*4), R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	MOVQ       16(R10), R11
+	LEAQ       (R9)(R11*4), R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	MOVQ       24(R10), R11
+	LEAQ       (R9)(R11*4), R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	MOVQ       32(R10), R11
+	LEAQ       (R9)(R11*4), R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	MOVQ       segs+24(FP), R9
+	MOVQ       R9, (SP)
+	MOVQ       nseg+32(FP), R9
+	MOVQ       R9, 8(SP)
 
 segment:
-	CMPQ nseg+32(FP), $0x00
+	CMPQ 8(SP), $0x00
 	JE   finish
-	MOVQ segs+24(FP), R11
+	MOVQ (SP), R11
 	MOVQ b+40(FP), R9
 	MOVQ 8(R11), R10
 	LEAQ (R9)(R10*4), R9
 	MOVQ (R11), R10
 	SHLQ $0x02, R10
 	MOVQ 16(R11), R11
-	ADDQ $0x18, segs+24(FP)
-	DECQ nseg+32(FP)
+	ADDQ $0x18, (SP)
+	DECQ 8(SP)
 	SUBQ $0x04, R11
 	JL   rest
 
 unrolled:
 	VMOVUPS      (R9), Z10
-	VMOVUPS      (R9)(R8*1), Z11
-	VBROADCASTSS (DX)(R10*1), Z12
+	VMOVUPS      (R9)(DX*1), Z11
+	VBROADCASTSS (BX)(R10*1), Z12
 	VFMADD231PS  Z10, Z12, Z0
 	VFMADD231PS  Z11, Z12, Z1
-	VBROADCASTSS (BX)(R10*1), Z12
+	VBROADCASTSS (SI)(R10*1), Z12
 	VFMADD231PS  Z10, Z12, Z2
 	VFMADD231PS  Z11, Z12, Z3
-	VBROADCASTSS (SI)(R10*1), Z12
+	VBROADCASTSS (DI)(R10*1), Z12
 	VFMADD231PS  Z10, Z12, Z4
 	VFMADD231PS  Z11, Z12, Z5
-	VBROADCASTSS (DI)(R10*1), Z12
+	VBROADCASTSS (R8)(R10*1), Z12
 	VFMADD231PS  Z10, Z12, Z6
 	VFMADD231PS  Z11, Z12, Z7
-	VBROADCASTSS (CX)(R10*1), Z12
+	VBROADCASTSS (AX)(R10*1), Z12
 	VFMADD231PS  Z10, Z12, Z8
 	VFMADD231PS  Z11, Z12, Z9
-	ADDQ         AX, R10
+	ADDQ         CX, R10
 	VMOVUPS      64(R9), Z10
-	VMOVUPS      64(R9)(R8*1), Z11
-	VBROADCASTSS (DX)(R10*1), Z12
+	VMOVUPS      64(R9)(DX*1), Z11
+	VBROADCASTSS (BX)(R10*1), Z12
 	VFMADD231PS  Z10, Z12, Z0
 	VFMADD231PS  Z11, Z12, Z1
-	VBROADCASTSS (BX)(R10*1), Z12
+	VBROADCASTSS (SI)(R10*1), Z12
 	VFMADD231PS  Z10, Z12, Z2
 	VFMADD231PS  Z11, Z12, Z3
-	VBROADCASTSS (SI)(R10*1), Z12
+	VBROADCASTSS (DI)(R10*1), Z12
 	VFMADD231PS  Z10, Z12, Z4
 	VFMADD231PS  Z11, Z12, Z5
-	VBROADCASTSS (DI)(R10*1), Z12
+	VBROADCASTSS (R8)(R10*1), Z12
 	VFMADD231PS  Z10, Z12, Z6
 	VFMADD231PS  Z11, Z12, Z7
-	VBROADCASTSS (CX)(R10*1), Z12
+	VBROADCASTSS (AX)(R10*1), Z12
 	VFMADD231PS  Z10, Z12, Z8
 	VFMADD231PS  Z11, Z12, Z9
-	ADDQ         AX, R10
+	ADDQ         CX, R10
 	VMOVUPS      128(R9), Z10
-	VMOVUPS      128(R9)(R8*1), Z11
-	VBROADCASTSS (DX)(R10*1), Z12
+	VMOVUPS      128(R9)(DX*1), Z11
+	VBROADCASTSS (BX)(R10*1), Z12
 	VFMADD231PS  Z10, Z12, Z0
 	VFMADD231PS  Z11, Z12, Z1
-	VBROADCASTSS (BX)(R10*1), Z12
+	VBROADCASTSS (SI)(R10*1), Z12
 	VFMADD231PS  Z10, Z12, Z2
 	VFMADD231PS  Z11, Z12, Z3
-	VBROADCASTSS (SI)(R10*1), Z12
+	VBROADCASTSS (DI)(R10*1), Z12
 	VFMADD231PS  Z10, Z12, Z4
 	VFMADD231PS  Z11, Z12, Z5
-	VBROADCASTSS (DI)(R10*1), Z12
+	VBROADCASTSS (R8)(R10*1), Z12
 	VFMADD231PS  Z10, Z12, Z6
 	VFMADD231PS  Z11, Z12, Z7
-	VBROADCASTSS (CX)(R10*1), Z12
+	VBROADCASTSS (AX)(R10*1), Z12
 	VFMADD231PS  Z10, Z12, Z8
 	VFMADD231PS  Z11, Z12, Z9
-	ADDQ         AX, R10
+	ADDQ         CX, R10
 	VMOVUPS      192(R9), Z10
-	VMOVUPS      192(R9)(R8*1), Z11
-	VBROADCASTSS (DX)(R10*1), Z12
+	VMOVUPS      192(R9)(DX*1), Z11
+	VBROADCASTSS (BX)(R10*1), Z12
 	VFMADD231PS  Z10, Z12, Z0
 	VFMADD231PS  Z11, Z12, Z1
-	VBROADCASTSS (BX)(R10*1), Z12
+	VBROADCASTSS (SI)(R10*1), Z12
 	VFMADD231PS  Z10, Z12, Z2
 	VFMADD231PS  Z11, Z12, Z3
-	VBROADCASTSS (SI)(R10*1), Z12
+	VBROADCASTSS (DI)(R10*1), Z12
 	VFMADD231PS  Z10, Z12, Z4
 	VFMADD231PS  Z11, Z12, Z5
-	VBROADCASTSS (DI)(R10*1), Z12
+	VBROADCASTSS (R8)(R10*1), Z12
 	VFMADD231PS  Z10, Z12, Z6
 	VFMADD231PS  Z11, Z12, Z7
-	VBROADCASTSS (CX)(R10*1), Z12
+	VBROADCASTSS (AX)(R10*1), Z12
 	VFMADD231PS  Z10, Z12, Z8
 	VFMADD231PS  Z11, Z12, Z9
-	ADDQ         AX, R10
+	ADDQ         CX, R10
 	ADDQ         $0x00000100, R9
 	SUBQ         $0x04, R11
 	JGE          unrolled
@@ -3078,84 +3532,124 @@ rest:
 
 single:
 	VMOVUPS      (R9), Z10
-	VMOVUPS      (R9)(R8*1), Z11
-	VBROADCASTSS (DX)(R10*1), Z12
+	VMOVUPS      (R9)(DX*1), Z11
+	VBROADCASTSS (BX)(R10*1), Z12
 	VFMADD231PS  Z10, Z12, Z0
 	VFMADD231PS  Z11, Z12, Z1
-	VBROADCASTSS (BX)(R10*1), Z12
+	VBROADCASTSS (SI)(R10*1), Z12
 	VFMADD231PS  Z10, Z12, Z2
 	VFMADD231PS  Z11, Z12, Z3
-	VBROADCASTSS (SI)(R10*1), Z12
+	VBROADCASTSS (DI)(R10*1), Z12
 	VFMADD231PS  Z10, Z12, Z4
 	VFMADD231PS  Z11, Z12, Z5
-	VBROADCASTSS (DI)(R10*1), Z12
+	VBROADCASTSS (R8)(R10*1), Z12
 	VFMADD231PS  Z10, Z12, Z6
 	VFMADD231PS  Z11, Z12, Z7
-	VBROADCASTSS (CX)(R10*1), Z12
+	VBROADCASTSS (AX)(R10*1), Z12
 	VFMADD231PS  Z10, Z12, Z8
 	VFMADD231PS  Z11, Z12, Z9
-	ADDQ         AX, R10
+	ADDQ         CX, R10
 	ADDQ         $0x40, R9
 	DECQ         R11
 	JNZ          single
 	JMP          segment
 
 finish:
-	MOVQ   d+72(FP), AX
-	TESTQ  AX, AX
-	JZ     write
-	MOVQ   d+72(FP), AX
-	MOVQ   dRow+80(FP), CX
-	MOVQ   (CX), DX
-	LEAQ   (AX)(DX*4), DX
-	MOVQ   8(CX), BX
-	LEAQ   (AX)(BX*4), BX
-	MOVQ   16(CX), SI
-	LEAQ   (AX)(SI*4), SI
-	MOVQ   24(CX), DI
-	LEAQ   (AX)(DI*4), DI
-	MOVQ   32(CX), CX
-	LEAQ   (AX)(CX*4), CX
-	VADDPS (DX), Z0, Z0
-	VADDPS 64(DX), Z1, Z1
-	VADDPS (BX), Z2, Z2
-	VADDPS 64(BX), Z3, Z3
-	VADDPS (SI), Z4, Z4
-	VADDPS 64(SI), Z5, Z5
-	VADDPS (DI), Z6, Z6
-	VADDPS 64(DI), Z7, Z7
-	VADDPS (CX), Z8, Z8
-	VADDPS 64(CX), Z9, Z9
+	CMPQ   d+80(FP), $0x00
+	JE     write
+	MOVQ   d+80(FP), R9
+	MOVQ   dRow+88(FP), R10
+	MOVQ   (R10), R11
+	LEAQ   (R9)(R11*4), R11
+	VADDPS (R11), Z0, Z0
+	VADDPS 64(R11), Z1, Z1
+	MOVQ   8(R10), R11
+	LEAQ   (R9)(R11*4), R11
+	VADDPS (R11), Z2, Z2
+	VADDPS 64(R11), Z3, Z3
+	MOVQ   16(R10), R11
+	LEAQ   (R9)(R11*4), R11
+	VADDPS (R11), Z4, Z4
+	VADDPS 64(R11), Z5, Z5
+	MOVQ   24(R10), R11
+	LEAQ   (R9)(R11*4), R11
+	VADDPS (R11), Z6, Z6
+	VADDPS 64(R11), Z7, Z7
+	MOVQ   32(R10), R11
+	LEAQ   (R9)(R11*4), R11
+	VADDPS (R11), Z8, Z8
+	VADDPS 64(R11), Z9, Z9
 
 write:
-	MOVQ    c+56(FP), AX
-	MOVQ    cRow+64(FP), CX
-	MOVQ    (CX), DX
-	LEAQ    (AX)(DX*4), DX
-	MOVQ    8(CX), BX
-	LEAQ    (AX)(BX*4), BX
-	MOVQ    16(CX), SI
-	LEAQ    (AX)(SI*4), SI
-	MOVQ    24(CX), DI
-	LEAQ    (AX)(DI*4), DI
-	MOVQ    32(CX), CX
-	LEAQ    (AX)(CX*4), CX
-	VMOVUPS Z0, (DX)
-	VMOVUPS Z1, 64(DX)
-	VMOVUPS Z2, (BX)
-	VMOVUPS Z3, 64(BX)
-	VMOVUPS Z4, (SI)
-	VMOVUPS Z5, 64(SI)
-	VMOVUPS Z6, (DI)
-	VMOVUPS Z7, 64(DI)
-	VMOVUPS Z8, (CX)
-	VMOVUPS Z9, 64(CX)
+	MOVQ    c+64(FP), R9
+	MOVQ    cRow+72(FP), R10
+	MOVQ    (R10), R11
+	LEAQ    (R9)(R11*4), R11
+	VMOVUPS Z0, (R11)
+	VMOVUPS Z1, 64(R11)
+	MOVQ    8(R10), R11
+	LEAQ    (R9)(R11*4), R11
+	VMOVUPS Z2, (R11)
+	VMOVUPS Z3, 64(R11)
+	MOVQ    16(R10), R11
+	LEAQ    (R9)(R11*4), R11
+	VMOVUPS Z4, (R11)
+	VMOVUPS Z5, 64(R11)
+	MOVQ    24(R10), R11
+	LEAQ    (R9)(R11*4), R11
+	VMOVUPS Z6, (R11)
+	VMOVUPS Z7, 64(R11)
+	MOVQ    32(R10), R11
+	LEAQ    (R9)(R11*4), R11
+	VMOVUPS Z8, (R11)
+	VMOVUPS Z9, 64(R11)
+	DECQ    tiles+56(FP)
+	JZ      done
+	ADDQ    $0x80, c+64(FP)
+	CMPQ    d+80(FP), $0x00
+	JE      panels
+	ADDQ    $0x80, d+80(FP)
+
+panels:
+	MOVQ 16(SP), R9
+	ADDQ R9, b+40(FP)
+	JMP  tile
+
+done:
 	VZEROUPPER
 	RET
 
-// func micro6x32AVX512(a *float32, aRow *int, kStep int, segs *int, nseg int, b *float32, bStep int, c *float32, cRow *int, d *float32, dRow *int)
+// func micro6x32AVX512(a *float32, aRow *int, kStep int, segs *int, nseg int, b *float32, bStep int, tiles int, c *float32, cRow *int, d *float32, dRow *int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·micro6x32AVX512(SB), NOSPLIT, $0-88
+TEXT ·micro6x32AVX512(SB), NOSPLIT, $24-96
+	MOVQ a+0(FP), AX
+	MOVQ aRow+8(FP), CX
+	MOVQ (CX), DX
+	LEAQ (AX)(DX*4), DX
+	MOVQ DX, BX
+	MOVQ 8(CX), DX
+	LEAQ (AX)(DX*4), DX
+	MOVQ DX, SI
+	MOVQ 16(CX), DX
+	LEAQ (AX)(DX*4), DX
+	MOVQ DX, DI
+	MOVQ 24(CX), DX
+	LEAQ (AX)(DX*4), DX
+	MOVQ DX, R8
+	MOVQ 32(CX), DX
+	LEAQ (AX)(DX*4), DX
+	MOVQ DX, R9
+	MOVQ 40(CX), DX
+	LEAQ (AX)(DX*4), DX
+	MOVQ DX, AX
+	MOVQ kStep+16(FP), CX
+	SHLQ $0x02, CX
+	MOVQ bStep+48(FP), DX
+	SHLQ $0x02, DX
+	LEAQ (DX)(DX*1), R10
+	MOVQ R10, 16(SP)
+
+tile:
 	VPXORD     Z0, Z0, Z0
 	VPXORD     Z1, Z1, Z1
 	VPXORD     Z2, Z2, Z2
@@ -3168,151 +3662,137 @@ TEXT ·micro6x32AVX512(SB), NOSPLIT, $0-88
 	VPXORD     Z9, Z9, Z9
 	VPXORD     Z10, Z10, Z10
 	VPXORD     Z11, Z11, Z11
-	MOVQ       c+56(FP), AX
-	MOVQ       cRow+64(FP), CX
-	MOVQ       (CX), DX
-	LEAQ       (AX)(DX*4), DX
-	MOVQ       8(CX), BX
-	LEAQ       (AX)(BX*4), BX
-	MOVQ       16(CX), SI
-	LEAQ       (AX)(SI*4), SI
-	MOVQ       24(CX), DI
-	LEAQ       (AX)(DI*4), DI
-	MOVQ       32(CX), R8
-	LEAQ       (AX)(R8*4), R8
-	MOVQ       40(CX), CX
-	LEAQ       (AX)(CX*4), CX
-	PREFETCHT0 (DX)
-	PREFETCHT0 64(DX)
-	PREFETCHT0 (BX)
-	PREFETCHT0 64(BX)
-	PREFETCHT0 (SI)
-	PREFETCHT0 64(SI)
-	PREFETCHT0 (DI)
-	PREFETCHT0 64(DI)
-	PREFETCHT0 (R8)
-	PREFETCHT0 64(R8)
-	PREFETCHT0 (CX)
-	PREFETCHT0 64(CX)
-	MOVQ       a+0(FP), AX
-	MOVQ       aRow+8(FP), CX
-	MOVQ       (CX), DX
-	LEAQ       (AX)(DX*4), DX
-	MOVQ       8(CX), BX
-	LEAQ       (AX)(BX*4), BX
-	MOVQ       16(CX), SI
-	LEAQ       (AX)(SI*4), SI
-	MOVQ       24(CX), DI
-	LEAQ       (AX)(DI*4), DI
-	MOVQ       32(CX), R8
-	LEAQ       (AX)(R8*4), R8
-	MOVQ       40(CX), CX
-	LEAQ       (AX)(CX*4), CX
-	MOVQ       kStep+16(FP), AX
-	SHLQ       $0x02, AX
-	MOVQ       bStep+48(FP), R9
-	SHLQ       $0x02, R9
+	MOVQ       c+64(FP), R10
+	MOVQ       cRow+72(FP), R11
+	MOVQ       (R11), R12
+	LEAQ       (R10)(R12*4), R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 64(R12)
+	MOVQ       8(R11), R12
+	LEAQ       (R10)(R12*4), R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 64(R12)
+	MOVQ       16(R11), R12
+	LEAQ       (R10)(R12*4), R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 64(R12)
+	MOVQ       24(R11), R12
+	LEAQ       (R10)(R12*4), R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 64(R12)
+	MOVQ       32(R11), R12
+	LEAQ       (R10)(R12*4), R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 64(R12)
+	MOVQ       40(R11), R12
+	LEAQ       (R10)(R12*4), R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 64(R12)
+	MOVQ       segs+24(FP), R10
+	MOVQ       R10, (SP)
+	MOVQ       nseg+32(FP), R10
+	MOVQ       R10, 8(SP)
 
 segment:
-	CMPQ nseg+32(FP), $0x00
+	CMPQ 8(SP), $0x00
 	JE   finish
-	MOVQ segs+24(FP), R12
+	MOVQ (SP), R12
 	MOVQ b+40(FP), R10
 	MOVQ 8(R12), R11
 	LEAQ (R10)(R11*4), R10
 	MOVQ (R12), R11
 	SHLQ $0x02, R11
 	MOVQ 16(R12), R12
-	ADDQ $0x18, segs+24(FP)
-	DECQ nseg+32(FP)
+	ADDQ $0x18, (SP)
+	DECQ 8(SP)
 	SUBQ $0x04, R12
 	JL   rest
 
 unrolled:
 	VMOVUPS      (R10), Z12
-	VMOVUPS      (R10)(R9*1), Z13
-	VBROADCASTSS (DX)(R11*1), Z14
+	VMOVUPS      (R10)(DX*1), Z13
+	VBROADCASTSS (BX)(R11*1), Z14
 	VFMADD231PS  Z12, Z14, Z0
 	VFMADD231PS  Z13, Z14, Z1
-	VBROADCASTSS (BX)(R11*1), Z14
+	VBROADCASTSS (SI)(R11*1), Z14
 	VFMADD231PS  Z12, Z14, Z2
 	VFMADD231PS  Z13, Z14, Z3
-	VBROADCASTSS (SI)(R11*1), Z14
+	VBROADCASTSS (DI)(R11*1), Z14
 	VFMADD231PS  Z12, Z14, Z4
 	VFMADD231PS  Z13, Z14, Z5
-	VBROADCASTSS (DI)(R11*1), Z14
+	VBROADCASTSS (R8)(R11*1), Z14
 	VFMADD231PS  Z12, Z14, Z6
 	VFMADD231PS  Z13, Z14, Z7
-	VBROADCASTSS (R8)(R11*1), Z14
+	VBROADCASTSS (R9)(R11*1), Z14
 	VFMADD231PS  Z12, Z14, Z8
 	VFMADD231PS  Z13, Z14, Z9
-	VBROADCASTSS (CX)(R11*1), Z14
+	VBROADCASTSS (AX)(R11*1), Z14
 	VFMADD231PS  Z12, Z14, Z10
 	VFMADD231PS  Z13, Z14, Z11
-	ADDQ         AX, R11
+	ADDQ         CX, R11
 	VMOVUPS      64(R10), Z12
-	VMOVUPS      64(R10)(R9*1), Z13
-	VBROADCASTSS (DX)(R11*1), Z14
+	VMOVUPS      64(R10)(DX*1), Z13
+	VBROADCASTSS (BX)(R11*1), Z14
 	VFMADD231PS  Z12, Z14, Z0
 	VFMADD231PS  Z13, Z14, Z1
-	VBROADCASTSS (BX)(R11*1), Z14
+	VBROADCASTSS (SI)(R11*1), Z14
 	VFMADD231PS  Z12, Z14, Z2
 	VFMADD231PS  Z13, Z14, Z3
-	VBROADCASTSS (SI)(R11*1), Z14
+	VBROADCASTSS (DI)(R11*1), Z14
 	VFMADD231PS  Z12, Z14, Z4
 	VFMADD231PS  Z13, Z14, Z5
-	VBROADCASTSS (DI)(R11*1), Z14
+	VBROADCASTSS (R8)(R11*1), Z14
 	VFMADD231PS  Z12, Z14, Z6
 	VFMADD231PS  Z13, Z14, Z7
-	VBROADCASTSS (R8)(R11*1), Z14
+	VBROADCASTSS (R9)(R11*1), Z14
 	VFMADD231PS  Z12, Z14, Z8
 	VFMADD231PS  Z13, Z14, Z9
-	VBROADCASTSS (CX)(R11*1), Z14
+	VBROADCASTSS (AX)(R11*1), Z14
 	VFMADD231PS  Z12, Z14, Z10
 	VFMADD231PS  Z13, Z14, Z11
-	ADDQ         AX, R11
+	ADDQ         CX, R11
 	VMOVUPS      128(R10), Z12
-	VMOVUPS      128(R10)(R9*1), Z13
-	VBROADCASTSS (DX)(R11*1), Z14
+	VMOVUPS      128(R10)(DX*1), Z13
+	VBROADCASTSS (BX)(R11*1), Z14
 	VFMADD231PS  Z12, Z14, Z0
 	VFMADD231PS  Z13, Z14, Z1
-	VBROADCASTSS (BX)(R11*1), Z14
+	VBROADCASTSS (SI)(R11*1), Z14
 	VFMADD231PS  Z12, Z14, Z2
 	VFMADD231PS  Z13, Z14, Z3
-	VBROADCASTSS (SI)(R11*1), Z14
+	VBROADCASTSS (DI)(R11*1), Z14
 	VFMADD231PS  Z12, Z14, Z4
 	VFMADD231PS  Z13, Z14, Z5
-	VBROADCASTSS (DI)(R11*1), Z14
+	VBROADCASTSS (R8)(R11*1), Z14
 	VFMADD231PS  Z12, Z14, Z6
 	VFMADD231PS  Z13, Z14, Z7
-	VBROADCASTSS (R8)(R11*1), Z14
+	VBROADCASTSS (R9)(R11*1), Z14
 	VFMADD231PS  Z12, Z14, Z8
 	VFMADD231PS  Z13, Z14, Z9
-	VBROADCASTSS (CX)(R11*1), Z14
+	VBROADCASTSS (AX)(R11*1), Z14
 	VFMADD231PS  Z12, Z14, Z10
 	VFMADD231PS  Z13, Z14, Z11
-	ADDQ         AX, R11
+	ADDQ         CX, R11
 	VMOVUPS      192(R10), Z12
-	VMOVUPS      192(R10)(R9*1), Z13
-	VBROADCASTSS (DX)(R11*1), Z14
+	VMOVUPS      192(R10)(DX*1), Z13
+	VBROADCASTSS (BX)(R11*1), Z14
 	VFMADD231PS  Z12, Z14, Z0
 	VFMADD231PS  Z13, Z14, Z1
-	VBROADCASTSS (BX)(R11*1), Z14
+	VBROADCASTSS (SI)(R11*1), Z14
 	VFMADD231PS  Z12, Z14, Z2
 	VFMADD231PS  Z13, Z14, Z3
-	VBROADCASTSS (SI)(R11*1), Z14
+	VBROADCASTSS (DI)(R11*1), Z14
 	VFMADD231PS  Z12, Z14, Z4
 	VFMADD231PS  Z13, Z14, Z5
-	VBROADCASTSS (DI)(R11*1), Z14
+	VBROADCASTSS (R8)(R11*1), Z14
 	VFMADD231PS  Z12, Z14, Z6
 	VFMADD231PS  Z13, Z14, Z7
-	VBROADCASTSS (R8)(R11*1), Z14
+	VBROADCASTSS (R9)(R11*1), Z14
 	VFMADD231PS  Z12, Z14, Z8
 	VFMADD231PS  Z13, Z14, Z9
-	VBROADCASTSS (CX)(R11*1), Z14
+	VBROADCASTSS (AX)(R11*1), Z14
 	VFMADD231PS  Z12, Z14, Z10
 	VFMADD231PS  Z13, Z14, Z11
-	ADDQ         AX, R11
+	ADDQ         CX, R11
 	ADDQ         $0x00000100, R10
 	SUBQ         $0x04, R12
 	JGE          unrolled
@@ -3323,95 +3803,138 @@ rest:
 
 single:
 	VMOVUPS      (R10), Z12
-	VMOVUPS      (R10)(R9*1), Z13
-	VBROADCASTSS (DX)(R11*1), Z14
+	VMOVUPS      (R10)(DX*1), Z13
+	VBROADCASTSS (BX)(R11*1), Z14
 	VFMADD231PS  Z12, Z14, Z0
 	VFMADD231PS  Z13, Z14, Z1
-	VBROADCASTSS (BX)(R11*1), Z14
+	VBROADCASTSS (SI)(R11*1), Z14
 	VFMADD231PS  Z12, Z14, Z2
 	VFMADD231PS  Z13, Z14, Z3
-	VBROADCASTSS (SI)(R11*1), Z14
+	VBROADCASTSS (DI)(R11*1), Z14
 	VFMADD231PS  Z12, Z14, Z4
 	VFMADD231PS  Z13, Z14, Z5
-	VBROADCASTSS (DI)(R11*1), Z14
+	VBROADCASTSS (R8)(R11*1), Z14
 	VFMADD231PS  Z12, Z14, Z6
 	VFMADD231PS  Z13, Z14, Z7
-	VBROADCASTSS (R8)(R11*1), Z14
+	VBROADCASTSS (R9)(R11*1), Z14
 	VFMADD231PS  Z12, Z14, Z8
 	VFMADD231PS  Z13, Z14, Z9
-	VBROADCASTSS (CX)(R11*1), Z14
+	VBROADCASTSS (AX)(R11*1), Z14
 	VFMADD231PS  Z12, Z14, Z10
 	VFMADD231PS  Z13, Z14, Z11
-	ADDQ         AX, R11
+	ADDQ         CX, R11
 	ADDQ         $0x40, R10
 	DECQ         R12
 	JNZ          single
 	JMP          segment
 
 finish:
-	MOVQ   d+72(FP), AX
-	TESTQ  AX, AX
-	JZ     write
-	MOVQ   d+72(FP), AX
-	MOVQ   dRow+80(FP), CX
-	MOVQ   (CX), DX
-	LEAQ   (AX)(DX*4), DX
-	MOVQ   8(CX), BX
-	LEAQ   (AX)(BX*4), BX
-	MOVQ   16(CX), SI
-	LEAQ   (AX)(SI*4), SI
-	MOVQ   24(CX), DI
-	LEAQ   (AX)(DI*4), DI
-	MOVQ   32(CX), R8
-	LEAQ   (AX)(R8*4), R8
-	MOVQ   40(CX), CX
-	LEAQ   (AX)(CX*4), CX
-	VADDPS (DX), Z0, Z0
-	VADDPS 64(DX), Z1, Z1
-	VADDPS (BX), Z2, Z2
-	VADDPS 64(BX), Z3, Z3
-	VADDPS (SI), Z4, Z4
-	VADDPS 64(SI), Z5, Z5
-	VADDPS (DI), Z6, Z6
-	VADDPS 64(DI), Z7, Z7
-	VADDPS (R8), Z8, Z8
-	VADDPS 64(R8), Z9, Z9
-	VADDPS (CX), Z10, Z10
-	VADDPS 64(CX), Z11, Z11
+	CMPQ   d+80(FP), $0x00
+	JE     write
+	MOVQ   d+80(FP), R10
+	MOVQ   dRow+88(FP), R11
+	MOVQ   (R11), R12
+	LEAQ   (R10)(R12*4), R12
+	VADDPS (R12), Z0, Z0
+	VADDPS 64(R12), Z1, Z1
+	MOVQ   8(R11), R12
+	LEAQ   (R10)(R12*4), R12
+	VADDPS (R12), Z2, Z2
+	VADDPS 64(R12), Z3, Z3
+	MOVQ   16(R11), R12
+	LEAQ   (R10)(R12*4), R12
+	VADDPS (R12), Z4, Z4
+	VADDPS 64(R12), Z5, Z5
+	MOVQ   24(R11), R12
+	LEAQ   (R10)(R12*4), R12
+	VADDPS (R12), Z6, Z6
+	VADDPS 64(R12), Z7, Z7
+	MOVQ   32(R11), R12
+	LEAQ   (R10)(R12*4), R12
+	VADDPS (R12), Z8, Z8
+	VADDPS 64(R12), Z9, Z9
+	MOVQ   40(R11), R12
+	LEAQ   (R10)(R12*4), R12
+	VADDPS (R12), Z10, Z10
+	VADDPS 64(R12), Z11, Z11
 
 write:
-	MOVQ    c+56(FP), AX
-	MOVQ    cRow+64(FP), CX
-	MOVQ    (CX), DX
-	LEAQ    (AX)(DX*4), DX
-	MOVQ    8(CX), BX
-	LEAQ    (AX)(BX*4), BX
-	MOVQ    16(CX), SI
-	LEAQ    (AX)(SI*4), SI
-	MOVQ    24(CX), DI
-	LEAQ    (AX)(DI*4), DI
-	MOVQ    32(CX), R8
-	LEAQ    (AX)(R8*4), R8
-	MOVQ    40(CX), CX
-	LEAQ    (AX)(CX*4), CX
-	VMOVUPS Z0, (DX)
-	VMOVUPS Z1, 64(DX)
-	VMOVUPS Z2, (BX)
-	VMOVUPS Z3, 64(BX)
-	VMOVUPS Z4, (SI)
-	VMOVUPS Z5, 64(SI)
-	VMOVUPS Z6, (DI)
-	VMOVUPS Z7, 64(DI)
-	VMOVUPS Z8, (R8)
-	VMOVUPS Z9, 64(R8)
-	VMOVUPS Z10, (CX)
-	VMOVUPS Z11, 64(CX)
+	MOVQ    c+64(FP), R10
+	MOVQ    cRow+72(FP), R11
+	MOVQ    (R11), R12
+	LEAQ    (R10)(R12*4), R12
+	VMOVUPS Z0, (R12)
+	VMOVUPS Z1, 64(R12)
+	MOVQ    8(R11), R12
+	LEAQ    (R10)(R12*4), R12
+	VMOVUPS Z2, (R12)
+	VMOVUPS Z3, 64(R12)
+	MOVQ    16(R11), R12
+	LEAQ    (R10)(R12*4), R12
+	VMOVUPS Z4, (R12)
+	VMOVUPS Z5, 64(R12)
+	MOVQ    24(R11), R12
+	LEAQ    (R10)(R12*4), R12
+	VMOVUPS Z6, (R12)
+	VMOVUPS Z7, 64(R12)
+	MOVQ    32(R11), R12
+	LEAQ    (R10)(R12*4), R12
+	VMOVUPS Z8, (R12)
+	VMOVUPS Z9, 64(R12)
+	MOVQ    40(R11), R12
+	LEAQ    (R10)(R12*4), R12
+	VMOVUPS Z10, (R12)
+	VMOVUPS Z11, 64(R12)
+	DECQ    tiles+56(FP)
+	JZ      done
+	ADDQ    $0x80, c+64(FP)
+	CMPQ    d+80(FP), $0x00
+	JE      panels
+	ADDQ    $0x80, d+80(FP)
+
+panels:
+	MOVQ 16(SP), R10
+	ADDQ R10, b+40(FP)
+	JMP  tile
+
+done:
 	VZEROUPPER
 	RET
 
-// func micro7x32AVX512(a *float32, aRow *int, kStep int, segs *int, nseg int, b *float32, bStep int, c *float32, cRow *int, d *float32, dRow *int)
+// func micro7x32AVX512(a *float32, aRow *int, kStep int, segs *int, nseg int, b *float32, bStep int, tiles int, c *float32, cRow *int, d *float32, dRow *int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·micro7x32AVX512(SB), NOSPLIT, $0-88
+TEXT ·micro7x32AVX512(SB), NOSPLIT, $24-96
+	MOVQ a+0(FP), AX
+	MOVQ aRow+8(FP), CX
+	MOVQ (CX), DX
+	LEAQ (AX)(DX*4), DX
+	MOVQ DX, BX
+	MOVQ 8(CX), DX
+	LEAQ (AX)(DX*4), DX
+	MOVQ DX, SI
+	MOVQ 16(CX), DX
+	LEAQ (AX)(DX*4), DX
+	MOVQ DX, DI
+	MOVQ 24(CX), DX
+	LEAQ (AX)(DX*4), DX
+	MOVQ DX, R8
+	MOVQ 32(CX), DX
+	LEAQ (AX)(DX*4), DX
+	MOVQ DX, R9
+	MOVQ 40(CX), DX
+	LEAQ (AX)(DX*4), DX
+	MOVQ DX, R10
+	MOVQ 48(CX), DX
+	LEAQ (AX)(DX*4), DX
+	MOVQ DX, AX
+	MOVQ kStep+16(FP), CX
+	SHLQ $0x02, CX
+	MOVQ bStep+48(FP), DX
+	SHLQ $0x02, DX
+	LEAQ (DX)(DX*1), R11
+	MOVQ R11, 16(SP)
+
+tile:
 	VPXORD     Z0, Z0, Z0
 	VPXORD     Z1, Z1, Z1
 	VPXORD     Z2, Z2, Z2
@@ -3426,169 +3949,153 @@ TEXT ·micro7x32AVX512(SB), NOSPLIT, $0-88
 	VPXORD     Z11, Z11, Z11
 	VPXORD     Z12, Z12, Z12
 	VPXORD     Z13, Z13, Z13
-	MOVQ       c+56(FP), AX
-	MOVQ       cRow+64(FP), CX
-	MOVQ       (CX), DX
-	LEAQ       (AX)(DX*4), DX
-	MOVQ       8(CX), BX
-	LEAQ       (AX)(BX*4), BX
-	MOVQ       16(CX), SI
-	LEAQ       (AX)(SI*4), SI
-	MOVQ       24(CX), DI
-	LEAQ       (AX)(DI*4), DI
-	MOVQ       32(CX), R8
-	LEAQ       (AX)(R8*4), R8
-	MOVQ       40(CX), R9
-	LEAQ       (AX)(R9*4), R9
-	MOVQ       48(CX), CX
-	LEAQ       (AX)(CX*4), CX
-	PREFETCHT0 (DX)
-	PREFETCHT0 64(DX)
-	PREFETCHT0 (BX)
-	PREFETCHT0 64(BX)
-	PREFETCHT0 (SI)
-	PREFETCHT0 64(SI)
-	PREFETCHT0 (DI)
-	PREFETCHT0 64(DI)
-	PREFETCHT0 (R8)
-	PREFETCHT0 64(R8)
-	PREFETCHT0 (R9)
-	PREFETCHT0 64(R9)
-	PREFETCHT0 (CX)
-	PREFETCHT0 64(CX)
-	MOVQ       a+0(FP), AX
-	MOVQ       aRow+8(FP), CX
-	MOVQ       (CX), DX
-	LEAQ       (AX)(DX*4), DX
-	MOVQ       8(CX), BX
-	LEAQ       (AX)(BX*4), BX
-	MOVQ       16(CX), SI
-	LEAQ       (AX)(SI*4), SI
-	MOVQ       24(CX), DI
-	LEAQ       (AX)(DI*4), DI
-	MOVQ       32(CX), R8
-	LEAQ       (AX)(R8*4), R8
-	MOVQ       40(CX), R9
-	LEAQ       (AX)(R9*4), R9
-	MOVQ       48(CX), CX
-	LEAQ       (AX)(CX*4), CX
-	MOVQ       kStep+16(FP), AX
-	SHLQ       $0x02, AX
-	MOVQ       bStep+48(FP), R10
-	SHLQ       $0x02, R10
+	MOVQ       c+64(FP), R11
+	MOVQ       cRow+72(FP), R12
+	MOVQ       (R12), R13
+	LEAQ       (R11)(R13*4), R13
+	PREFETCHT0 (R13)
+	PREFETCHT0 64(R13)
+	MOVQ       8(R12), R13
+	LEAQ       (R11)(R13*4), R13
+	PREFETCHT0 (R13)
+	PREFETCHT0 64(R13)
+	MOVQ       16(R12), R13
+	LEAQ       (R11)(R13*4), R13
+	PREFETCHT0 (R13)
+	PREFETCHT0 64(R13)
+	MOVQ       24(R12), R13
+	LEAQ       (R11)(R13*4), R13
+	PREFETCHT0 (R13)
+	PREFETCHT0 64(R13)
+	MOVQ       32(R12), R13
+	LEAQ       (R11)(R13*4), R13
+	PREFETCHT0 (R13)
+	PREFETCHT0 64(R13)
+	MOVQ       40(R12), R13
+	LEAQ       (R11)(R13*4), R13
+	PREFETCHT0 (R13)
+	PREFETCHT0 64(R13)
+	MOVQ       48(R12), R13
+	LEAQ       (R11)(R13*4), R13
+	PREFETCHT0 (R13)
+	PREFETCHT0 64(R13)
+	MOVQ       segs+24(FP), R11
+	MOVQ       R11, (SP)
+	MOVQ       nseg+32(FP), R11
+	MOVQ       R11, 8(SP)
 
 segment:
-	CMPQ nseg+32(FP), $0x00
+	CMPQ 8(SP), $0x00
 	JE   finish
-	MOVQ segs+24(FP), R13
+	MOVQ (SP), R13
 	MOVQ b+40(FP), R11
 	MOVQ 8(R13), R12
 	LEAQ (R11)(R12*4), R11
 	MOVQ (R13), R12
 	SHLQ $0x02, R12
 	MOVQ 16(R13), R13
-	ADDQ $0x18, segs+24(FP)
-	DECQ nseg+32(FP)
+	ADDQ $0x18, (SP)
+	DECQ 8(SP)
 	SUBQ $0x04, R13
 	JL   rest
 
 unrolled:
 	VMOVUPS      (R11), Z14
-	VMOVUPS      (R11)(R10*1), Z15
-	VBROADCASTSS (DX)(R12*1), Z16
+	VMOVUPS      (R11)(DX*1), Z15
+	VBROADCASTSS (BX)(R12*1), Z16
 	VFMADD231PS  Z14, Z16, Z0
 	VFMADD231PS  Z15, Z16, Z1
-	VBROADCASTSS (BX)(R12*1), Z16
+	VBROADCASTSS (SI)(R12*1), Z16
 	VFMADD231PS  Z14, Z16, Z2
 	VFMADD231PS  Z15, Z16, Z3
-	VBROADCASTSS (SI)(R12*1), Z16
+	VBROADCASTSS (DI)(R12*1), Z16
 	VFMADD231PS  Z14, Z16, Z4
 	VFMADD231PS  Z15, Z16, Z5
-	VBROADCASTSS (DI)(R12*1), Z16
+	VBROADCASTSS (R8)(R12*1), Z16
 	VFMADD231PS  Z14, Z16, Z6
 	VFMADD231PS  Z15, Z16, Z7
-	VBROADCASTSS (R8)(R12*1), Z16
+	VBROADCASTSS (R9)(R12*1), Z16
 	VFMADD231PS  Z14, Z16, Z8
 	VFMADD231PS  Z15, Z16, Z9
-	VBROADCASTSS (R9)(R12*1), Z16
+	VBROADCASTSS (R10)(R12*1), Z16
 	VFMADD231PS  Z14, Z16, Z10
 	VFMADD231PS  Z15, Z16, Z11
-	VBROADCASTSS (CX)(R12*1), Z16
+	VBROADCASTSS (AX)(R12*1), Z16
 	VFMADD231PS  Z14, Z16, Z12
 	VFMADD231PS  Z15, Z16, Z13
-	ADDQ         AX, R12
+	ADDQ         CX, R12
 	VMOVUPS      64(R11), Z14
-	VMOVUPS      64(R11)(R10*1), Z15
-	VBROADCASTSS (DX)(R12*1), Z16
+	VMOVUPS      64(R11)(DX*1), Z15
+	VBROADCASTSS (BX)(R12*1), Z16
 	VFMADD231PS  Z14, Z16, Z0
 	VFMADD231PS  Z15, Z16, Z1
-	VBROADCASTSS (BX)(R12*1), Z16
+	VBROADCASTSS (SI)(R12*1), Z16
 	VFMADD231PS  Z14, Z16, Z2
 	VFMADD231PS  Z15, Z16, Z3
-	VBROADCASTSS (SI)(R12*1), Z16
+	VBROADCASTSS (DI)(R12*1), Z16
 	VFMADD231PS  Z14, Z16, Z4
 	VFMADD231PS  Z15, Z16, Z5
-	VBROADCASTSS (DI)(R12*1), Z16
+	VBROADCASTSS (R8)(R12*1), Z16
 	VFMADD231PS  Z14, Z16, Z6
 	VFMADD231PS  Z15, Z16, Z7
-	VBROADCASTSS (R8)(R12*1), Z16
+	VBROADCASTSS (R9)(R12*1), Z16
 	VFMADD231PS  Z14, Z16, Z8
 	VFMADD231PS  Z15, Z16, Z9
-	VBROADCASTSS (R9)(R12*1), Z16
+	VBROADCASTSS (R10)(R12*1), Z16
 	VFMADD231PS  Z14, Z16, Z10
 	VFMADD231PS  Z15, Z16, Z11
-	VBROADCASTSS (CX)(R12*1), Z16
+	VBROADCASTSS (AX)(R12*1), Z16
 	VFMADD231PS  Z14, Z16, Z12
 	VFMADD231PS  Z15, Z16, Z13
-	ADDQ         AX, R12
+	ADDQ         CX, R12
 	VMOVUPS      128(R11), Z14
-	VMOVUPS      128(R11)(R10*1), Z15
-	VBROADCASTSS (DX)(R12*1), Z16
+	VMOVUPS      128(R11)(DX*1), Z15
+	VBROADCASTSS (BX)(R12*1), Z16
 	VFMADD231PS  Z14, Z16, Z0
 	VFMADD231PS  Z15, Z16, Z1
-	VBROADCASTSS (BX)(R12*1), Z16
+	VBROADCASTSS (SI)(R12*1), Z16
 	VFMADD231PS  Z14, Z16, Z2
 	VFMADD231PS  Z15, Z16, Z3
-	VBROADCASTSS (SI)(R12*1), Z16
+	VBROADCASTSS (DI)(R12*1), Z16
 	VFMADD231PS  Z14, Z16, Z4
 	VFMADD231PS  Z15, Z16, Z5
-	VBROADCASTSS (DI)(R12*1), Z16
+	VBROADCASTSS (R8)(R12*1), Z16
 	VFMADD231PS  Z14, Z16, Z6
 	VFMADD231PS  Z15, Z16, Z7
-	VBROADCASTSS (R8)(R12*1), Z16
+	VBROADCASTSS (R9)(R12*1), Z16
 	VFMADD231PS  Z14, Z16, Z8
 	VFMADD231PS  Z15, Z16, Z9
-	VBROADCASTSS (R9)(R12*1), Z16
+	VBROADCASTSS (R10)(R12*1), Z16
 	VFMADD231PS  Z14, Z16, Z10
 	VFMADD231PS  Z15, Z16, Z11
-	VBROADCASTSS (CX)(R12*1), Z16
+	VBROADCASTSS (AX)(R12*1), Z16
 	VFMADD231PS  Z14, Z16, Z12
 	VFMADD231PS  Z15, Z16, Z13
-	ADDQ         AX, R12
+	ADDQ         CX, R12
 	VMOVUPS      192(R11), Z14
-	VMOVUPS      192(R11)(R10*1), Z15
-	VBROADCASTSS (DX)(R12*1), Z16
+	VMOVUPS      192(R11)(DX*1), Z15
+	VBROADCASTSS (BX)(R12*1), Z16
 	VFMADD231PS  Z14, Z16, Z0
 	VFMADD231PS  Z15, Z16, Z1
-	VBROADCASTSS (BX)(R12*1), Z16
+	VBROADCASTSS (SI)(R12*1), Z16
 	VFMADD231PS  Z14, Z16, Z2
 	VFMADD231PS  Z15, Z16, Z3
-	VBROADCASTSS (SI)(R12*1), Z16
+	VBROADCASTSS (DI)(R12*1), Z16
 	VFMADD231PS  Z14, Z16, Z4
 	VFMADD231PS  Z15, Z16, Z5
-	VBROADCASTSS (DI)(R12*1), Z16
+	VBROADCASTSS (R8)(R12*1), Z16
 	VFMADD231PS  Z14, Z16, Z6
 	VFMADD231PS  Z15, Z16, Z7
-	VBROADCASTSS (R8)(R12*1), Z16
+	VBROADCASTSS (R9)(R12*1), Z16
 	VFMADD231PS  Z14, Z16, Z8
 	VFMADD231PS  Z15, Z16, Z9
-	VBROADCASTSS (R9)(R12*1), Z16
+	VBROADCASTSS (R10)(R12*1), Z16
 	VFMADD231PS  Z14, Z16, Z10
 	VFMADD231PS  Z15, Z16, Z11
-	VBROADCASTSS (CX)(R12*1), Z16
+	VBROADCASTSS (AX)(R12*1), Z16
 	VFMADD231PS  Z14, Z16, Z12
 	VFMADD231PS  Z15, Z16, Z13
-	ADDQ         AX, R12
+	ADDQ         CX, R12
 	ADDQ         $0x00000100, R11
 	SUBQ         $0x04, R13
 	JGE          unrolled
@@ -3599,106 +4106,152 @@ rest:
 
 single:
 	VMOVUPS      (R11), Z14
-	VMOVUPS      (R11)(R10*1), Z15
-	VBROADCASTSS (DX)(R12*1), Z16
+	VMOVUPS      (R11)(DX*1), Z15
+	VBROADCASTSS (BX)(R12*1), Z16
 	VFMADD231PS  Z14, Z16, Z0
 	VFMADD231PS  Z15, Z16, Z1
-	VBROADCASTSS (BX)(R12*1), Z16
+	VBROADCASTSS (SI)(R12*1), Z16
 	VFMADD231PS  Z14, Z16, Z2
 	VFMADD231PS  Z15, Z16, Z3
-	VBROADCASTSS (SI)(R12*1), Z16
+	VBROADCASTSS (DI)(R12*1), Z16
 	VFMADD231PS  Z14, Z16, Z4
 	VFMADD231PS  Z15, Z16, Z5
-	VBROADCASTSS (DI)(R12*1), Z16
+	VBROADCASTSS (R8)(R12*1), Z16
 	VFMADD231PS  Z14, Z16, Z6
 	VFMADD231PS  Z15, Z16, Z7
-	VBROADCASTSS (R8)(R12*1), Z16
+	VBROADCASTSS (R9)(R12*1), Z16
 	VFMADD231PS  Z14, Z16, Z8
 	VFMADD231PS  Z15, Z16, Z9
-	VBROADCASTSS (R9)(R12*1), Z16
+	VBROADCASTSS (R10)(R12*1), Z16
 	VFMADD231PS  Z14, Z16, Z10
 	VFMADD231PS  Z15, Z16, Z11
-	VBROADCASTSS (CX)(R12*1), Z16
+	VBROADCASTSS (AX)(R12*1), Z16
 	VFMADD231PS  Z14, Z16, Z12
 	VFMADD231PS  Z15, Z16, Z13
-	ADDQ         AX, R12
+	ADDQ         CX, R12
 	ADDQ         $0x40, R11
 	DECQ         R13
 	JNZ          single
 	JMP          segment
 
 finish:
-	MOVQ   d+72(FP), AX
-	TESTQ  AX, AX
-	JZ     write
-	MOVQ   d+72(FP), AX
-	MOVQ   dRow+80(FP), CX
-	MOVQ   (CX), DX
-	LEAQ   (AX)(DX*4), DX
-	MOVQ   8(CX), BX
-	LEAQ   (AX)(BX*4), BX
-	MOVQ   16(CX), SI
-	LEAQ   (AX)(SI*4), SI
-	MOVQ   24(CX), DI
-	LEAQ   (AX)(DI*4), DI
-	MOVQ   32(CX), R8
-	LEAQ   (AX)(R8*4), R8
-	MOVQ   40(CX), R9
-	LEAQ   (AX)(R9*4), R9
-	MOVQ   48(CX), CX
-	LEAQ   (AX)(CX*4), CX
-	VADDPS (DX), Z0, Z0
-	VADDPS 64(DX), Z1, Z1
-	VADDPS (BX), Z2, Z2
-	VADDPS 64(BX), Z3, Z3
-	VADDPS (SI), Z4, Z4
-	VADDPS 64(SI), Z5, Z5
-	VADDPS (DI), Z6, Z6
-	VADDPS 64(DI), Z7, Z7
-	VADDPS (R8), Z8, Z8
-	VADDPS 64(R8), Z9, Z9
-	VADDPS (R9), Z10, Z10
-	VADDPS 64(R9), Z11, Z11
-	VADDPS (CX), Z12, Z12
-	VADDPS 64(CX), Z13, Z13
+	CMPQ   d+80(FP), $0x00
+	JE     write
+	MOVQ   d+80(FP), R11
+	MOVQ   dRow+88(FP), R12
+	MOVQ   (R12), R13
+	LEAQ   (R11)(R13*4), R13
+	VADDPS (R13), Z0, Z0
+	VADDPS 64(R13), Z1, Z1
+	MOVQ   8(R12), R13
+	LEAQ   (R11)(R13*4), R13
+	VADDPS (R13), Z2, Z2
+	VADDPS 64(R13), Z3, Z3
+	MOVQ   16(R12), R13
+	LEAQ   (R11)(R13*4), R13
+	VADDPS (R13), Z4, Z4
+	VADDPS 64(R13), Z5, Z5
+	MOVQ   24(R12), R13
+	LEAQ   (R11)(R13*4), R13
+	VADDPS (R13), Z6, Z6
+	VADDPS 64(R13), Z7, Z7
+	MOVQ   32(R12), R13
+	LEAQ   (R11)(R13*4), R13
+	VADDPS (R13), Z8, Z8
+	VADDPS 64(R13), Z9, Z9
+	MOVQ   40(R12), R13
+	LEAQ   (R11)(R13*4), R13
+	VADDPS (R13), Z10, Z10
+	VADDPS 64(R13), Z11, Z11
+	MOVQ   48(R12), R13
+	LEAQ   (R11)(R13*4), R13
+	VADDPS (R13), Z12, Z12
+	VADDPS 64(R13), Z13, Z13
 
 write:
-	MOVQ    c+56(FP), AX
-	MOVQ    cRow+64(FP), CX
-	MOVQ    (CX), DX
-	LEAQ    (AX)(DX*4), DX
-	MOVQ    8(CX), BX
-	LEAQ    (AX)(BX*4), BX
-	MOVQ    16(CX), SI
-	LEAQ    (AX)(SI*4), SI
-	MOVQ    24(CX), DI
-	LEAQ    (AX)(DI*4), DI
-	MOVQ    32(CX), R8
-	LEAQ    (AX)(R8*4), R8
-	MOVQ    40(CX), R9
-	LEAQ    (AX)(R9*4), R9
-	MOVQ    48(CX), CX
-	LEAQ    (AX)(CX*4), CX
-	VMOVUPS Z0, (DX)
-	VMOVUPS Z1, 64(DX)
-	VMOVUPS Z2, (BX)
-	VMOVUPS Z3, 64(BX)
-	VMOVUPS Z4, (SI)
-	VMOVUPS Z5, 64(SI)
-	VMOVUPS Z6, (DI)
-	VMOVUPS Z7, 64(DI)
-	VMOVUPS Z8, (R8)
-	VMOVUPS Z9, 64(R8)
-	VMOVUPS Z10, (R9)
-	VMOVUPS Z11, 64(R9)
-	VMOVUPS Z12, (CX)
-	VMOVUPS Z13, 64(CX)
+	MOVQ    c+64(FP), R11
+	MOVQ    cRow+72(FP), R12
+	MOVQ    (R12), R13
+	LEAQ    (R11)(R13*4), R13
+	VMOVUPS Z0, (R13)
+	VMOVUPS Z1, 64(R13)
+	MOVQ    8(R12), R13
+	LEAQ    (R11)(R13*4), R13
+	VMOVUPS Z2, (R13)
+	VMOVUPS Z3, 64(R13)
+	MOVQ    16(R12), R13
+	LEAQ    (R11)(R13*4), R13
+	VMOVUPS Z4, (R13)
+	VMOVUPS Z5, 64(R13)
+	MOVQ    24(R12), R13
+	LEAQ    (R11)(R13*4), R13
+	VMOVUPS Z6, (R13)
+	VMOVUPS Z7, 64(R13)
+	MOVQ    32(R12), R13
+	LEAQ    (R11)(R13*4), R13
+	VMOVUPS Z8, (R13)
+	VMOVUPS Z9, 64(R13)
+	MOVQ    40(R12), R13
+	LEAQ    (R11)(R13*4), R13
+	VMOVUPS Z10, (R13)
+	VMOVUPS Z11, 64(R13)
+	MOVQ    48(R12), R13
+	LEAQ    (R11)(R13*4), R13
+	VMOVUPS Z12, (R13)
+	VMOVUPS Z13, 64(R13)
+	DECQ    tiles+56(FP)
+	JZ      done
+	ADDQ    $0x80, c+64(FP)
+	CMPQ    d+80(FP), $0x00
+	JE      panels
+	ADDQ    $0x80, d+80(FP)
+
+panels:
+	MOVQ 16(SP), R11
+	ADDQ R11, b+40(FP)
+	JMP  tile
+
+done:
 	VZEROUPPER
 	RET
 
-// func micro8x32AVX512(a *float32, aRow *int, kStep int, segs *int, nseg int, b *float32, bStep int, c *float32, cRow *int, d *float32, dRow *int)
+// func micro8x32AVX512(a *float32, aRow *int, kStep int, segs *int, nseg int, b *float32, bStep int, tiles int, c *float32, cRow *int, d *float32, dRow *int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·micro8x32AVX512(SB), NOSPLIT, $0-88
+TEXT ·micro8x32AVX512(SB), NOSPLIT, $24-96
+	MOVQ a+0(FP), AX
+	MOVQ aRow+8(FP), CX
+	MOVQ (CX), DX
+	LEAQ (AX)(DX*4), DX
+	MOVQ DX, BX
+	MOVQ 8(CX), DX
+	LEAQ (AX)(DX*4), DX
+	MOVQ DX, SI
+	MOVQ 16(CX), DX
+	LEAQ (AX)(DX*4), DX
+	MOVQ DX, DI
+	MOVQ 24(CX), DX
+	LEAQ (AX)(DX*4), DX
+	MOVQ DX, R8
+	MOVQ 32(CX), DX
+	LEAQ (AX)(DX*4), DX
+	MOVQ DX, R9
+	MOVQ 40(CX), DX
+	LEAQ (AX)(DX*4), DX
+	MOVQ DX, R10
+	MOVQ 48(CX), DX
+	LEAQ (AX)(DX*4), DX
+	MOVQ DX, R11
+	MOVQ 56(CX), DX
+	LEAQ (AX)(DX*4), DX
+	MOVQ DX, AX
+	MOVQ kStep+16(FP), CX
+	SHLQ $0x02, CX
+	MOVQ bStep+48(FP), DX
+	SHLQ $0x02, DX
+	LEAQ (DX)(DX*1), R12
+	MOVQ R12, 16(SP)
+
+tile:
 	VPXORD     Z0, Z0, Z0
 	VPXORD     Z1, Z1, Z1
 	VPXORD     Z2, Z2, Z2
@@ -3715,187 +4268,169 @@ TEXT ·micro8x32AVX512(SB), NOSPLIT, $0-88
 	VPXORD     Z13, Z13, Z13
 	VPXORD     Z14, Z14, Z14
 	VPXORD     Z15, Z15, Z15
-	MOVQ       c+56(FP), AX
-	MOVQ       cRow+64(FP), CX
-	MOVQ       (CX), DX
-	LEAQ       (AX)(DX*4), DX
-	MOVQ       8(CX), BX
-	LEAQ       (AX)(BX*4), BX
-	MOVQ       16(CX), SI
-	LEAQ       (AX)(SI*4), SI
-	MOVQ       24(CX), DI
-	LEAQ       (AX)(DI*4), DI
-	MOVQ       32(CX), R8
-	LEAQ       (AX)(R8*4), R8
-	MOVQ       40(CX), R9
-	LEAQ       (AX)(R9*4), R9
-	MOVQ       48(CX), R10
-	LEAQ       (AX)(R10*4), R10
-	MOVQ       56(CX), CX
-	LEAQ       (AX)(CX*4), CX
-	PREFETCHT0 (DX)
-	PREFETCHT0 64(DX)
-	PREFETCHT0 (BX)
-	PREFETCHT0 64(BX)
-	PREFETCHT0 (SI)
-	PREFETCHT0 64(SI)
-	PREFETCHT0 (DI)
-	PREFETCHT0 64(DI)
-	PREFETCHT0 (R8)
-	PREFETCHT0 64(R8)
-	PREFETCHT0 (R9)
-	PREFETCHT0 64(R9)
-	PREFETCHT0 (R10)
-	PREFETCHT0 64(R10)
-	PREFETCHT0 (CX)
-	PREFETCHT0 64(CX)
-	MOVQ       a+0(FP), AX
-	MOVQ       aRow+8(FP), CX
-	MOVQ       (CX), DX
-	LEAQ       (AX)(DX*4), DX
-	MOVQ       8(CX), BX
-	LEAQ       (AX)(BX*4), BX
-	MOVQ       16(CX), SI
-	LEAQ       (AX)(SI*4), SI
-	MOVQ       24(CX), DI
-	LEAQ       (AX)(DI*4), DI
-	MOVQ       32(CX), R8
-	LEAQ       (AX)(R8*4), R8
-	MOVQ       40(CX), R9
-	LEAQ       (AX)(R9*4), R9
-	MOVQ       48(CX), R10
-	LEAQ       (AX)(R10*4), R10
-	MOVQ       56(CX), CX
-	LEAQ       (AX)(CX*4), CX
-	MOVQ       kStep+16(FP), AX
-	SHLQ       $0x02, AX
-	MOVQ       bStep+48(FP), R11
-	SHLQ       $0x02, R11
+	MOVQ       c+64(FP), R12
+	MOVQ       cRow+72(FP), R13
+	MOVQ       (R13), R14
+	LEAQ       (R12)(R14*4), R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
+	MOVQ       8(R13), R14
+	LEAQ       (R12)(R14*4), R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
+	MOVQ       16(R13), R14
+	LEAQ       (R12)(R14*4), R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
+	MOVQ       24(R13), R14
+	LEAQ       (R12)(R14*4), R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
+	MOVQ       32(R13), R14
+	LEAQ       (R12)(R14*4), R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
+	MOVQ       40(R13), R14
+	LEAQ       (R12)(R14*4), R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
+	MOVQ       48(R13), R14
+	LEAQ       (R12)(R14*4), R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
+	MOVQ       56(R13), R14
+	LEAQ       (R12)(R14*4), R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
+	MOVQ       segs+24(FP), R12
+	MOVQ       R12, (SP)
+	MOVQ       nseg+32(FP), R12
+	MOVQ       R12, 8(SP)
 
 segment:
-	CMPQ nseg+32(FP), $0x00
+	CMPQ 8(SP), $0x00
 	JE   finish
-	MOVQ segs+24(FP), R14
+	MOVQ (SP), R14
 	MOVQ b+40(FP), R12
 	MOVQ 8(R14), R13
 	LEAQ (R12)(R13*4), R12
 	MOVQ (R14), R13
 	SHLQ $0x02, R13
 	MOVQ 16(R14), R14
-	ADDQ $0x18, segs+24(FP)
-	DECQ nseg+32(FP)
+	ADDQ $0x18, (SP)
+	DECQ 8(SP)
 	SUBQ $0x04, R14
 	JL   rest
 
 unrolled:
 	VMOVUPS      (R12), Z16
-	VMOVUPS      (R12)(R11*1), Z17
-	VBROADCASTSS (DX)(R13*1), Z18
+	VMOVUPS      (R12)(DX*1), Z17
+	VBROADCASTSS (BX)(R13*1), Z18
 	VFMADD231PS  Z16, Z18, Z0
 	VFMADD231PS  Z17, Z18, Z1
-	VBROADCASTSS (BX)(R13*1), Z18
+	VBROADCASTSS (SI)(R13*1), Z18
 	VFMADD231PS  Z16, Z18, Z2
 	VFMADD231PS  Z17, Z18, Z3
-	VBROADCASTSS (SI)(R13*1), Z18
+	VBROADCASTSS (DI)(R13*1), Z18
 	VFMADD231PS  Z16, Z18, Z4
 	VFMADD231PS  Z17, Z18, Z5
-	VBROADCASTSS (DI)(R13*1), Z18
+	VBROADCASTSS (R8)(R13*1), Z18
 	VFMADD231PS  Z16, Z18, Z6
 	VFMADD231PS  Z17, Z18, Z7
-	VBROADCASTSS (R8)(R13*1), Z18
+	VBROADCASTSS (R9)(R13*1), Z18
 	VFMADD231PS  Z16, Z18, Z8
 	VFMADD231PS  Z17, Z18, Z9
-	VBROADCASTSS (R9)(R13*1), Z18
+	VBROADCASTSS (R10)(R13*1), Z18
 	VFMADD231PS  Z16, Z18, Z10
 	VFMADD231PS  Z17, Z18, Z11
-	VBROADCASTSS (R10)(R13*1), Z18
+	VBROADCASTSS (R11)(R13*1), Z18
 	VFMADD231PS  Z16, Z18, Z12
 	VFMADD231PS  Z17, Z18, Z13
-	VBROADCASTSS (CX)(R13*1), Z18
+	VBROADCASTSS (AX)(R13*1), Z18
 	VFMADD231PS  Z16, Z18, Z14
 	VFMADD231PS  Z17, Z18, Z15
-	ADDQ         AX, R13
+	ADDQ         CX, R13
 	VMOVUPS      64(R12), Z16
-	VMOVUPS      64(R12)(R11*1), Z17
-	VBROADCASTSS (DX)(R13*1), Z18
+	VMOVUPS      64(R12)(DX*1), Z17
+	VBROADCASTSS (BX)(R13*1), Z18
 	VFMADD231PS  Z16, Z18, Z0
 	VFMADD231PS  Z17, Z18, Z1
-	VBROADCASTSS (BX)(R13*1), Z18
+	VBROADCASTSS (SI)(R13*1), Z18
 	VFMADD231PS  Z16, Z18, Z2
 	VFMADD231PS  Z17, Z18, Z3
-	VBROADCASTSS (SI)(R13*1), Z18
+	VBROADCASTSS (DI)(R13*1), Z18
 	VFMADD231PS  Z16, Z18, Z4
 	VFMADD231PS  Z17, Z18, Z5
-	VBROADCASTSS (DI)(R13*1), Z18
+	VBROADCASTSS (R8)(R13*1), Z18
 	VFMADD231PS  Z16, Z18, Z6
 	VFMADD231PS  Z17, Z18, Z7
-	VBROADCASTSS (R8)(R13*1), Z18
+	VBROADCASTSS (R9)(R13*1), Z18
 	VFMADD231PS  Z16, Z18, Z8
 	VFMADD231PS  Z17, Z18, Z9
-	VBROADCASTSS (R9)(R13*1), Z18
+	VBROADCASTSS (R10)(R13*1), Z18
 	VFMADD231PS  Z16, Z18, Z10
 	VFMADD231PS  Z17, Z18, Z11
-	VBROADCASTSS (R10)(R13*1), Z18
+	VBROADCASTSS (R11)(R13*1), Z18
 	VFMADD231PS  Z16, Z18, Z12
 	VFMADD231PS  Z17, Z18, Z13
-	VBROADCASTSS (CX)(R13*1), Z18
+	VBROADCASTSS (AX)(R13*1), Z18
 	VFMADD231PS  Z16, Z18, Z14
 	VFMADD231PS  Z17, Z18, Z15
-	ADDQ         AX, R13
+	ADDQ         CX, R13
 	VMOVUPS      128(R12), Z16
-	VMOVUPS      128(R12)(R11*1), Z17
-	VBROADCASTSS (DX)(R13*1), Z18
+	VMOVUPS      128(R12)(DX*1), Z17
+	VBROADCASTSS (BX)(R13*1), Z18
 	VFMADD231PS  Z16, Z18, Z0
 	VFMADD231PS  Z17, Z18, Z1
-	VBROADCASTSS (BX)(R13*1), Z18
+	VBROADCASTSS (SI)(R13*1), Z18
 	VFMADD231PS  Z16, Z18, Z2
 	VFMADD231PS  Z17, Z18, Z3
-	VBROADCASTSS (SI)(R13*1), Z18
+	VBROADCASTSS (DI)(R13*1), Z18
 	VFMADD231PS  Z16, Z18, Z4
 	VFMADD231PS  Z17, Z18, Z5
-	VBROADCASTSS (DI)(R13*1), Z18
+	VBROADCASTSS (R8)(R13*1), Z18
 	VFMADD231PS  Z16, Z18, Z6
 	VFMADD231PS  Z17, Z18, Z7
-	VBROADCASTSS (R8)(R13*1), Z18
+	VBROADCASTSS (R9)(R13*1), Z18
 	VFMADD231PS  Z16, Z18, Z8
 	VFMADD231PS  Z17, Z18, Z9
-	VBROADCASTSS (R9)(R13*1), Z18
+	VBROADCASTSS (R10)(R13*1), Z18
 	VFMADD231PS  Z16, Z18, Z10
 	VFMADD231PS  Z17, Z18, Z11
-	VBROADCASTSS (R10)(R13*1), Z18
+	VBROADCASTSS (R11)(R13*1), Z18
 	VFMADD231PS  Z16, Z18, Z12
 	VFMADD231PS  Z17, Z18, Z13
-	VBROADCASTSS (CX)(R13*1), Z18
+	VBROADCASTSS (AX)(R13*1), Z18
 	VFMADD231PS  Z16, Z18, Z14
 	VFMADD231PS  Z17, Z18, Z15
-	ADDQ         AX, R13
+	ADDQ         CX, R13
 	VMOVUPS      192(R12), Z16
-	VMOVUPS      192(R12)(R11*1), Z17
-	VBROADCASTSS (DX)(R13*1), Z18
+	VMOVUPS      192(R12)(DX*1), Z17
+	VBROADCASTSS (BX)(R13*1), Z18
 	VFMADD231PS  Z16, Z18, Z0
 	VFMADD231PS  Z17, Z18, Z1
-	VBROADCASTSS (BX)(R13*1), Z18
+	VBROADCASTSS (SI)(R13*1), Z18
 	VFMADD231PS  Z16, Z18, Z2
 	VFMADD231PS  Z17, Z18, Z3
-	VBROADCASTSS (SI)(R13*1), Z18
+	VBROADCASTSS (DI)(R13*1), Z18
 	VFMADD231PS  Z16, Z18, Z4
 	VFMADD231PS  Z17, Z18, Z5
-	VBROADCASTSS (DI)(R13*1), Z18
+	VBROADCASTSS (R8)(R13*1), Z18
 	VFMADD231PS  Z16, Z18, Z6
 	VFMADD231PS  Z17, Z18, Z7
-	VBROADCASTSS (R8)(R13*1), Z18
+	VBROADCASTSS (R9)(R13*1), Z18
 	VFMADD231PS  Z16, Z18, Z8
 	VFMADD231PS  Z17, Z18, Z9
-	VBROADCASTSS (R9)(R13*1), Z18
+	VBROADCASTSS (R10)(R13*1), Z18
 	VFMADD231PS  Z16, Z18, Z10
 	VFMADD231PS  Z17, Z18, Z11
-	VBROADCASTSS (R10)(R13*1), Z18
+	VBROADCASTSS (R11)(R13*1), Z18
 	VFMADD231PS  Z16, Z18, Z12
 	VFMADD231PS  Z17, Z18, Z13
-	VBROADCASTSS (CX)(R13*1), Z18
+	VBROADCASTSS (AX)(R13*1), Z18
 	VFMADD231PS  Z16, Z18, Z14
 	VFMADD231PS  Z17, Z18, Z15
-	ADDQ         AX, R13
+	ADDQ         CX, R13
 	ADDQ         $0x00000100, R12
 	SUBQ         $0x04, R14
 	JGE          unrolled
@@ -3906,111 +4441,123 @@ rest:
 
 single:
 	VMOVUPS      (R12), Z16
-	VMOVUPS      (R12)(R11*1), Z17
-	VBROADCASTSS (DX)(R13*1), Z18
+	VMOVUPS      (R12)(DX*1), Z17
+	VBROADCASTSS (BX)(R13*1), Z18
 	VFMADD231PS  Z16, Z18, Z0
 	VFMADD231PS  Z17, Z18, Z1
-	VBROADCASTSS (BX)(R13*1), Z18
+	VBROADCASTSS (SI)(R13*1), Z18
 	VFMADD231PS  Z16, Z18, Z2
 	VFMADD231PS  Z17, Z18, Z3
-	VBROADCASTSS (SI)(R13*1), Z18
+	VBROADCASTSS (DI)(R13*1), Z18
 	VFMADD231PS  Z16, Z18, Z4
 	VFMADD231PS  Z17, Z18, Z5
-	VBROADCASTSS (DI)(R13*1), Z18
+	VBROADCASTSS (R8)(R13*1), Z18
 	VFMADD231PS  Z16, Z18, Z6
 	VFMADD231PS  Z17, Z18, Z7
-	VBROADCASTSS (R8)(R13*1), Z18
+	VBROADCASTSS (R9)(R13*1), Z18
 	VFMADD231PS  Z16, Z18, Z8
 	VFMADD231PS  Z17, Z18, Z9
-	VBROADCASTSS (R9)(R13*1), Z18
+	VBROADCASTSS (R10)(R13*1), Z18
 	VFMADD231PS  Z16, Z18, Z10
 	VFMADD231PS  Z17, Z18, Z11
-	VBROADCASTSS (R10)(R13*1), Z18
+	VBROADCASTSS (R11)(R13*1), Z18
 	VFMADD231PS  Z16, Z18, Z12
 	VFMADD231PS  Z17, Z18, Z13
-	VBROADCASTSS (CX)(R13*1), Z18
+	VBROADCASTSS (AX)(R13*1), Z18
 	VFMADD231PS  Z16, Z18, Z14
 	VFMADD231PS  Z17, Z18, Z15
-	ADDQ         AX, R13
+	ADDQ         CX, R13
 	ADDQ         $0x40, R12
 	DECQ         R14
 	JNZ          single
 	JMP          segment
 
 finish:
-	MOVQ   d+72(FP), AX
-	TESTQ  AX, AX
-	JZ     write
-	MOVQ   d+72(FP), AX
-	MOVQ   dRow+80(FP), CX
-	MOVQ   (CX), DX
-	LEAQ   (AX)(DX*4), DX
-	MOVQ   8(CX), BX
-	LEAQ   (AX)(BX*4), BX
-	MOVQ   16(CX), SI
-	LEAQ   (AX)(SI*4), SI
-	MOVQ   24(CX), DI
-	LEAQ   (AX)(DI*4), DI
-	MOVQ   32(CX), R8
-	LEAQ   (AX)(R8*4), R8
-	MOVQ   40(CX), R9
-	LEAQ   (AX)(R9*4), R9
-	MOVQ   48(CX), R10
-	LEAQ   (AX)(R10*4), R10
-	MOVQ   56(CX), CX
-	LEAQ   (AX)(CX*4), CX
-	VADDPS (DX), Z0, Z0
-	VADDPS 64(DX), Z1, Z1
-	VADDPS (BX), Z2, Z2
-	VADDPS 64(BX), Z3, Z3
-	VADDPS (SI), Z4, Z4
-	VADDPS 64(SI), Z5, Z5
-	VADDPS (DI), Z6, Z6
-	VADDPS 64(DI), Z7, Z7
-	VADDPS (R8), Z8, Z8
-	VADDPS 64(R8), Z9, Z9
-	VADDPS (R9), Z10, Z10
-	VADDPS 64(R9), Z11, Z11
-	VADDPS (R10), Z12, Z12
-	VADDPS 64(R10), Z13, Z13
-	VADDPS (CX), Z14, Z14
-	VADDPS 64(CX), Z15, Z15
+	CMPQ   d+80(FP), $0x00
+	JE     write
+	MOVQ   d+80(FP), R12
+	MOVQ   dRow+88(FP), R13
+	MOVQ   (R13), R14
+	LEAQ   (R12)(R14*4), R14
+	VADDPS (R14), Z0, Z0
+	VADDPS 64(R14), Z1, Z1
+	MOVQ   8(R13), R14
+	LEAQ   (R12)(R14*4), R14
+	VADDPS (R14), Z2, Z2
+	VADDPS 64(R14), Z3, Z3
+	MOVQ   16(R13), R14
+	LEAQ   (R12)(R14*4), R14
+	VADDPS (R14), Z4, Z4
+	VADDPS 64(R14), Z5, Z5
+	MOVQ   24(R13), R14
+	LEAQ   (R12)(R14*4), R14
+	VADDPS (R14), Z6, Z6
+	VADDPS 64(R14), Z7, Z7
+	MOVQ   32(R13), R14
+	LEAQ   (R12)(R14*4), R14
+	VADDPS (R14), Z8, Z8
+	VADDPS 64(R14), Z9, Z9
+	MOVQ   40(R13), R14
+	LEAQ   (R12)(R14*4), R14
+	VADDPS (R14), Z10, Z10
+	VADDPS 64(R14), Z11, Z11
+	MOVQ   48(R13), R14
+	LEAQ   (R12)(R14*4), R14
+	VADDPS (R14), Z12, Z12
+	VADDPS 64(R14), Z13, Z13
+	MOVQ   56(R13), R14
+	LEAQ   (R12)(R14*4), R14
+	VADDPS (R14), Z14, Z14
+	VADDPS 64(R14), Z15, Z15
 
 write:
-	MOVQ    c+56(FP), AX
-	MOVQ    cRow+64(FP), CX
-	MOVQ    (CX), DX
-	LEAQ    (AX)(DX*4), DX
-	MOVQ    8(CX), BX
-	LEAQ    (AX)(BX*4), BX
-	MOVQ    16(CX), SI
-	LEAQ    (AX)(SI*4), SI
-	MOVQ    24(CX), DI
-	LEAQ    (AX)(DI*4), DI
-	MOVQ    32(CX), R8
-	LEAQ    (AX)(R8*4), R8
-	MOVQ    40(CX), R9
-	LEAQ    (AX)(R9*4), R9
-	MOVQ    48(CX), R10
-	LEAQ    (AX)(R10*4), R10
-	MOVQ    56(CX), CX
-	LEAQ    (AX)(CX*4), CX
-	VMOVUPS Z0, (DX)
-	VMOVUPS Z1, 64(DX)
-	VMOVUPS Z2, (BX)
-	VMOVUPS Z3, 64(BX)
-	VMOVUPS Z4, (SI)
-	VMOVUPS Z5, 64(SI)
-	VMOVUPS Z6, (DI)
-	VMOVUPS Z7, 64(DI)
-	VMOVUPS Z8, (R8)
-	VMOVUPS Z9, 64(R8)
-	VMOVUPS Z10, (R9)
-	VMOVUPS Z11, 64(R9)
-	VMOVUPS Z12, (R10)
-	VMOVUPS Z13, 64(R10)
-	VMOVUPS Z14, (CX)
-	VMOVUPS Z15, 64(CX)
+	MOVQ    c+64(FP), R12
+	MOVQ    cRow+72(FP), R13
+	MOVQ    (R13), R14
+	LEAQ    (R12)(R14*4), R14
+	VMOVUPS Z0, (R14)
+	VMOVUPS Z1, 64(R14)
+	MOVQ    8(R13), R14
+	LEAQ    (R12)(R14*4), R14
+	VMOVUPS Z2, (R14)
+	VMOVUPS Z3, 64(R14)
+	MOVQ    16(R13), R14
+	LEAQ    (R12)(R14*4), R14
+	VMOVUPS Z4, (R14)
+	VMOVUPS Z5, 64(R14)
+	MOVQ    24(R13), R14
+	LEAQ    (R12)(R14*4), R14
+	VMOVUPS Z6, (R14)
+	VMOVUPS Z7, 64(R14)
+	MOVQ    32(R13), R14
+	LEAQ    (R12)(R14*4), R14
+	VMOVUPS Z8, (R14)
+	VMOVUPS Z9, 64(R14)
+	MOVQ    40(R13), R14
+	LEAQ    (R12)(R14*4), R14
+	VMOVUPS Z10, (R14)
+	VMOVUPS Z11, 64(R14)
+	MOVQ    48(R13), R14
+	LEAQ    (R12)(R14*4), R14
+	VMOVUPS Z12, (R14)
+	VMOVUPS Z13, 64(R14)
+	MOVQ    56(R13), R14
+	LEAQ    (R12)(R14*4), R14
+	VMOVUPS Z14, (R14)
+	VMOVUPS Z15, 64(R14)
+	DECQ    tiles+56(FP)
+	JZ      done
+	ADDQ    $0x80, c+64(FP)
+	CMPQ    d+80(FP), $0x00
+	JE      panels
+	ADDQ    $0x80, d+80(FP)
+
+panels:
+	MOVQ 16(SP), R12
+	ADDQ R12, b+40(FP)
+	JMP  tile
+
+done:
 	VZEROUPPER
 	RET
 

@@ -12,14 +12,6 @@ func tileRows() int {
 	return 6
 }
 
-// tilePanels returns the largest number of panels of this level's micro tiles.
-func tilePanels() int {
-	if useAVX512 {
-		return 2
-	}
-	return 1
-}
-
 func micro(a []float32, aRow []int, kStep int, segs []segment, b panels, c []float32, cRow []int, d []float32, dRow []int) {
 	if !useAVX2 || len(segs) == 0 {
 		microPortable(a, aRow, kStep, segs, b, c, cRow, d, dRow)
@@ -33,53 +25,66 @@ func micro(a []float32, aRow []int, kStep int, segs []segment, b panels, c []flo
 	if !useAVX512 {
 		switch len(aRow) {
 		case 1:
-			micro1x16AVX2(pa, ar, kStep, sg, n, pb, b.stride, pc, cr, pd, dr)
+			micro1x16AVX2(pa, ar, kStep, sg, n, pb, b.stride, b.n, pc, cr, pd, dr)
 		case 2:
-			micro2x16AVX2(pa, ar, kStep, sg, n, pb, b.stride, pc, cr, pd, dr)
+			micro2x16AVX2(pa, ar, kStep, sg, n, pb, b.stride, b.n, pc, cr, pd, dr)
 		case 3:
-			micro3x16AVX2(pa, ar, kStep, sg, n, pb, b.stride, pc, cr, pd, dr)
+			micro3x16AVX2(pa, ar, kStep, sg, n, pb, b.stride, b.n, pc, cr, pd, dr)
 		case 4:
-			micro4x16AVX2(pa, ar, kStep, sg, n, pb, b.stride, pc, cr, pd, dr)
+			micro4x16AVX2(pa, ar, kStep, sg, n, pb, b.stride, b.n, pc, cr, pd, dr)
 		case 5:
-			micro5x16AVX2(pa, ar, kStep, sg, n, pb, b.stride, pc, cr, pd, dr)
+			micro5x16AVX2(pa, ar, kStep, sg, n, pb, b.stride, b.n, pc, cr, pd, dr)
 		case 6:
-			micro6x16AVX2(pa, ar, kStep, sg, n, pb, b.stride, pc, cr, pd, dr)
+			micro6x16AVX2(pa, ar, kStep, sg, n, pb, b.stride, b.n, pc, cr, pd, dr)
 		}
 		return
 	}
-	switch rows := len(aRow); {
-	case rows == 1 && b.n == 1:
-		micro1x16AVX512(pa, ar, kStep, sg, n, pb, b.stride, pc, cr, pd, dr)
-	case rows == 1 && b.n == 2:
-		micro1x32AVX512(pa, ar, kStep, sg, n, pb, b.stride, pc, cr, pd, dr)
-	case rows == 2 && b.n == 1:
-		micro2x16AVX512(pa, ar, kStep, sg, n, pb, b.stride, pc, cr, pd, dr)
-	case rows == 2 && b.n == 2:
-		micro2x32AVX512(pa, ar, kStep, sg, n, pb, b.stride, pc, cr, pd, dr)
-	case rows == 3 && b.n == 1:
-		micro3x16AVX512(pa, ar, kStep, sg, n, pb, b.stride, pc, cr, pd, dr)
-	case rows == 3 && b.n == 2:
-		micro3x32AVX512(pa, ar, kStep, sg, n, pb, b.stride, pc, cr, pd, dr)
-	case rows == 4 && b.n == 1:
-		micro4x16AVX512(pa, ar, kStep, sg, n, pb, b.stride, pc, cr, pd, dr)
-	case rows == 4 && b.n == 2:
-		micro4x32AVX512(pa, ar, kStep, sg, n, pb, b.stride, pc, cr, pd, dr)
-	case rows == 5 && b.n == 1:
-		micro5x16AVX512(pa, ar, kStep, sg, n, pb, b.stride, pc, cr, pd, dr)
-	case rows == 5 && b.n == 2:
-		micro5x32AVX512(pa, ar, kStep, sg, n, pb, b.stride, pc, cr, pd, dr)
-	case rows == 6 && b.n == 1:
-		micro6x16AVX512(pa, ar, kStep, sg, n, pb, b.stride, pc, cr, pd, dr)
-	case rows == 6 && b.n == 2:
-		micro6x32AVX512(pa, ar, kStep, sg, n, pb, b.stride, pc, cr, pd, dr)
-	case rows == 7 && b.n == 1:
-		micro7x16AVX512(pa, ar, kStep, sg, n, pb, b.stride, pc, cr, pd, dr)
-	case rows == 7 && b.n == 2:
-		micro7x32AVX512(pa, ar, kStep, sg, n, pb, b.stride, pc, cr, pd, dr)
-	case rows == 8 && b.n == 1:
-		micro8x16AVX512(pa, ar, kStep, sg, n, pb, b.stride, pc, cr, pd, dr)
-	case rows == 8 && b.n == 2:
-		micro8x32AVX512(pa, ar, kStep, sg, n, pb, b.stride, pc, cr, pd, dr)
+	// Two panels at a time, and then the one that is left.
+	if pairs := b.n / 2; pairs > 0 {
+		switch len(aRow) {
+		case 1:
+			micro1x32AVX512(pa, ar, kStep, sg, n, pb, b.stride, pairs, pc, cr, pd, dr)
+		case 2:
+			micro2x32AVX512(pa, ar, kStep, sg, n, pb, b.stride, pairs, pc, cr, pd, dr)
+		case 3:
+			micro3x32AVX512(pa, ar, kStep, sg, n, pb, b.stride, pairs, pc, cr, pd, dr)
+		case 4:
+			micro4x32AVX512(pa, ar, kStep, sg, n, pb, b.stride, pairs, pc, cr, pd, dr)
+		case 5:
+			micro5x32AVX512(pa, ar, kStep, sg, n, pb, b.stride, pairs, pc, cr, pd, dr)
+		case 6:
+			micro6x32AVX512(pa, ar, kStep, sg, n, pb, b.stride, pairs, pc, cr, pd, dr)
+		case 7:
+			micro7x32AVX512(pa, ar, kStep, sg, n, pb, b.stride, pairs, pc, cr, pd, dr)
+		case 8:
+			micro8x32AVX512(pa, ar, kStep, sg, n, pb, b.stride, pairs, pc, cr, pd, dr)
+		}
+	}
+	if b.n%2 == 0 {
+		return
+	}
+	done := b.n - 1
+	pb, pc = &b.data[done*b.stride], &c[done*panelCols]
+	if d != nil {
+		pd = &d[done*panelCols]
+	}
+	switch len(aRow) {
+	case 1:
+		micro1x16AVX512(pa, ar, kStep, sg, n, pb, b.stride, 1, pc, cr, pd, dr)
+	case 2:
+		micro2x16AVX512(pa, ar, kStep, sg, n, pb, b.stride, 1, pc, cr, pd, dr)
+	case 3:
+		micro3x16AVX512(pa, ar, kStep, sg, n, pb, b.stride, 1, pc, cr, pd, dr)
+	case 4:
+		micro4x16AVX512(pa, ar, kStep, sg, n, pb, b.stride, 1, pc, cr, pd, dr)
+	case 5:
+		micro5x16AVX512(pa, ar, kStep, sg, n, pb, b.stride, 1, pc, cr, pd, dr)
+	case 6:
+		micro6x16AVX512(pa, ar, kStep, sg, n, pb, b.stride, 1, pc, cr, pd, dr)
+	case 7:
+		micro7x16AVX512(pa, ar, kStep, sg, n, pb, b.stride, 1, pc, cr, pd, dr)
+	case 8:
+		micro8x16AVX512(pa, ar, kStep, sg, n, pb, b.stride, 1, pc, cr, pd, dr)
 	}
 }
 

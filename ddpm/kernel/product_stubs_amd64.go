@@ -4,115 +4,115 @@
 
 package kernel
 
-// micro1x16AVX2 is microPortable for 1 rows and 16 columns; d may be nil.
+// micro1x16AVX2 is microPortable for 1 rows and tiles of 16 columns, one at least; d may be nil.
 //
 //go:noescape
-func micro1x16AVX2(a *float32, aRow *int, kStep int, segs *int, nseg int, b *float32, bStep int, c *float32, cRow *int, d *float32, dRow *int)
+func micro1x16AVX2(a *float32, aRow *int, kStep int, segs *int, nseg int, b *float32, bStep int, tiles int, c *float32, cRow *int, d *float32, dRow *int)
 
-// micro2x16AVX2 is microPortable for 2 rows and 16 columns; d may be nil.
+// micro2x16AVX2 is microPortable for 2 rows and tiles of 16 columns, one at least; d may be nil.
 //
 //go:noescape
-func micro2x16AVX2(a *float32, aRow *int, kStep int, segs *int, nseg int, b *float32, bStep int, c *float32, cRow *int, d *float32, dRow *int)
+func micro2x16AVX2(a *float32, aRow *int, kStep int, segs *int, nseg int, b *float32, bStep int, tiles int, c *float32, cRow *int, d *float32, dRow *int)
 
-// micro3x16AVX2 is microPortable for 3 rows and 16 columns; d may be nil.
+// micro3x16AVX2 is microPortable for 3 rows and tiles of 16 columns, one at least; d may be nil.
 //
 //go:noescape
-func micro3x16AVX2(a *float32, aRow *int, kStep int, segs *int, nseg int, b *float32, bStep int, c *float32, cRow *int, d *float32, dRow *int)
+func micro3x16AVX2(a *float32, aRow *int, kStep int, segs *int, nseg int, b *float32, bStep int, tiles int, c *float32, cRow *int, d *float32, dRow *int)
 
-// micro4x16AVX2 is microPortable for 4 rows and 16 columns; d may be nil.
+// micro4x16AVX2 is microPortable for 4 rows and tiles of 16 columns, one at least; d may be nil.
 //
 //go:noescape
-func micro4x16AVX2(a *float32, aRow *int, kStep int, segs *int, nseg int, b *float32, bStep int, c *float32, cRow *int, d *float32, dRow *int)
+func micro4x16AVX2(a *float32, aRow *int, kStep int, segs *int, nseg int, b *float32, bStep int, tiles int, c *float32, cRow *int, d *float32, dRow *int)
 
-// micro5x16AVX2 is microPortable for 5 rows and 16 columns; d may be nil.
+// micro5x16AVX2 is microPortable for 5 rows and tiles of 16 columns, one at least; d may be nil.
 //
 //go:noescape
-func micro5x16AVX2(a *float32, aRow *int, kStep int, segs *int, nseg int, b *float32, bStep int, c *float32, cRow *int, d *float32, dRow *int)
+func micro5x16AVX2(a *float32, aRow *int, kStep int, segs *int, nseg int, b *float32, bStep int, tiles int, c *float32, cRow *int, d *float32, dRow *int)
 
-// micro6x16AVX2 is microPortable for 6 rows and 16 columns; d may be nil.
+// micro6x16AVX2 is microPortable for 6 rows and tiles of 16 columns, one at least; d may be nil.
 //
 //go:noescape
-func micro6x16AVX2(a *float32, aRow *int, kStep int, segs *int, nseg int, b *float32, bStep int, c *float32, cRow *int, d *float32, dRow *int)
+func micro6x16AVX2(a *float32, aRow *int, kStep int, segs *int, nseg int, b *float32, bStep int, tiles int, c *float32, cRow *int, d *float32, dRow *int)
 
-// micro1x16AVX512 is microPortable for 1 rows and 16 columns; d may be nil.
+// micro1x16AVX512 is microPortable for 1 rows and tiles of 16 columns, one at least; d may be nil.
 //
 //go:noescape
-func micro1x16AVX512(a *float32, aRow *int, kStep int, segs *int, nseg int, b *float32, bStep int, c *float32, cRow *int, d *float32, dRow *int)
+func micro1x16AVX512(a *float32, aRow *int, kStep int, segs *int, nseg int, b *float32, bStep int, tiles int, c *float32, cRow *int, d *float32, dRow *int)
 
-// micro2x16AVX512 is microPortable for 2 rows and 16 columns; d may be nil.
+// micro2x16AVX512 is microPortable for 2 rows and tiles of 16 columns, one at least; d may be nil.
 //
 //go:noescape
-func micro2x16AVX512(a *float32, aRow *int, kStep int, segs *int, nseg int, b *float32, bStep int, c *float32, cRow *int, d *float32, dRow *int)
+func micro2x16AVX512(a *float32, aRow *int, kStep int, segs *int, nseg int, b *float32, bStep int, tiles int, c *float32, cRow *int, d *float32, dRow *int)
 
-// micro3x16AVX512 is microPortable for 3 rows and 16 columns; d may be nil.
+// micro3x16AVX512 is microPortable for 3 rows and tiles of 16 columns, one at least; d may be nil.
 //
 //go:noescape
-func micro3x16AVX512(a *float32, aRow *int, kStep int, segs *int, nseg int, b *float32, bStep int, c *float32, cRow *int, d *float32, dRow *int)
+func micro3x16AVX512(a *float32, aRow *int, kStep int, segs *int, nseg int, b *float32, bStep int, tiles int, c *float32, cRow *int, d *float32, dRow *int)
 
-// micro4x16AVX512 is microPortable for 4 rows and 16 columns; d may be nil.
+// micro4x16AVX512 is microPortable for 4 rows and tiles of 16 columns, one at least; d may be nil.
 //
 //go:noescape
-func micro4x16AVX512(a *float32, aRow *int, kStep int, segs *int, nseg int, b *float32, bStep int, c *float32, cRow *int, d *float32, dRow *int)
+func micro4x16AVX512(a *float32, aRow *int, kStep int, segs *int, nseg int, b *float32, bStep int, tiles int, c *float32, cRow *int, d *float32, dRow *int)
 
-// micro5x16AVX512 is microPortable for 5 rows and 16 columns; d may be nil.
+// micro5x16AVX512 is microPortable for 5 rows and tiles of 16 columns, one at least; d may be nil.
 //
 //go:noescape
-func micro5x16AVX512(a *float32, aRow *int, kStep int, segs *int, nseg int, b *float32, bStep int, c *float32, cRow *int, d *float32, dRow *int)
+func micro5x16AVX512(a *float32, aRow *int, kStep int, segs *int, nseg int, b *float32, bStep int, tiles int, c *float32, cRow *int, d *float32, dRow *int)
 
-// micro6x16AVX512 is microPortable for 6 rows and 16 columns; d may be nil.
+// micro6x16AVX512 is microPortable for 6 rows and tiles of 16 columns, one at least; d may be nil.
 //
 //go:noescape
-func micro6x16AVX512(a *float32, aRow *int, kStep int, segs *int, nseg int, b *float32, bStep int, c *float32, cRow *int, d *float32, dRow *int)
+func micro6x16AVX512(a *float32, aRow *int, kStep int, segs *int, nseg int, b *float32, bStep int, tiles int, c *float32, cRow *int, d *float32, dRow *int)
 
-// micro7x16AVX512 is microPortable for 7 rows and 16 columns; d may be nil.
+// micro7x16AVX512 is microPortable for 7 rows and tiles of 16 columns, one at least; d may be nil.
 //
 //go:noescape
-func micro7x16AVX512(a *float32, aRow *int, kStep int, segs *int, nseg int, b *float32, bStep int, c *float32, cRow *int, d *float32, dRow *int)
+func micro7x16AVX512(a *float32, aRow *int, kStep int, segs *int, nseg int, b *float32, bStep int, tiles int, c *float32, cRow *int, d *float32, dRow *int)
 
-// micro8x16AVX512 is microPortable for 8 rows and 16 columns; d may be nil.
+// micro8x16AVX512 is microPortable for 8 rows and tiles of 16 columns, one at least; d may be nil.
 //
 //go:noescape
-func micro8x16AVX512(a *float32, aRow *int, kStep int, segs *int, nseg int, b *float32, bStep int, c *float32, cRow *int, d *float32, dRow *int)
+func micro8x16AVX512(a *float32, aRow *int, kStep int, segs *int, nseg int, b *float32, bStep int, tiles int, c *float32, cRow *int, d *float32, dRow *int)
 
-// micro1x32AVX512 is microPortable for 1 rows and 32 columns; d may be nil.
+// micro1x32AVX512 is microPortable for 1 rows and tiles of 32 columns, one at least; d may be nil.
 //
 //go:noescape
-func micro1x32AVX512(a *float32, aRow *int, kStep int, segs *int, nseg int, b *float32, bStep int, c *float32, cRow *int, d *float32, dRow *int)
+func micro1x32AVX512(a *float32, aRow *int, kStep int, segs *int, nseg int, b *float32, bStep int, tiles int, c *float32, cRow *int, d *float32, dRow *int)
 
-// micro2x32AVX512 is microPortable for 2 rows and 32 columns; d may be nil.
+// micro2x32AVX512 is microPortable for 2 rows and tiles of 32 columns, one at least; d may be nil.
 //
 //go:noescape
-func micro2x32AVX512(a *float32, aRow *int, kStep int, segs *int, nseg int, b *float32, bStep int, c *float32, cRow *int, d *float32, dRow *int)
+func micro2x32AVX512(a *float32, aRow *int, kStep int, segs *int, nseg int, b *float32, bStep int, tiles int, c *float32, cRow *int, d *float32, dRow *int)
 
-// micro3x32AVX512 is microPortable for 3 rows and 32 columns; d may be nil.
+// micro3x32AVX512 is microPortable for 3 rows and tiles of 32 columns, one at least; d may be nil.
 //
 //go:noescape
-func micro3x32AVX512(a *float32, aRow *int, kStep int, segs *int, nseg int, b *float32, bStep int, c *float32, cRow *int, d *float32, dRow *int)
+func micro3x32AVX512(a *float32, aRow *int, kStep int, segs *int, nseg int, b *float32, bStep int, tiles int, c *float32, cRow *int, d *float32, dRow *int)
 
-// micro4x32AVX512 is microPortable for 4 rows and 32 columns; d may be nil.
+// micro4x32AVX512 is microPortable for 4 rows and tiles of 32 columns, one at least; d may be nil.
 //
 //go:noescape
-func micro4x32AVX512(a *float32, aRow *int, kStep int, segs *int, nseg int, b *float32, bStep int, c *float32, cRow *int, d *float32, dRow *int)
+func micro4x32AVX512(a *float32, aRow *int, kStep int, segs *int, nseg int, b *float32, bStep int, tiles int, c *float32, cRow *int, d *float32, dRow *int)
 
-// micro5x32AVX512 is microPortable for 5 rows and 32 columns; d may be nil.
+// micro5x32AVX512 is microPortable for 5 rows and tiles of 32 columns, one at least; d may be nil.
 //
 //go:noescape
-func micro5x32AVX512(a *float32, aRow *int, kStep int, segs *int, nseg int, b *float32, bStep int, c *float32, cRow *int, d *float32, dRow *int)
+func micro5x32AVX512(a *float32, aRow *int, kStep int, segs *int, nseg int, b *float32, bStep int, tiles int, c *float32, cRow *int, d *float32, dRow *int)
 
-// micro6x32AVX512 is microPortable for 6 rows and 32 columns; d may be nil.
+// micro6x32AVX512 is microPortable for 6 rows and tiles of 32 columns, one at least; d may be nil.
 //
 //go:noescape
-func micro6x32AVX512(a *float32, aRow *int, kStep int, segs *int, nseg int, b *float32, bStep int, c *float32, cRow *int, d *float32, dRow *int)
+func micro6x32AVX512(a *float32, aRow *int, kStep int, segs *int, nseg int, b *float32, bStep int, tiles int, c *float32, cRow *int, d *float32, dRow *int)
 
-// micro7x32AVX512 is microPortable for 7 rows and 32 columns; d may be nil.
+// micro7x32AVX512 is microPortable for 7 rows and tiles of 32 columns, one at least; d may be nil.
 //
 //go:noescape
-func micro7x32AVX512(a *float32, aRow *int, kStep int, segs *int, nseg int, b *float32, bStep int, c *float32, cRow *int, d *float32, dRow *int)
+func micro7x32AVX512(a *float32, aRow *int, kStep int, segs *int, nseg int, b *float32, bStep int, tiles int, c *float32, cRow *int, d *float32, dRow *int)
 
-// micro8x32AVX512 is microPortable for 8 rows and 32 columns; d may be nil.
+// micro8x32AVX512 is microPortable for 8 rows and tiles of 32 columns, one at least; d may be nil.
 //
 //go:noescape
-func micro8x32AVX512(a *float32, aRow *int, kStep int, segs *int, nseg int, b *float32, bStep int, c *float32, cRow *int, d *float32, dRow *int)
+func micro8x32AVX512(a *float32, aRow *int, kStep int, segs *int, nseg int, b *float32, bStep int, tiles int, c *float32, cRow *int, d *float32, dRow *int)
 
 // peakAVX2 makes 12 FMAs of 8 values, n times; n is above zero.
 //

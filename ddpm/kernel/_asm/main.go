@@ -19,6 +19,7 @@ func main() {
 			groupNorm()
 			adam()
 			transposes()
+			lineCopies()
 		},
 		"product":  func() { micros(); peaks() },
 		"winograd": winograd,

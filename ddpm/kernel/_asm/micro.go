@@ -27,34 +27,68 @@ func micros() {
 }
 
 // micro generates the micro kernel for a number of rows and of panels, which are
-// bStep elements apart. The segments are triples (a, b, n) of package kernel's type
-// segment.
+// bStep elements apart; it goes on to the panels after them, and so makes a row of
+// tiles. The segments are triples (a, b, n) of package kernel's type segment.
 func micro(s isa, rows, panels int) {
 	name := fmt.Sprintf("micro%dx%d%s", rows, 16*panels, s.suffix)
-	TEXT(name, NOSPLIT, "func(a *float32, aRow *int, kStep int, segs *int, nseg int, b *float32, bStep int, c *float32, cRow *int, d *float32, dRow *int)")
+	TEXT(name, NOSPLIT, "func(a *float32, aRow *int, kStep int, segs *int, nseg int, b *float32, bStep int, tiles int, c *float32, cRow *int, d *float32, dRow *int)")
 	Pragma("noescape")
-	Doc(name + fmt.Sprintf(" is microPortable for %d rows and %d columns; d may be nil.", rows, 16*panels))
+	Doc(name + fmt.Sprintf(" is microPortable for %d rows and tiles of %d columns, one at least; d may be nil.", rows, 16*panels))
 
-	acc := make([][]VecVirtual, rows)
-	for r := range acc {
+	a := rowPointers("a", "aRow", rows)
+	step := Load(Param("kStep"), GP64())
+	SHLQ(Imm(2), step)
+	// What is needed once a segment or a tile is in memory: there are not so many
+	// registers.
+	t := tileLoop{isa: s, a: a, step: step, panels: panels, seg: AllocLocal(8), left: AllocLocal(8)}
+	bStep := Load(Param("bStep"), GP64())
+	SHLQ(Imm(2), bStep)
+	if panels == 2 {
+		t.bStep = bStep
+	}
+	next := AllocLocal(8) // bytes from a tile's panels to the next's
+	if panels == 2 {
+		twice := GP64()
+		LEAQ(Mem{Base: bStep, Index: bStep, Scale: 1}, twice)
+		MOVQ(twice, next)
+	} else {
+		MOVQ(bStep, next)
+	}
+
+	Label("tile")
+	for range rows {
+		var row []VecVirtual
 		for range panels * line / s.bytes {
-			acc[r] = append(acc[r], s.zero())
+			row = append(row, s.zero())
 		}
+		t.acc = append(t.acc, row)
 	}
 	prefetch(rows, panels)
-	multiplySegments(s, acc, panels)
-	store(s, acc)
+	t.multiplySegments()
+	store(s, t.acc)
+	DECQ(param("tiles"))
+	JZ(LabelRef("done"))
+	ADDQ(Imm(uint64(panels*line)), param("c"))
+	CMPQ(param("d"), Imm(0))
+	JE(LabelRef("panels"))
+	ADDQ(Imm(uint64(panels*line)), param("d"))
+	Label("panels")
+	bytes := GP64()
+	MOVQ(next, bytes)
+	ADDQ(bytes, param("b"))
+	JMP(LabelRef("tile"))
+	Label("done")
 	VZEROUPPER()
 	RET()
 }
 
 // prefetch asks for the lines of c, which are needed when the sums are done.
 func prefetch(rows, panels int) {
-	for _, at := range rowPointers("c", "cRow", rows) {
+	eachRow("c", "cRow", rows, func(_ int, at Register) {
 		for p := range panels {
 			PREFETCHT0(Mem{Base: at, Disp: p * line})
 		}
-	}
+	})
 }
 
 // param is a parameter's place. The parameters are the function's own, so that
@@ -67,43 +101,50 @@ func param(name string) Mem {
 	return c.Addr
 }
 
+// tileLoop is what the loop over a tile's segments works with.
+type tileLoop struct {
+	isa
+	acc         [][]VecVirtual // by row, then by vector
+	a           []Register
+	step, bStep Register // bytes; bStep with two panels only
+	panels      int
+	seg, left   Mem // the next segment, and how many are left
+}
+
 // multiplySegments adds the products of all segments to acc.
-func multiplySegments(s isa, acc [][]VecVirtual, panels int) {
-	a := rowPointers("a", "aRow", len(acc))
-	step := Load(Param("kStep"), GP64())
-	SHLQ(Imm(2), step)
-	var bStep Register
-	if panels == 2 {
-		bStep = Load(Param("bStep"), GP64())
-		SHLQ(Imm(2), bStep.(GPVirtual))
-	}
+func (t tileLoop) multiplySegments() {
 	b, off, n := GP64(), GP64(), GP64()
 	panel := func(p, disp int) Mem {
 		if p == 0 {
 			return Mem{Base: b, Disp: disp}
 		}
-		return Mem{Base: b, Index: bStep, Scale: 1, Disp: disp}
+		return Mem{Base: b, Index: t.bStep, Scale: 1, Disp: disp}
 	}
+	MOVQ(param("segs"), b)
+	MOVQ(b, t.seg)
+	MOVQ(param("nseg"), b)
+	MOVQ(b, t.left)
 
 	Label("segment")
-	CMPQ(param("nseg"), Imm(0))
+	CMPQ(t.left, Imm(0))
 	JE(LabelRef("finish"))
-	seg := Load(Param("segs"), GP64())
+	seg := GP64()
+	MOVQ(t.seg, seg)
 	Load(Param("b"), b)
 	MOVQ(Mem{Base: seg, Disp: 8}, off)
 	LEAQ(Mem{Base: b, Index: off, Scale: 4}, b)
 	MOVQ(Mem{Base: seg}, off)
 	SHLQ(Imm(2), off)
 	MOVQ(Mem{Base: seg, Disp: 16}, n)
-	ADDQ(Imm(24), param("segs"))
-	DECQ(param("nseg"))
+	ADDQ(Imm(24), t.seg)
+	DECQ(t.left)
 	SUBQ(Imm(unroll), n)
 	JL(LabelRef("rest"))
 
 	Label("unrolled")
 	for i := range unroll {
-		multiply(s, acc, a, off, panels, func(p, disp int) Mem { return panel(p, disp+i*line) })
-		ADDQ(step, off)
+		t.multiply(off, func(p, disp int) Mem { return panel(p, disp+i*line) })
+		ADDQ(t.step, off)
 	}
 	ADDQ(U32(unroll*line), b)
 	SUBQ(Imm(unroll), n)
@@ -113,8 +154,8 @@ func multiplySegments(s isa, acc [][]VecVirtual, panels int) {
 	ADDQ(Imm(unroll), n)
 	JZ(LabelRef("segment"))
 	Label("single")
-	multiply(s, acc, a, off, panels, panel)
-	ADDQ(step, off)
+	t.multiply(off, panel)
+	ADDQ(t.step, off)
 	ADDQ(Imm(line), b)
 	DECQ(n)
 	JNZ(LabelRef("single"))
@@ -123,49 +164,57 @@ func multiplySegments(s isa, acc [][]VecVirtual, panels int) {
 }
 
 // multiply adds the products for one k, whose row of a panel begins at b.
-func multiply(s isa, acc [][]VecVirtual, a []Register, off Register, panels int, b func(panel, disp int) Mem) {
+func (t tileLoop) multiply(off Register, b func(panel, disp int) Mem) {
 	var vs []VecVirtual
-	for p := range panels {
-		for h := 0; h < line; h += s.bytes {
-			vs = append(vs, s.load(b(p, h)))
+	for p := range t.panels {
+		for h := 0; h < line; h += t.bytes {
+			vs = append(vs, t.load(b(p, h)))
 		}
 	}
-	for r := range acc {
-		v := s.vec()
-		VBROADCASTSS(Mem{Base: a[r], Index: off, Scale: 1}, v)
+	for r := range t.acc {
+		v := t.vec()
+		VBROADCASTSS(Mem{Base: t.a[r], Index: off, Scale: 1}, v)
 		for i, bv := range vs {
-			VFMADD231PS(bv, v, acc[r][i])
+			VFMADD231PS(bv, v, t.acc[r][i])
 		}
 	}
 }
 
 // store writes acc, or d + acc, to the rows of c.
 func store(s isa, acc [][]VecVirtual) {
-	d := Load(Param("d"), GP64())
-	TESTQ(d, d)
-	JZ(LabelRef("write"))
-	for r, at := range rowPointers("d", "dRow", len(acc)) {
+	CMPQ(param("d"), Imm(0))
+	JE(LabelRef("write"))
+	eachRow("d", "dRow", len(acc), func(r int, at Register) {
 		for i, v := range acc[r] {
 			VADDPS(Mem{Base: at, Disp: s.bytes * i}, v, v)
 		}
-	}
+	})
 	Label("write")
-	for r, at := range rowPointers("c", "cRow", len(acc)) {
+	eachRow("c", "cRow", len(acc), func(r int, at Register) {
 		for i, v := range acc[r] {
 			VMOVUPS(v, Mem{Base: at, Disp: s.bytes * i})
 		}
+	})
+}
+
+// eachRow runs body with the address of each row of a matrix whose offsets, in
+// elements, are in a table.
+func eachRow(base, table string, rows int, body func(r int, at Register)) {
+	from, offsets := Load(Param(base), GP64()), Load(Param(table), GP64())
+	at := GP64()
+	for r := range rows {
+		MOVQ(Mem{Base: offsets, Disp: 8 * r}, at)
+		LEAQ(Mem{Base: from, Index: at, Scale: 4}, at)
+		body(r, at)
 	}
 }
 
-// rowPointers returns the addresses of the rows of a matrix whose offsets, in
-// elements, are in a table.
+// rowPointers returns the addresses of the rows of a matrix.
 func rowPointers(base, table string, rows int) []Register {
-	from, at := Load(Param(base), GP64()), Load(Param(table), GP64())
 	p := make([]Register, rows)
-	for r := range p {
+	eachRow(base, table, rows, func(r int, at Register) {
 		p[r] = GP64()
-		MOVQ(Mem{Base: at, Disp: 8 * r}, p[r])
-		LEAQ(Mem{Base: from, Index: p[r], Scale: 4}, p[r])
-	}
+		MOVQ(at, p[r])
+	})
 	return p
 }
