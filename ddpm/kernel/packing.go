@@ -52,13 +52,7 @@ func (p packing) kStep() int {
 // there.
 func (p packing) copy(dst []float32, to []int, a []float32, kStep int, segs []segment, from []int) {
 	if p == packRows {
-		for r, start := range from {
-			to[r] = r * packedRow
-			row := dst[to[r]:]
-			for _, s := range segs {
-				row = row[copy(row, a[start+s.a:][:s.n]):]
-			}
-		}
+		copyRows(dst, to, a, segs, from)
 		return
 	}
 	for base := 0; len(from) > 0; base += maxTileRows * packedRow {
@@ -68,6 +62,26 @@ func (p packing) copy(dst []float32, to []int, a []float32, kStep int, segs []se
 		}
 		copyColumns(dst[base:], a, kStep, segs, from[0], m)
 		from, to = from[m:], to[m:]
+	}
+}
+
+// copyRows copies rows that lie evenly.
+func copyRows(dst []float32, to []int, a []float32, segs []segment, from []int) {
+	for r := range to {
+		to[r] = r * packedRow
+	}
+	stride := 0
+	if len(from) > 1 {
+		stride = from[1] - from[0]
+	}
+	at := 0
+	for _, s := range segs {
+		lines := s.n / panelCols
+		copyLines(dst[at:], packedRow, panelCols, a[from[0]+s.a:], stride, len(from), lines)
+		for r, start := range from {
+			copy(dst[to[r]+at:], a[start+s.a:][lines*panelCols:s.n])
+		}
+		at += s.n
 	}
 }
 
