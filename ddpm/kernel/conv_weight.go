@@ -1,5 +1,10 @@
 package kernel
 
+// bandSums is how many sums of a gradient by weights are worked on together, 256 KiB
+// of them: they are in the second-level cache still when the next block of pixels is
+// added.
+const bandSums = 64 << 10
+
 // GradWeight adds to dw, in OIHW [Cout,Cin,K,K], the gradient of Forward's
 // weights from x [N,H,W,Cin] and dy [N,OutH,OutW,Cout].
 //
@@ -20,39 +25,78 @@ func (c Conv) GradWeight(p *Pool, x, dy, dw []float32) {
 	packed := &ws.packed
 	packed.Pack(p, Mat{dy, c.pixelsOut(), c.Cout, c.Cout, 1})
 	total := grow(&ws.floats[0], c.weights())
-	tiles := (c.Cin + tileRows() - 1) / tileRows()
-	p.run(c.K*c.K*tiles, 1, func(ws *workspace, lo, hi int) {
-		q := &ws.product
-		q.a, q.kStep, q.b, q.c, q.bias = x, c.Stride*c.Cin, packed, total, nil
-		q.pack = packingFor(1, q.kStep, packed.panels())
-		for pixel := 0; pixel < c.pixelsOut(); pixel += KBlock {
-			q.accumulate = pixel > 0
-			for u := lo; u < hi; {
-				end := min(hi, (u/tiles+1)*tiles)
-				c.weightBlock(ws, q, pixel, u/tiles, (u%tiles)*c.Cin/tiles, (end-u/tiles*tiles)*c.Cin/tiles)
-				u = end
+	tiles, taps := (c.Cin+tileRows()-1)/tileRows(), c.K*c.K
+	band := taps * max(1, bandSums/(taps*c.Cout*tileRows()))
+	p.run(tiles*taps, 1, func(ws *workspace, lo, hi int) {
+		g := gradBand{Conv: c, x: x, tiles: tiles}
+		g.q = &ws.product
+		g.q.b, g.q.c, g.q.bias, g.q.pack = packed, total, nil, packNothing
+		for u := lo; u < hi; u = g.hi {
+			g.lo, g.hi = u, min(hi, u-u%taps+band)
+			for pixel := 0; pixel < c.pixelsOut(); pixel += KBlock {
+				g.q.accumulate = pixel > 0
+				g.block(ws, pixel, min(pixel+KBlock, c.pixelsOut()))
 			}
 		}
 	})
 	c.addTransposed(p, dw, total)
 }
 
-// weightBlock adds one block of output pixels to rows [ci0, ci1) of one tap of
-// the total [K·K][Cin][Cout].
-func (c Conv) weightBlock(ws *workspace, q *product, pixel, tap, ci0, ci1 int) {
-	q.reset()
-	c.addPixels(q, pixel, min(pixel+KBlock, c.pixelsOut()), tap)
-	q.finish()
-	aRow, cRow := grow(&ws.rows[0], ci1-ci0), grow(&ws.rows[1], ci1-ci0)
-	for i := range aRow {
-		aRow[i], cRow[i] = ci0+i, (tap*c.Cin+ci0+i)*c.Cout
+// gradBand is units of work [lo, hi) of a gradient by weights. A unit is a tap of
+// one of so many tiles of input channels; a tile's taps are neighbours.
+type gradBand struct {
+	Conv
+	x             []float32
+	q             *product
+	tiles, lo, hi int
+}
+
+// channel returns the first input channel of a tile.
+func (g *gradBand) channel(tile int) int { return tile * g.Cin / g.tiles }
+
+// block adds one block of output pixels to the band's part of the total
+// [K·K][Cin][Cout]. The taps share a copy of the input's channels, in the order in
+// which a tile reads them.
+func (g *gradBand) block(ws *workspace, pixel, end int) {
+	taps, q := g.K*g.K, g.q
+	first, last := g.channel(g.lo/taps), g.channel((g.hi+taps-1)/taps)
+	p0, p1 := g.inputPixels(pixel, end)
+	tileLen := (p1-p0)*maxTileRows + panelCols
+	copied, place := grow(&ws.copied, (last-first+tileRows()-1)/tileRows()*tileLen), grow(&ws.copiedRows, last-first)
+	copyTiles(copied, tileLen, g.x[p0*g.Cin+first:], g.Cin, p1-p0, last-first)
+	placeTiles(place, tileLen)
+	q.a, q.kStep = copied, g.Stride*maxTileRows
+	for tap := range taps {
+		// The tiles t with lo <= t·taps + tap < hi.
+		c0, c1 := g.channel(max(0, g.lo-tap+taps-1)/taps), g.channel(max(0, g.hi-tap+taps-1)/taps)
+		if c0 >= c1 {
+			continue
+		}
+		q.reset()
+		g.addPixels(q, pixel, end, tap, p0)
+		q.finish()
+		cRow := grow(&ws.rows[1], c1-c0)
+		for i := range cRow {
+			cRow[i] = (tap*g.Cin + c0 + i) * g.Cout
+		}
+		q.run(ws, place[c0-first:c1-first], cRow, 0, q.b.panels())
 	}
-	q.run(ws, aRow, cRow, 0, q.b.panels())
+}
+
+// inputPixels returns the range of the input pixels of all taps of output pixels
+// [from, to).
+func (c Conv) inputPixels(from, to int) (first, end int) {
+	oh, ow := c.OutH(), c.OutW()
+	row, last := from/ow, (to-1)/ow
+	first = row/oh*c.H + max(0, row%oh*c.Stride-c.Pad)
+	end = last/oh*c.H + min(c.H, last%oh*c.Stride-c.Pad+c.K)
+	return first * c.W, end * c.W
 }
 
 // addPixels appends output pixels [from, to) to the product, row by row, without
-// those whose x lies in the padding.
-func (c Conv) addPixels(q *product, from, to, tap int) {
+// those whose x lies in the padding. The product's A holds the input pixels from first
+// on, maxTileRows elements apart.
+func (c Conv) addPixels(q *product, from, to, tap, first int) {
 	oh, ow := c.OutH(), c.OutW()
 	kh, kw := tap/c.K, tap%c.K
 	// Columns [w0, w1) of the output meet columns of the input.
@@ -65,8 +109,8 @@ func (c Conv) addPixels(q *product, from, to, tap int) {
 		row := at / ow
 		lo, hi := max(at-row*ow, w0), min(to-row*ow, w1)
 		if h := row%oh*c.Stride + kh - c.Pad; h >= 0 && h < c.H && lo < hi {
-			x := ((row/oh*c.H+h)*c.W + lo*c.Stride + kw - c.Pad) * c.Cin
-			q.addRun(x, row*ow+lo, hi-lo)
+			pixel := (row/oh*c.H+h)*c.W + lo*c.Stride + kw - c.Pad
+			q.addRun((pixel-first)*maxTileRows, row*ow+lo, hi-lo)
 		}
 		at = (row + 1) * ow
 	}

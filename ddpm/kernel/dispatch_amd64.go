@@ -221,16 +221,31 @@ func transposeAdd(dst []float32, ld int, src []float32, off []int, cols int) {
 	}
 }
 
-func copyLines(dst []float32, dstRow, dstLine int, src []float32, srcRow, rows, lines int) {
-	if rows == 0 || lines == 0 {
-		return
+// copyLines copies pieces of panelCols values.
+func copyLines(dst, src []float32, m lines) {
+	if m.vectors(dst, src, panelCols) {
+		copyLinesAVX2(&dst[0], m.dstRow, m.dstPiece, &src[0], m.srcRow, m.srcPiece, m.rows, m.n)
+	}
+}
+
+// copyHalfLines copies pieces of maxTileRows values.
+func copyHalfLines(dst, src []float32, m lines) {
+	if m.vectors(dst, src, maxTileRows) {
+		copyHalfLinesAVX2(&dst[0], m.dstRow, m.dstPiece, &src[0], m.srcRow, m.srcPiece, m.rows, m.n)
+	}
+}
+
+// vectors tells whether there is something to copy for the assembly; without it, it
+// copies it. A slice that is too short panics.
+func (m lines) vectors(dst, src []float32, size int) bool {
+	if m.rows <= 0 || m.n <= 0 {
+		return false
 	}
 	if !useAVX2 {
-		copyLinesPortable(dst, dstRow, dstLine, src, srcRow, rows, lines)
-		return
+		copyLinesPortable(dst, src, m, size)
+		return false
 	}
-	// The last values of both, so that what is too short panics.
-	_ = dst[(rows-1)*dstRow+(lines-1)*dstLine+panelCols-1]
-	_ = src[(rows-1)*srcRow+lines*panelCols-1]
-	copyLinesAVX2(&dst[0], dstRow, dstLine, &src[0], srcRow, rows, lines)
+	_ = dst[(m.rows-1)*m.dstRow+(m.n-1)*m.dstPiece+size-1]
+	_ = src[(m.rows-1)*m.srcRow+(m.n-1)*m.srcPiece+size-1]
+	return true
 }

@@ -50,6 +50,6 @@ func transposeAdd(dst []float32, ld int, src []float32, off []int, cols int) {
 	transposeAddPortable(dst, ld, src, off, cols)
 }
 
-func copyLines(dst []float32, dstRow, dstLine int, src []float32, srcRow, rows, lines int) {
-	copyLinesPortable(dst, dstRow, dstLine, src, srcRow, rows, lines)
-}
+func copyLines(dst, src []float32, m lines) { copyLinesPortable(dst, src, m, panelCols) }
+
+func copyHalfLines(dst, src []float32, m lines) { copyLinesPortable(dst, src, m, maxTileRows) }

@@ -1135,38 +1135,76 @@ block:
 	VZEROUPPER
 	RET
 
-// func copyLinesAVX2(dst *float32, dstRow int, dstLine int, src *float32, srcRow int, rows int, lines int)
+// func copyLinesAVX2(dst *float32, dstRow int, dstStep int, src *float32, srcRow int, srcStep int, rows int, n int)
 // Requires: AVX, MMX+
-TEXT ·copyLinesAVX2(SB), NOSPLIT, $0-56
+TEXT ·copyLinesAVX2(SB), NOSPLIT, $0-64
 	MOVQ dst+0(FP), AX
 	MOVQ src+24(FP), CX
-	MOVQ dstRow+8(FP), DX
-	MOVQ dstLine+16(FP), BX
-	MOVQ srcRow+32(FP), SI
-	MOVQ rows+40(FP), DI
-	MOVQ lines+48(FP), R8
-	SHLQ $0x02, DX
-	SHLQ $0x02, BX
+	MOVQ rows+48(FP), DX
+	MOVQ n+56(FP), BX
+	MOVQ dstRow+8(FP), SI
 	SHLQ $0x02, SI
+	MOVQ dstStep+16(FP), DI
+	SHLQ $0x02, DI
+	MOVQ srcRow+32(FP), R8
+	SHLQ $0x02, R8
+	MOVQ srcStep+40(FP), R9
+	SHLQ $0x02, R9
 
 row:
-	MOVQ AX, R9
-	MOVQ CX, R10
-	MOVQ R8, R11
+	MOVQ AX, R10
+	MOVQ CX, R11
+	MOVQ BX, R12
 
-line:
-	PREFETCHT0 (R10)(SI*2)
-	VMOVUPS    (R10), Y0
-	VMOVUPS    32(R10), Y1
-	VMOVUPS    Y0, (R9)
-	VMOVUPS    Y1, 32(R9)
-	ADDQ       $0x40, R10
-	ADDQ       BX, R9
-	DECQ       R11
-	JNZ        line
-	ADDQ       DX, AX
-	ADDQ       SI, CX
-	DECQ       DI
+piece:
+	PREFETCHT0 (R11)(R8*2)
+	VMOVUPS    (R11), Y0
+	VMOVUPS    Y0, (R10)
+	VMOVUPS    32(R11), Y0
+	VMOVUPS    Y0, 32(R10)
+	ADDQ       DI, R10
+	ADDQ       R9, R11
+	DECQ       R12
+	JNZ        piece
+	ADDQ       SI, AX
+	ADDQ       R8, CX
+	DECQ       DX
+	JNZ        row
+	VZEROUPPER
+	RET
+
+// func copyHalfLinesAVX2(dst *float32, dstRow int, dstStep int, src *float32, srcRow int, srcStep int, rows int, n int)
+// Requires: AVX, MMX+
+TEXT ·copyHalfLinesAVX2(SB), NOSPLIT, $0-64
+	MOVQ dst+0(FP), AX
+	MOVQ src+24(FP), CX
+	MOVQ rows+48(FP), DX
+	MOVQ n+56(FP), BX
+	MOVQ dstRow+8(FP), SI
+	SHLQ $0x02, SI
+	MOVQ dstStep+16(FP), DI
+	SHLQ $0x02, DI
+	MOVQ srcRow+32(FP), R8
+	SHLQ $0x02, R8
+	MOVQ srcStep+40(FP), R9
+	SHLQ $0x02, R9
+
+row:
+	MOVQ AX, R10
+	MOVQ CX, R11
+	MOVQ BX, R12
+
+piece:
+	PREFETCHT0 (R11)(R8*2)
+	VMOVUPS    (R11), Y0
+	VMOVUPS    Y0, (R10)
+	ADDQ       DI, R10
+	ADDQ       R9, R11
+	DECQ       R12
+	JNZ        piece
+	ADDQ       SI, AX
+	ADDQ       R8, CX
+	DECQ       DX
 	JNZ        row
 	VZEROUPPER
 	RET

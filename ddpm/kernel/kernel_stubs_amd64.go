@@ -119,7 +119,12 @@ func transposeAVX2(dst *float32, off *int, src *float32, ld int, n int)
 //go:noescape
 func transposeAddAVX2(dst *float32, ld int, src *float32, off *int, n int)
 
-// copyLinesAVX2 is copyLinesPortable for rows and lines above zero.
+// copyLinesAVX2 is copyPiecesPortable for pieces of 16 values, and rows and n above zero.
 //
 //go:noescape
-func copyLinesAVX2(dst *float32, dstRow int, dstLine int, src *float32, srcRow int, rows int, lines int)
+func copyLinesAVX2(dst *float32, dstRow int, dstStep int, src *float32, srcRow int, srcStep int, rows int, n int)
+
+// copyHalfLinesAVX2 is copyPiecesPortable for pieces of 8 values, and rows and n above zero.
+//
+//go:noescape
+func copyHalfLinesAVX2(dst *float32, dstRow int, dstStep int, src *float32, srcRow int, srcStep int, rows int, n int)

@@ -65,9 +65,12 @@ const packGroup = 16
 // packRows fills rows [k0, k1), which are in one chunk, of panels [p0, p1).
 func (pk *Packed) packRows(b Mat, k0, k1, p0, p1 int) {
 	if b.ColStride == 1 {
-		full := min(p1, pk.cols/panelCols)
-		copyLines(pk.data[pk.place(k0)+p0*pk.panelLen():], panelCols, pk.panelLen(),
-			b.Data[k0*b.RowStride+p0*panelCols:], b.RowStride, k1-k0, full-p0)
+		full := max(p0, min(p1, pk.cols/panelCols))
+		if full > p0 {
+			copyLines(pk.data[pk.place(k0)+p0*pk.panelLen():], b.Data[k0*b.RowStride+p0*panelCols:], lines{
+				rows: k1 - k0, n: full - p0, dstRow: panelCols, dstPiece: pk.panelLen(), srcRow: b.RowStride, srcPiece: panelCols,
+			})
+		}
 		p0 = full
 	}
 	for ; p0 < p1; p0++ {

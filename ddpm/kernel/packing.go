@@ -55,13 +55,12 @@ func (p packing) copy(dst []float32, to []int, a []float32, kStep int, segs []se
 		copyRows(dst, to, a, segs, from)
 		return
 	}
-	for base := 0; len(from) > 0; base += maxTileRows * packedRow {
-		m := tileOf(len(from))
-		for r := range m {
-			to[r] = base + r
-		}
-		copyColumns(dst[base:], a, kStep, segs, from[0], m)
-		from, to = from[m:], to[m:]
+	const tileLen = maxTileRows * packedRow
+	placeTiles(to, tileLen)
+	at := 0
+	for _, s := range segs {
+		copyTiles(dst[at:], tileLen, a[from[0]+s.a:], kStep, s.n, len(from))
+		at += s.n * maxTileRows
 	}
 }
 
@@ -76,10 +75,12 @@ func copyRows(dst []float32, to []int, a []float32, segs []segment, from []int) 
 	}
 	at := 0
 	for _, s := range segs {
-		lines := s.n / panelCols
-		copyLines(dst[at:], packedRow, panelCols, a[from[0]+s.a:], stride, len(from), lines)
+		whole := s.n / panelCols
+		copyLines(dst[at:], a[from[0]+s.a:], lines{
+			rows: len(from), n: whole, dstRow: packedRow, dstPiece: panelCols, srcRow: stride, srcPiece: panelCols,
+		})
 		for r, start := range from {
-			copy(dst[to[r]+at:], a[start+s.a:][lines*panelCols:s.n])
+			copy(dst[to[r]+at+whole*panelCols:], a[start+s.a+whole*panelCols:start+s.a+s.n])
 		}
 		at += s.n
 	}
@@ -89,19 +90,38 @@ func copyRows(dst []float32, to []int, a []float32, segs []segment, from []int) 
 // all of the rows that they may have.
 func copiedLen(rows int) int { return 2 * (rows + maxTileRows) * packedRow }
 
-// copyColumns copies a tile of rows, which are neighbours in a from the given place.
-func copyColumns(dst, a []float32, kStep int, segs []segment, from, rows int) {
-	at := 0
-	for _, s := range segs {
-		next := from + s.a
-		for range s.n {
-			if to := dst[at : at+maxTileRows]; next+maxTileRows <= len(a) {
-				*(*[maxTileRows]float32)(to) = [maxTileRows]float32(a[next : next+maxTileRows])
-			} else {
-				copy(to, a[next:next+rows])
+// placeTiles sets where rows begin in a copy of them by copyTiles.
+func placeTiles(to []int, tileLen int) {
+	for base := 0; len(to) > 0; base += tileLen {
+		m := tileOf(len(to))
+		for r := range m {
+			to[r] = base + r
+		}
+		to = to[m:]
+	}
+}
+
+// copyTiles copies n values of k of rows that are neighbours in a, kStep elements
+// apart: [tile][k][maxTileRows], the tiles tileLen elements apart. What follows a
+// tile's rows, where they are fewer, is arbitrary.
+func copyTiles(dst []float32, tileLen int, a []float32, kStep, n, rows int) {
+	for rows > 0 {
+		m, tiles := tileOf(rows), 0
+		first, from := dst, a
+		for ; rows > 0 && tileOf(rows) == m; rows -= m {
+			tiles++
+			dst, a = dst[min(tileLen, len(dst)):], a[m:]
+		}
+		// Of the last k, what follows the rows may be past the end.
+		step := max(kStep, 1)
+		whole := min(n, max(0, (len(from)-(tiles-1)*m-maxTileRows+step)/step))
+		copyHalfLines(first, from, lines{
+			rows: whole, n: tiles, dstRow: maxTileRows, dstPiece: tileLen, srcRow: kStep, srcPiece: m,
+		})
+		for k := whole; k < n; k++ {
+			for t := range tiles {
+				copy(first[t*tileLen+k*maxTileRows:][:m], from[k*kStep+t*m:])
 			}
-			at += maxTileRows
-			next += kStep
 		}
 	}
 }
