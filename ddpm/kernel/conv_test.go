@@ -24,6 +24,8 @@ var convCases = []Conv{
 	{N: 2, H: 5, W: 4, Cin: 10, Cout: 6, K: 1, Stride: 2},
 	{N: 5, H: 20, W: 20, Cin: 2, Cout: 2, K: 3, Stride: 1, Pad: 1, PadEnd: 1},
 	{N: 3, H: 3, W: 4, Cin: 512, Cout: 70, K: 1, Stride: 1},
+	// Several bands of a gradient by weights, of two blocks.
+	{N: 1, H: 17, W: 17, Cin: 64, Cout: 128, K: 3, Stride: 1, Pad: 1, PadEnd: 1},
 	{N: 0, H: 4, W: 4, Cin: 4, Cout: 4, K: 3, Stride: 1, Pad: 1, PadEnd: 1},
 }
 

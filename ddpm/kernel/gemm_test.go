@@ -47,6 +47,33 @@ func TestGemmMeaning(t *testing.T) {
 	}
 }
 
+// TestGemmCopies compares products whose left operand is copied, since its lines are
+// crowdedStride apart, with those of the same matrix without gaps.
+func TestGemmCopies(t *testing.T) {
+	rng := newRand(t)
+	const m, k, n = 43, 300, 70
+	tight, b := randoms(rng, m*k), randoms(rng, k*n)
+	for _, l := range []Level{LevelPortable, LevelAVX2, LevelAVX512} {
+		t.Run(string(l), func(t *testing.T) {
+			setLevel(t, l)
+			want := make([]float32, m*n)
+			Gemm(nil, Mat{tight, m, k, k, 1}, Mat{b, k, n, n, 1}, want, n, false)
+			rows, columns := make([]float32, (m-1)*crowdedStride+k), make([]float32, (k-1)*crowdedStride+m)
+			for i, v := range tight {
+				rows[i/k*crowdedStride+i%k], columns[i%k*crowdedStride+i/k] = v, v
+			}
+			for name, a := range map[string]Mat{
+				"rows":    {rows, m, k, crowdedStride, 1},
+				"columns": {columns, m, k, 1, crowdedStride},
+			} {
+				c := garbage(m * n)
+				Gemm(nil, a, Mat{b, k, n, n, 1}, c, n, false)
+				compareBits(t, name, c, want)
+			}
+		})
+	}
+}
+
 // TestGemmPanics checks that operands which are too small are refused before the
 // assembly can reach past them.
 func TestGemmPanics(t *testing.T) {
