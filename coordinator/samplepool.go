@@ -127,6 +127,7 @@ func serveSamples(ctx context.Context, o Options) error {
 	defer s.security.close()
 	s.pool = s.openPool(ctx, etcd)
 	defer s.pool.close()
+	defer s.serveProfiles()()
 	return s.servePool(ctx)
 }
 

@@ -167,10 +167,7 @@ func (s *start) serve(ctx context.Context, l *loop) (core.End, error) {
 		defer web.Serve(secured, l.pulse.Check, look, l.view.metrics.Handler(), s.pool.server.Handle)()
 		s.log.Info("dashboard", "at", fmt.Sprintf("%s://%s/", scheme, port.Addr()))
 	}
-	if s.profiles != nil {
-		defer profiling.Serve(s.security.profiles(s.profiles))()
-		s.log.Info("profiles, to administrators", "at", s.profiles.Addr())
-	}
+	defer s.serveProfiles()()
 	s.begun()
 	end, err := l.run(ctx, events, s.options.Interrupts)
 	if err != nil {
@@ -193,6 +190,15 @@ func (s *start) serve(ctx context.Context, l *loop) (core.End, error) {
 		end.Reason += "; " + l.resume()
 	}
 	return end, nil
+}
+
+// serveProfiles answers at the port of --pprof, if there is one, until stop is called.
+func (s *start) serveProfiles() (stop func()) {
+	if s.profiles == nil {
+		return func() {}
+	}
+	s.log.Info("profiles, to administrators", "at", s.profiles.Addr())
+	return profiling.Serve(s.security.profiles(s.profiles))
 }
 
 func newServer(srv *server, security ...grpc.ServerOption) *grpc.Server {

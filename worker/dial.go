@@ -166,7 +166,7 @@ func (d *dialer) taken() bool {
 	return d.lastErr == nil && d.local != ""
 }
 
-var errSilent = errors.New("the connection is taken, but nobody speaks: the coordinator is still starting, or something else listens there")
+var errSilent = errors.New("the connection is taken, but nobody speaks: the coordinator is still starting, it wants TLS and this worker is --insecure, or something else listens there")
 
 // nameless says that an attempt failed because the address' host has no name, as when
 // whoever runs the cluster has taken it down.

@@ -97,12 +97,15 @@ func command(stderr io.Writer) *cobra.Command {
 			return f.live(c.Context(), f.config(stderr))
 		},
 	}
-	c.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	c.SetFlagErrorFunc(func(_ *cobra.Command, err error) error {
+		return usageError{fmt.Errorf("%w; see ddpm-worker --help", err)}
+	})
 	reference.Add(c, ddpmcluster.Version(), func(err error) error { return usageError{err} })
 	c.Flags().SortFlags = false
 	c.Flags().StringSliceVar(&f.join, "join", nil, "the coordinator's `HOST:PORT` (needed); with standbys all of theirs, separated by commas")
 	f.security.Flags(c.Flags())
 	c.Flags().StringVar(&f.role, "role", roleTrain, "what this worker does, its `ROLE`: "+roleTrain+", or "+roleSample+" for the sampling pool")
+	_ = c.RegisterFlagCompletionFunc("role", cobra.FixedCompletions([]string{roleTrain, roleSample}, cobra.ShellCompDirectiveNoFileComp)) // there is such a flag
 	c.Flags().IntVar(&f.threads, "threads", 0, "`threads` to compute with (default: what the coordinator asks for, else all CPUs)")
 	c.Flags().StringVar(&f.cache, "cache-size", "", "the most that this machine keeps of datasets in S3, a `SIZE` such as 500MB or 20GiB, 0 for nothing (default: $"+CacheVariable+", else 10GiB)")
 	c.Flags().StringVar(&f.advertise, "advertise", "", "this machine's `HOST` as other workers reach it (default: the address that reaches the coordinator)")

@@ -2,6 +2,8 @@ package worker
 
 import (
 	"bytes"
+	"os"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"testing"
@@ -10,6 +12,10 @@ import (
 const aToken = "abc123.abcdefghijklmnopqrstuvwxyz"
 
 func TestMainRefuses(t *testing.T) {
+	malformed := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(malformed, []byte("password\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for _, k := range []struct {
 		args []string
 		code int
@@ -37,7 +43,8 @@ func TestMainRefuses(t *testing.T) {
 		{[]string{"--join", "127.0.0.1:1", "--advertise", "192.0.2.1", "--insecure"}, 2, "192.0.2.1 is none"},
 		{[]string{"--join", "127.0.0.1:1", "--token", aToken, "--insecure"}, 2, "--insecure is without --token"},
 		{[]string{"--join", "h:1", "more"}, 2, `unexpected argument "more"`},
-		{[]string{"--joined", "h:1"}, 2, "--joined"},
+		{[]string{"--joined", "h:1"}, 2, "--joined; see ddpm-worker --help"},
+		{[]string{"--join", "h:1", "--token-file", malformed}, 2, "--token-file " + malformed + ": it is not a token"},
 	} {
 		var stdout, stderr bytes.Buffer
 		if code := Main(t.Context(), k.args, &stdout, &stderr); code != k.code {

@@ -77,6 +77,21 @@ func TestBF16GivesTheSameBitsForAnyMembers(t *testing.T) {
 	}
 }
 
+// A run whose sums have fewer bits after the point is another one, and keeps the law.
+func TestFractionBitsGiveTheSameBitsForAnyMembers(t *testing.T) {
+	usual, want := newCluster(t, 1).quiet(t), ""
+	for _, workers := range []int{1, 3} {
+		c := newCluster(t, workers, func(s *ddpm.Spec) { s.FractionBits = ddpm.MinFractionBits })
+		_, digest := c.train(t)
+		if want == "" {
+			want = digest
+		}
+		if digest != want || digest == usual {
+			t.Errorf("%d workers: digest %s, want %s, of the usual bits it is %s", workers, digest, want, usual)
+		}
+	}
+}
+
 func TestResumeWithAnotherNumberOfWorkers(t *testing.T) {
 	quiet := newCluster(t, 1)
 	quiet.steps = 7

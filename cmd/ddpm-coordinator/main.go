@@ -122,5 +122,9 @@ func command(stdout, stderr io.Writer, interrupts <-chan os.Signal) *cobra.Comma
 	})
 	reference.Add(c, ddpmcluster.Version(), func(err error) error { return coordinator.UsageError{Err: err} })
 	c.Flags().StringVar(&file, "config", "", "a YAML `FILE` with settings: keys are flag names, flags win")
+	for flag, values := range config.Choices() {
+		// It fails for a flag that is not there alone.
+		_ = c.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
+	}
 	return c
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/pflag"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
@@ -108,6 +109,9 @@ func (a *administrator) ask(ctx context.Context, do func(ctx context.Context, se
 // said is an error of the coordinator's without grpc's words.
 func said(server string, err error) error {
 	if s, ok := status.FromError(err); ok && err != nil {
+		if s.Code() == codes.Unavailable {
+			return fmt.Errorf("the coordinator at %s: %s; check that it runs, and that this is its address (--config)", server, s.Message())
+		}
 		return fmt.Errorf("the coordinator at %s: %s", server, s.Message())
 	}
 	return err

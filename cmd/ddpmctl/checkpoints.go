@@ -9,7 +9,7 @@ import (
 )
 
 // checkpointsCommand groups what looks after a run's checkpoints.
-func checkpointsCommand(stdout io.Writer) *cobra.Command {
+func checkpointsCommand(stdout, stderr io.Writer) *cobra.Command {
 	c := &cobra.Command{
 		Use:     "checkpoints",
 		Example: "  ddpmctl checkpoints list --storage ddpm-data --run digits",
@@ -17,15 +17,15 @@ func checkpointsCommand(stdout io.Writer) *cobra.Command {
 		Short:   "List, show, verify, export, import and delete checkpoints",
 		Args: func(c *cobra.Command, args []string) error {
 			if len(args) > 0 {
-				return usageError{fmt.Errorf("unknown command %q; see %s --help", args[0], c.CommandPath())}
+				return usageError{fmt.Errorf("unknown command %q%s; see %s --help", args[0], nearest(c, args[0]), c.CommandPath())}
 			}
 			return nil
 		},
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	c.AddCommand(
-		listCommand(stdout), showCommand(stdout), verifyCommand(stdout),
-		exportCommand(stdout), importCommand(stdout), deleteCommand(stdout),
+		listCommand(stdout), showCommand(stdout), verifyCommand(stdout, stderr),
+		exportCommand(stdout, stderr), importCommand(stdout), deleteCommand(stdout, stderr),
 	)
 	return c
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/ddpm-cluster/ddpm-cluster/storage/checkpoint"
 )
 
-func deleteCommand(stdout io.Writer) *cobra.Command {
+func deleteCommand(stdout, stderr io.Writer) *cobra.Command {
 	var t target
 	var force bool
 	out := output{stdout: stdout}
@@ -44,7 +44,10 @@ func deleteCommand(stdout io.Writer) *cobra.Command {
 			case newest.Step == t.step && !force:
 				return fmt.Errorf("step %d is the newest checkpoint of run %s, from which it resumes; --force deletes it nevertheless", t.step, t.run)
 			}
-			if err := checkpoint.Delete(ctx, f.store, t.run, t.step); err != nil {
+			deleting, end := movingBar(stderr, f.store, fmt.Sprintf("deleting step %d", t.step), int64(len(infos)), true)
+			err = checkpoint.Delete(ctx, deleting, t.run, t.step)
+			end()
+			if err != nil {
 				return err
 			}
 			deleted := struct {

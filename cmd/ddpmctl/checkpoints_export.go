@@ -14,7 +14,7 @@ import (
 	"github.com/ddpm-cluster/ddpm-cluster/storage/checkpoint"
 )
 
-func exportCommand(stdout io.Writer) *cobra.Command {
+func exportCommand(stdout, stderr io.Writer) *cobra.Command {
 	var t target
 	var folder string
 	var whole bool
@@ -35,7 +35,7 @@ func exportCommand(stdout io.Writer) *cobra.Command {
 			}
 			var keys []string
 			f, err := t.find(c.Context(), c, func(f found) (err error) {
-				keys, err = export(c.Context(), f, folder, whole)
+				keys, err = export(c.Context(), f, folder, whole, stderr)
 				return err
 			})
 			if err != nil {
@@ -61,7 +61,7 @@ func exportCommand(stdout io.Writer) *cobra.Command {
 
 // export copies a checkpoint's objects to a folder, which is there whole or not at
 // all, and returns their keys.
-func export(ctx context.Context, f found, folder string, whole bool) (keys []string, err error) {
+func export(ctx context.Context, f found, folder string, whole bool, stderr io.Writer) (keys []string, err error) {
 	parent := filepath.Dir(filepath.Clean(folder))
 	temp, err := os.MkdirTemp(parent, ".ddpmctl-*")
 	if err != nil {
@@ -72,8 +72,12 @@ func export(ctx context.Context, f found, folder string, whole bool) (keys []str
 			err = errors.Join(err, os.RemoveAll(temp))
 		}
 	}()
+	total := bytesOf(f.manifest, func(key string) bool { return whole || !isState(key) })
+	var end func()
+	f.store, end = movingBar(stderr, f.store, fmt.Sprintf("exporting step %d", f.manifest.Step), total, false)
+	defer end()
 	for _, o := range f.manifest.Objects {
-		if strings.HasPrefix(o.Key, "state/") && !whole {
+		if isState(o.Key) && !whole {
 			continue
 		}
 		if err := exportObject(ctx, f, o.Key, filepath.Join(temp, filepath.FromSlash(o.Key))); err != nil {
@@ -89,6 +93,9 @@ func export(ctx context.Context, f found, folder string, whole bool) (keys []str
 	}
 	return keys, nil
 }
+
+// isState says that an object is of the training state, which diffusers does not read.
+func isState(key string) bool { return strings.HasPrefix(key, "state/") }
 
 func exportObject(ctx context.Context, f found, key, name string) error {
 	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {

@@ -78,5 +78,7 @@ func (t *target) importFolder(ctx context.Context, c *cobra.Command, folder stri
 	if err != nil {
 		return m, err
 	}
-	return source.Publish(ctx, st, t.run)
+	writing, end := movingBar(c.ErrOrStderr(), st, "importing", -1, false)
+	defer end()
+	return source.Publish(ctx, writing, t.run)
 }

@@ -22,7 +22,7 @@ type verified struct {
 	Bytes  int64  `json:"bytes"`            // read
 }
 
-func verifyCommand(stdout io.Writer) *cobra.Command {
+func verifyCommand(stdout, stderr io.Writer) *cobra.Command {
 	var t target
 	out := output{stdout: stdout}
 	c := &cobra.Command{
@@ -39,9 +39,9 @@ func verifyCommand(stdout io.Writer) *cobra.Command {
 			}
 			var all []verified
 			if c.Flags().Changed("step") {
-				all, err = verifyOne(c.Context(), f, t)
+				all, err = verifyOne(c.Context(), f, t, stderr)
 			} else {
-				all, err = verifyAll(c.Context(), f, t.run)
+				all, err = verifyAll(c.Context(), f, t.run, stderr)
 			}
 			if err != nil {
 				return err
@@ -67,7 +67,7 @@ func verifyCommand(stdout io.Writer) *cobra.Command {
 	return c
 }
 
-func verifyOne(ctx context.Context, f found, t target) ([]verified, error) {
+func verifyOne(ctx context.Context, f found, t target, stderr io.Writer) ([]verified, error) {
 	m, err := checkpoint.At(ctx, f.store, t.run, t.step)
 	switch {
 	case errors.Is(err, storage.ErrNotFound):
@@ -77,11 +77,11 @@ func verifyOne(ctx context.Context, f found, t target) ([]verified, error) {
 	case err != nil:
 		return nil, err
 	}
-	v, err := verify(ctx, f, m)
+	v, err := verify(ctx, f, m, stderr)
 	return []verified{v}, err
 }
 
-func verifyAll(ctx context.Context, f found, run string) ([]verified, error) {
+func verifyAll(ctx context.Context, f found, run string, stderr io.Writer) ([]verified, error) {
 	whole, skipped, err := checkpoint.List(ctx, f.store, run)
 	if err != nil {
 		return nil, err
@@ -91,7 +91,7 @@ func verifyAll(ctx context.Context, f found, run string) ([]verified, error) {
 		all = append(all, verified{Step: s.Step, Reason: s.Reason})
 	}
 	for _, m := range whole {
-		v, err := verify(ctx, f, m)
+		v, err := verify(ctx, f, m, stderr)
 		if err != nil {
 			return nil, err
 		}
@@ -103,9 +103,14 @@ func verifyAll(ctx context.Context, f found, run string) ([]verified, error) {
 
 // verify reads a checkpoint. What is wrong with it is in the result; the error is
 // the Store's.
-func verify(ctx context.Context, f found, m checkpoint.Manifest) (verified, error) {
+func verify(ctx context.Context, f found, m checkpoint.Manifest, stderr io.Writer) (verified, error) {
 	v := verified{Step: m.Step, Whole: true, Bytes: listedOf(m).Bytes}
 	f.manifest = m
+	// The state is read twice: its bytes for the hashes, its values for the digest.
+	total := v.Bytes + bytesOf(m, isState)
+	var end func()
+	f.store, end = movingBar(stderr, f.store, fmt.Sprintf("verifying step %d", m.Step), total, false)
+	defer end()
 	err := m.Fits(f.spec.Model.ParamCount())
 	if err == nil {
 		err = checkpoint.Verify(ctx, f.store, m)

@@ -61,9 +61,9 @@ func command(stdout, stderr io.Writer) *cobra.Command {
 		Version:       ddpmcluster.Describe(),
 		SilenceUsage:  true,
 		SilenceErrors: true,
-		Args: func(_ *cobra.Command, args []string) error {
+		Args: func(c *cobra.Command, args []string) error {
 			if len(args) > 0 {
-				return usageError{fmt.Errorf("unknown command %q; see ddpmctl --help", args[0])}
+				return usageError{fmt.Errorf("unknown command %q%s; see %s --help", args[0], nearest(c, args[0]), c.CommandPath())}
 			}
 			return nil
 		},
@@ -71,10 +71,21 @@ func command(stdout, stderr io.Writer) *cobra.Command {
 	}
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(statusCommand(stdout), sampleCommand(stdout, stderr), evalCommand(stdout, stderr), digestCommand(stdout), checkpointsCommand(stdout), benchCommand(os.Stdin, stdout, stderr), dataCommand(stdout, stderr), tokenCommand(stdout), bucketCommand(stdout), jobsCommand(stdout, stderr), kubeSecretsCommand(stdout))
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		return usageError{fmt.Errorf("%w; see %s --help", err, c.CommandPath())}
+	})
+	root.AddCommand(statusCommand(stdout), sampleCommand(stdout, stderr), evalCommand(stdout, stderr), digestCommand(stdout), checkpointsCommand(stdout, stderr), benchCommand(os.Stdin, stdout, stderr), dataCommand(stdout, stderr), tokenCommand(stdout), bucketCommand(stdout), jobsCommand(stdout, stderr), kubeSecretsCommand(stdout))
 	reference.Add(root, ddpmcluster.Version(), func(err error) error { return usageError{err} })
 	return root
+}
+
+// nearest asks whether one of a command's own was meant, where one is like it.
+func nearest(c *cobra.Command, word string) string {
+	c.SuggestionsMinimumDistance = 2
+	if like := c.SuggestionsFor(word); len(like) > 0 {
+		return fmt.Sprintf(" (did you mean %s?)", strings.Join(like, ", or "))
+	}
+	return ""
 }
 
 // noArguments refuses what is not a flag.

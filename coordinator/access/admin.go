@@ -68,8 +68,8 @@ func ReadAdmin(path string) (*Admin, error) {
 
 func parseAdmin(text []byte) (*Admin, error) {
 	var f adminFile
-	if err := yaml.Unmarshal(text, &f); err != nil {
-		return nil, err
+	if err := yaml.Unmarshal(text, &f); err != nil || f == (adminFile{}) {
+		return nil, errors.New("it is no administrator's file; give the admin.conf that the coordinator writes to its data dir")
 	}
 	if _, _, err := net.SplitHostPort(f.Server); err != nil {
 		return nil, fmt.Errorf("server %q is not HOST:PORT", f.Server)

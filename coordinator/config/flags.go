@@ -28,6 +28,15 @@ func (c *Config) groups() []group {
 	}
 }
 
+// Choices are the flags that take one of a few values, with these, for a shell to offer.
+func Choices() map[string][]string {
+	var presets []string
+	for _, p := range ddpm.Presets() {
+		presets = append(presets, p.Spec.Preset)
+	}
+	return map[string][]string{"preset": presets, "gather-dtype": {GatherFloat32, ddpm.GatherBF16}, "log-format": logging.Formats()}
+}
+
 // Flags declares a flag for every setting and binds it to the config.
 func (c *Config) Flags(fs *pflag.FlagSet) {
 	c.flags = fs

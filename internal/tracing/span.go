@@ -10,6 +10,7 @@ import (
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/trace"
 )
 
@@ -43,22 +44,21 @@ func Generation(runID string, number uint64) string {
 // Task names the trace of a task of the sampling pool.
 func Task(job string, number uint32) string { return fmt.Sprintf("task %s %d", job, number) }
 
-// Draw draws a span, and its parts, into the trace of a name. It does not wait.
+// Draw draws a span, and its parts, into the trace of a name. It does not wait, and
+// keeps the parts until they are sent: nobody may change them any more.
 func (t *Tracer) Draw(name string, s Span) {
-	if t != nil {
-		t.draw(context.WithValue(context.Background(), inTrace{}, traceID(name)), s)
+	if t == nil {
+		return
 	}
-}
-
-func (t *Tracer) draw(ctx context.Context, s Span) {
-	ctx, span := t.tracer.Start(ctx, s.Name, trace.WithTimestamp(s.Begin), trace.WithAttributes(s.Attributes...))
-	for _, part := range s.Parts {
-		t.draw(ctx, part)
-	}
+	ctx := context.WithValue(context.Background(), inTrace{}, traceID(name))
+	_, root := t.tracer.Start(ctx, s.Name, trace.WithTimestamp(s.Begin), trace.WithAttributes(s.Attributes...))
 	if s.Err != nil {
-		span.SetStatus(codes.Error, s.Err.Error())
+		root.SetStatus(codes.Error, s.Err.Error())
 	}
-	span.End(trace.WithTimestamp(s.End))
+	root.End(trace.WithTimestamp(s.End))
+	if made, ok := root.(sdktrace.ReadOnlySpan); ok && root.SpanContext().IsSampled() {
+		t.drawParts(made, root.SpanContext(), s.Parts)
+	}
 }
 
 // inTrace is the context's key for the trace that a root is to be in.

@@ -30,6 +30,8 @@ type Process struct {
 type Tracer struct {
 	tracer   trace.Tracer
 	provider *sdktrace.TracerProvider
+	// sender is the provider's, which parts go to by themselves.
+	sender sdktrace.SpanProcessor
 	// cancel ends what is on its way to the collector.
 	cancel context.CancelFunc
 }
@@ -53,12 +55,13 @@ func Open(ctx context.Context, p Process, log *slog.Logger) *Tracer {
 	}
 	// The spans of a run's end are sent when ctx is over.
 	sending, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	sender := sdktrace.NewBatchSpanProcessor(&quiet{SpanExporter: exporter, ctx: sending, log: log})
 	provider := sdktrace.NewTracerProvider(
-		sdktrace.WithBatcher(&quiet{SpanExporter: exporter, ctx: sending, log: log}),
+		sdktrace.WithSpanProcessor(sender),
 		sdktrace.WithResource(who), sdktrace.WithIDGenerator(identities{}),
 	)
 	log.Info("traces are sent", "to", endpoint(os.Getenv))
-	return &Tracer{provider.Tracer("github.com/ddpm-cluster/ddpm-cluster"), provider, cancel}
+	return &Tracer{provider.Tracer("github.com/ddpm-cluster/ddpm-cluster"), provider, sender, cancel}
 }
 
 // Close sends what was drawn, for a bounded time.

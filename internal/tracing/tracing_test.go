@@ -81,6 +81,32 @@ func TestSpansArrive(t *testing.T) {
 	}
 }
 
+// Parts have parts, of the same trace; and a sampler that wants nothing of a trace gets
+// none of its parts either.
+func TestPartsOfParts(t *testing.T) {
+	for sampler, want := range map[string]int{"always_on": 4, "always_off": 0} {
+		c := tracetest.Start(t)
+		c.Use(t)
+		t.Setenv("OTEL_TRACES_SAMPLER", sampler)
+		whole := example()
+		whole.Parts[1].Parts = []Span{{Name: "inner", Begin: whole.Begin, End: whole.End, Attributes: []attribute.KeyValue{attribute.Int("shard", 5)}}}
+		tracer := Open(t.Context(), Process{Service: "s"}, discard)
+		tracer.Draw(Step("id", 1, 3), whole)
+		tracer.Close()
+		spans := c.Spans()
+		if len(spans) != want {
+			t.Errorf("%s: %d spans", sampler, len(spans))
+		}
+		if want == 0 {
+			continue
+		}
+		second, inner := tracetest.Named(spans, "second")[0], tracetest.Named(spans, "inner")[0]
+		if inner.Parent != second.ID || inner.Trace != second.Trace || inner.Attributes["shard"] != "5" || inner.Resource["service.name"] != "s" || !inner.End.Equal(whole.End) {
+			t.Errorf("%+v within %+v", inner, second)
+		}
+	}
+}
+
 // Over HTTP, which is the default, a collector gets the same.
 func TestHTTP(t *testing.T) {
 	var mu sync.Mutex

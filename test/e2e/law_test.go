@@ -73,6 +73,19 @@ func TestSameBitsWithLocalSteps(t *testing.T) {
 	}
 }
 
+// The law holds for other sums and a rounded gradient: both are of the run, and the same
+// for all who are in it.
+func TestSameBitsWithFewerFractionBits(t *testing.T) {
+	args := []string{"--steps", "12", "--fraction-bits", "28", "--gather-dtype", "bf16"}
+	_, want := train(t, t.TempDir(), append(args, "--workers", "1", "--threads", "1")...).lastLine(t)
+	if _, got := train(t, t.TempDir(), append(args, "--workers", "3", "--threads", "2")...).lastLine(t); got != want {
+		t.Errorf("digest %s, one quiet worker has %s", got, want)
+	}
+	if _, without := train(t, t.TempDir(), "--steps", "12", "--workers", "1").lastLine(t); without == want {
+		t.Error("fewer bits change nothing")
+	}
+}
+
 // Portable Go and vector kernels end with the same weights.
 func TestSameBitsOnEveryCPULevel(t *testing.T) {
 	args := []string{"--steps", "3", "--workers", "2", "--threads", "1"}

@@ -48,6 +48,7 @@ func (s *Settings) Resolve(getenv func(string) string, hosts ...string) error {
 	if s.Insecure {
 		return s.checkInsecure(hosts)
 	}
+	from := "--token"
 	switch {
 	case s.Token != "" && s.TokenFile != "":
 		return errors.New("--token and --token-file: give one of them")
@@ -56,8 +57,9 @@ func (s *Settings) Resolve(getenv func(string) string, hosts ...string) error {
 		if err != nil {
 			return fmt.Errorf("--token-file: %w", err)
 		}
-		s.Token = text
+		s.Token, from = text, "--token-file "+s.TokenFile
 	case s.Token == "":
+		from = "$" + TokenVariable
 		s.Token = strings.TrimSpace(getenv(TokenVariable))
 	}
 	if err := s.resolveAuthority(getenv); err != nil {
@@ -67,7 +69,7 @@ func (s *Settings) Resolve(getenv func(string) string, hosts ...string) error {
 		return errors.New("--token is missing; take the join command from the coordinator, or ask for a token (ddpmctl token create)")
 	}
 	if _, err := token.Parse(s.Token); err != nil {
-		return fmt.Errorf("--token: %w", err)
+		return fmt.Errorf("%s: %w", from, err)
 	}
 	if s.CAHash == "" {
 		return errors.New("--ca-hash is missing; the coordinator prints it in the join command, and this worker knows the coordinator by it")

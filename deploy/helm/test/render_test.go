@@ -70,6 +70,16 @@ func TestRefusals(t *testing.T) {
 		{inS3 + "config: {sede: 3}\n", "sede"},
 		{inS3 + "config: {listen: '0.0.0.0:1'}\n", "listen"},
 		{inS3 + "config: {steps: many}\n", "steps"},
+		{inS3 + "config: {gather-dtype: fp8}\n", "gather-dtype"},
+		{inS3 + "config: {fraction-bits: 23}\n", "fraction-bits"},
+		{inS3 + "config: {fraction-bits: 49}\n", "fraction-bits"},
+		{inS3 + "config: {fraction-bits: 32.5}\n", "fraction-bits"},
+		{inS3 + "config: {local-steps: 0}\n", "local-steps"},
+		{inS3 + "config: {local-steps: 65537}\n", "local-steps"},
+		{inS3 + "config: {local-steps: 5, outer-lr: 0}\n", "outer-lr"},
+		{inS3 + "config: {local-steps: 5, outer-lr: 2.5}\n", "outer-lr"},
+		{inS3 + "config: {local-steps: 5, outer-momentum: 1}\n", "outer-momentum"},
+		{inS3 + "config: {local-steps: 5, outer-momentum: -0.1}\n", "outer-momentum"},
 		{inS3 + "image: {pullPolicy: Sometimes}\n", "pullPolicy"},
 		{"store: {uri: /tmp}\n", "uri"},
 		{inS3 + "coordinator: {standbys: 1}\n", "needs an etcd"},
@@ -156,6 +166,30 @@ func TestConfigIsTheCoordinators(t *testing.T) {
 	for _, k := range known {
 		if !slices.Contains(flags, k) {
 			t.Errorf("config.%s is in the schema, and no flag of the coordinator", k)
+		}
+	}
+}
+
+// What is given for slow links comes to the run as it was given.
+func TestSlowLinks(t *testing.T) {
+	command := filepath.Join(commands(t), "ddpm-coordinator")
+	for name, given := range map[string][]string{
+		"sums":        {"gather-dtype: bf16", "fraction-bits: 32"},
+		"local steps": {"local-steps: 20", "outer-lr: 0.9", "outer-momentum: 0.8"},
+	} {
+		text, _ := runYAML(t, render(t, inS3+"config: {"+strings.Join(given, ", ")+"}\n"), "r-ddpm-run")
+		file := filepath.Join(t.TempDir(), "run.yaml")
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		out, err := exec.Command(command, "--config", file, "--storage", filepath.Join(t.TempDir(), "none"), "--dry-run").CombinedOutput()
+		if err != nil {
+			t.Errorf("%s: %v\n%s", name, err, out)
+		}
+		for _, setting := range given {
+			if !strings.Contains(text, setting+"\n") || !strings.Contains(string(out), setting+"\n") {
+				t.Errorf("%s: %q is not in the run's file, or not what the coordinator makes of it:\n%s\n%s", name, setting, text, out)
+			}
 		}
 	}
 }
