@@ -159,7 +159,7 @@ func lead(t *testing.T, bend func(*fakeEtcd)) *led {
 // join lets a worker join, and take its welcome.
 func (x *led) join(name string) *session {
 	x.t.Helper()
-	s := &session{hello: hello(name), out: make(chan any, outbox)}
+	s := &session{hello: hello(name), out: make(chan *ddpmv1.CoordinatorMessage, outbox)}
 	s.hello.Version, s.hello.Build = "", ""
 	x.tell(sessionEvent{from: s})
 	if m := x.hear(s); m.GetWelcome() == nil {

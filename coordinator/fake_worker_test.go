@@ -223,7 +223,7 @@ func (p *peer) save(step uint64, digest string) {
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	rank, size, params := int(p.given.GetRank()), len(p.given.GetGeneration().GetMembers()), p.spec.Model.ParamCount()
+	rank, size, params := int(p.given.GetRank()), int(p.given.GetGeneration().GetSize()), p.spec.Model.ParamCount()
 	lo, hi := rank*params/size, (rank+1)*params/size
 	values := make([]float32, hi-lo)
 	object, err := checkpoint.WritePart(p.t.Context(), st, p.run.GetRun(), step, rank, size, checkpoint.Part{

@@ -100,8 +100,12 @@ func (v *view) change(edit func()) {
 
 func (v *view) joined(id string, p report.Place) {
 	v.change(func() {
-		v.at[id] = &seen{report.Worker{ID: id, Place: p, Rank: -1}, time.Now()}
-		v.rank() // one that comes back may be a member already
+		w := &seen{report.Worker{ID: id, Place: p, Rank: -1}, time.Now()}
+		v.at[id] = w
+		// One that comes back may be a member already.
+		if rank := slices.IndexFunc(v.members, func(m core.Member) bool { return m.Worker == id }); rank >= 0 {
+			w.Shards, w.Rank = v.members[rank].Shards, rank
+		}
 	})
 }
 
