@@ -242,6 +242,9 @@ func maxOf(rates []float64) float64 {
 func (m *Machine) tick() []Effect {
 	m.excuse()
 	for _, w := range m.workers {
+		if w.asked && w.member && m.proven.After(w.life.last) {
+			w.life.excuse(m.proven)
+		}
 		if d, tooLong := w.life.silent(m.now, m.config.Silence); tooLong {
 			return m.lose(w.id, fmt.Sprintf("was lost: it has been silent for %s", d.Round(100*time.Millisecond)))
 		}
@@ -253,9 +256,13 @@ func (m *Machine) tick() []Effect {
 }
 
 // poll asks all workers for signs of life that give them when they are asked, when it is
-// time.
+// time: less often while steps are completed.
 func (m *Machine) poll() []Effect {
-	if m.now.Sub(m.polled) < m.heartbeat() {
+	every := m.heartbeat()
+	if m.now.Sub(m.proven) < every {
+		every *= proving
+	}
+	if m.now.Sub(m.polled) < every {
 		return nil
 	}
 	m.polled = m.now

@@ -6,7 +6,7 @@ import "time"
 type Effect interface{ effect() }
 
 // Admit welcomes a worker, which is to give a sign of life so often, and is asked for one
-// so often; 0: it is not.
+// at least so often; 0: it is not.
 type Admit struct {
 	Worker         string
 	Heartbeat, Ask time.Duration

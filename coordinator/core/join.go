@@ -17,7 +17,7 @@ func (m *Machine) join(e Joined) []Effect {
 	admit := Admit{Worker: e.Worker, Heartbeat: w.life.every}
 	if w.life.every > m.config.Heartbeat {
 		w.asked = true
-		admit.Heartbeat, admit.Ask = unasked*w.life.every, w.life.every
+		admit.Heartbeat, admit.Ask = unasked*w.life.every, proving*w.life.every
 	}
 	effects := []Effect{admit}
 	m.byID[w.id] = w
@@ -45,6 +45,9 @@ const (
 	// beatShare is the time between two signs of life, of all workers together: what a
 	// coordinator takes to hear them does not grow with their number.
 	beatShare = 5 * time.Millisecond
+	// proving is how many times as long the workers are left alone while completed steps
+	// prove that all members live.
+	proving = 2
 	// unasked is how many times as long a worker that is asked waits before it gives a
 	// sign of life by itself.
 	unasked = 4

@@ -107,8 +107,9 @@ type Machine struct {
 	// were last compared, and better what came of it.
 	uneven, compared time.Time
 	better           string
-	// polled is when the workers were last asked for signs of life.
-	polled time.Time
+	// polled is when the workers were last asked for signs of life, proven when a step was
+	// last known to be complete, for which each member has to have lived.
+	polled, proven time.Time
 
 	savings []*savings
 	// published is the newest checkpoint's step, hasCheckpoint that there is one.

@@ -28,6 +28,7 @@ type troubles struct {
 
 // progressed takes in that a step is complete.
 func (m *Machine) progressed(e Progressed) []Effect {
+	m.proven = m.now
 	t := &m.troubles
 	t.complaints, t.breaks = nil, 0
 	if !e.Skipped {
