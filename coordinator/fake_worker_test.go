@@ -127,10 +127,11 @@ func (p *peer) say(m *ddpmv1.WorkerMessage) {
 	}
 }
 
-// receive takes the next directive; answers to Heartbeats are none.
+// receive takes the next directive; answers to Heartbeats are none, and what asks for
+// one is as good as not heard: a beating worker beats.
 func (p *peer) receive() (*ddpmv1.CoordinatorMessage, error) {
 	m, err := p.stream.Recv()
-	for err == nil && m.Body == nil {
+	for err == nil && (m.Body == nil || m.GetAsk() != nil) {
 		m, err = p.stream.Recv()
 	}
 	return m, err
