@@ -134,6 +134,12 @@ func (m *Machine) formed() []Effect {
 	return nil
 }
 
+// calm says that nothing has happened in a large run since what could be better was looked
+// at, a second ago at most.
+func (m *Machine) calm() bool {
+	return m.phase == training && len(m.workers) >= crowded && m.wanted.IsZero() && m.now.Sub(m.compared) < time.Second
+}
+
 // betterAtABoundary asks the members to leave their ring at a boundary if another
 // generation would be better.
 func (m *Machine) betterAtABoundary() []Effect {
@@ -241,6 +247,10 @@ func maxOf(rates []float64) float64 {
 // tick notices what happens by time alone.
 func (m *Machine) tick() []Effect {
 	m.excuse()
+	if len(m.workers) >= crowded && m.now.Sub(m.looked) < time.Second {
+		return m.poll()
+	}
+	m.looked = m.now
 	for _, w := range m.workers {
 		if w.asked && w.member && m.proven.After(w.life.last) {
 			w.life.excuse(m.proven)

@@ -107,6 +107,8 @@ type Machine struct {
 	// were last compared, and better what came of it.
 	uneven, compared time.Time
 	better           string
+	// looked is when all workers' silences were last looked at.
+	looked time.Time
 	// polled is when the workers were last asked for signs of life, proven when a step was
 	// last known to be complete, for which each member has to have lived.
 	polled, proven time.Time
@@ -171,8 +173,13 @@ func (m *Machine) Step(now time.Time, e Event) []Effect {
 		m.since, m.ticked = now, now
 	}
 	effects := m.event(e)
-	if _, alive := e.(Heard); alive {
+	switch e.(type) {
+	case Heard:
 		return effects // what a rate or the time leads to waits for the next Tick
+	case Tick:
+		if m.calm() {
+			return effects
+		}
 	}
 	if m.phase != ended {
 		effects = append(effects, m.consider()...)
