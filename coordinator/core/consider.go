@@ -256,9 +256,11 @@ func (m *Machine) tick() []Effect {
 			w.life.excuse(m.proven)
 		}
 		if d, tooLong := w.life.silent(m.now, m.config.Silence); tooLong {
+			m.looked = m.zero() // there may be others
 			return m.lose(w.id, fmt.Sprintf("was lost: it has been silent for %s", d.Round(100*time.Millisecond)))
 		}
 		if !w.halted.IsZero() && w.position == nil && m.now.Sub(w.halted) > answerLimit {
+			m.looked = m.zero()
 			return m.lose(w.id, fmt.Sprintf("was lost: it has not said for %s where it stands", answerLimit))
 		}
 	}

@@ -357,3 +357,31 @@ func TestManyReasonsAreCounted(t *testing.T) {
 		t.Errorf("%d bytes: %s", len(reason), reason)
 	}
 }
+
+// Where many hang at once, each tick takes one of them out.
+func TestManyHangTogether(t *testing.T) {
+	t.Parallel()
+	c := newCrowd(t, 200)
+	lost := 0
+	var first, last time.Time
+	for began := c.now; c.now.Sub(began) < 12*time.Second; { // before the others have not answered a Halt for too long
+		c.now = c.now.Add(tickOf)
+		asked, rest := c.step(Tick{})
+		for _, id := range asked {
+			if len(id) > 2 { // from w10 on
+				c.step(Heard{Worker: id, Rate: 1})
+			}
+		}
+		for _, e := range rest {
+			if _, ok := e.(Dismiss); ok {
+				lost, last = lost+1, c.now
+				if lost == 1 {
+					first = c.now
+				}
+			}
+		}
+	}
+	if lost != 10 || last.Sub(first) > 10*tickOf {
+		t.Errorf("%d of 10 workers that hang are lost, the last one %s after the first", lost, last.Sub(first))
+	}
+}
