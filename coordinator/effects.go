@@ -3,7 +3,6 @@ package coordinator
 import (
 	"context"
 	"fmt"
-	"strings"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -19,6 +18,8 @@ func (l *loop) do(ctx context.Context, effect core.Effect) {
 	switch e := effect.(type) {
 	case core.Admit:
 		l.admit(ctx, e)
+	case core.Ask:
+		l.send(ctx, e.Worker, &ddpmv1.CoordinatorMessage{Body: &ddpmv1.CoordinatorMessage_Ask{Ask: &ddpmv1.Ask{}}})
 	case core.Refuse:
 		l.log.Warn("refused a worker", "worker", e.Worker, "host", l.sessions[e.Worker].hello.GetHostname(), "reason", e.Reason)
 		l.drop(e.Worker, status.Error(codes.FailedPrecondition, e.Reason))
@@ -47,20 +48,20 @@ func (l *loop) do(ctx context.Context, effect core.Effect) {
 	}
 }
 
-// leaseLength is a worker's lease in etcd, in times of the longest silence: it is
-// renewed as often as a worker may be silent.
+// leaseLength is a worker's lease in etcd, in times of how often it is renewed: as often
+// as a worker may be silent, and less often where there are many.
 const leaseLength = 3
 
 func (l *loop) admit(ctx context.Context, e core.Admit) {
 	s := l.sessions[e.Worker]
 	h := s.hello
 	place := report.Place{RingAddress: h.GetRingAddress(), Hostname: h.GetHostname(), PID: h.GetPid(), Threads: h.GetThreads(), CPULevel: h.GetCpuLevel(), CoreFlopsPerSecond: h.GetCoreFlopsPerSecond()}
-	l.leases.begin(ctx, e.Worker, place, leaseLength*l.limits.silence.Max)
+	l.leases.begin(ctx, e.Worker, place, leaseLength*max(l.limits.silence.Max, 3*e.Heartbeat))
 	l.view.joined(e.Worker, place)
 	l.log.Info("a worker joined", "worker", e.Worker, "host", h.GetHostname(), "pid", h.GetPid(), "cpu", h.GetCpuLevel(), "ring", h.GetRingAddress(), "back", h.GetResume() != nil)
 	l.send(ctx, e.Worker, &ddpmv1.CoordinatorMessage{Body: &ddpmv1.CoordinatorMessage_Welcome{Welcome: &ddpmv1.Welcome{
 		WorkerId: e.Worker, Run: l.plan.run, RunId: l.plan.runID, Spec: l.plan.spec, Storage: l.plan.storage,
-		HeartbeatMilliseconds: uint32(e.Heartbeat.Milliseconds()), Threads: uint32(l.plan.threads),
+		HeartbeatMilliseconds: uint32(e.Heartbeat.Milliseconds()), AskMilliseconds: uint32(e.Ask.Milliseconds()), Threads: uint32(l.plan.threads),
 		ReportedStep: l.progress.done, CompareEvery: l.plan.compareEvery,
 	}}})
 }
@@ -113,10 +114,10 @@ func (l *loop) persist(ctx context.Context, g core.Generation) {
 }
 
 func (l *loop) assign(ctx context.Context, e core.Assign) {
-	if l.encoded.number != e.Generation.Number {
-		l.encoded = encode(e.Generation.Number, message(e.Generation))
+	if l.assignments.generation.Number != e.Generation.Number {
+		l.assignments = newAssignments(e.Generation)
 	}
-	l.deliver(ctx, e.Worker, l.encoded.assignment(l.registry.Term(), e.Rank, l.progress.done))
+	l.send(ctx, e.Worker, &ddpmv1.CoordinatorMessage{Body: &ddpmv1.CoordinatorMessage_Assignment{Assignment: l.assignments.of(e.Rank, l.progress.done)}})
 	if e.Rank == len(e.Generation.Members)-1 {
 		l.log.Info("all members have been told", "generation", e.Generation.Number, "seconds", time.Since(l.noticed).Seconds())
 		l.noticed = time.Time{}
@@ -128,36 +129,6 @@ func (l *loop) notice() {
 	if l.noticed.IsZero() {
 		l.noticed = time.Now()
 	}
-}
-
-// message is a generation as workers are told of it.
-func message(e core.Generation) *ddpmv1.Generation {
-	g := &ddpmv1.Generation{
-		Number: e.Number, StartStep: e.StartStep, LastStep: e.LastStep, CheckpointEvery: e.CheckpointEvery,
-		SaveAtStart: e.SaveAtStart, Reason: strings.ToValidUTF8(e.Reason, "?"),
-		Source: map[core.Source]ddpmv1.StateSource{
-			core.FromInitial: ddpmv1.StateSource_STATE_SOURCE_INITIAL, core.FromCheckpoint: ddpmv1.StateSource_STATE_SOURCE_CHECKPOINT,
-			core.FromMembers: ddpmv1.StateSource_STATE_SOURCE_MEMBERS,
-		}[e.Source],
-	}
-	for _, m := range e.Members {
-		g.Members = append(g.Members, &ddpmv1.Member{
-			WorkerId: m.Worker, RingAddress: m.Address, FirstShard: uint32(m.FirstShard), Shards: uint32(m.Shards),
-			Kept: shards(m.Kept), Extra: shards(m.Extra), HasGradient: m.HasGradient,
-			Lack: map[core.Lack]ddpmv1.Lack{
-				core.LackNothing: ddpmv1.Lack_LACK_NOTHING, core.LackGradient: ddpmv1.Lack_LACK_GRADIENT, core.LackState: ddpmv1.Lack_LACK_STATE,
-			}[m.Lack],
-		})
-	}
-	return g
-}
-
-func shards(list []int) []uint32 {
-	out := make([]uint32, len(list))
-	for i, s := range list {
-		out[i] = uint32(s)
-	}
-	return out
 }
 
 // publish makes a checkpoint of the members' parts, beside the loop.
@@ -172,16 +143,11 @@ func (l *loop) publish(ctx context.Context, e core.Publish) {
 // send gives a directive to a worker's stream. A worker that does not read is cut
 // off rather than waited for.
 func (l *loop) send(ctx context.Context, id string, m *ddpmv1.CoordinatorMessage) {
-	m.Term = l.registry.Term()
-	l.deliver(ctx, id, m)
-}
-
-// deliver queues a message, a *ddpmv1.CoordinatorMessage or its encoded form.
-func (l *loop) deliver(ctx context.Context, id string, m any) {
 	s := l.sessions[id]
 	if s == nil {
 		return
 	}
+	m.Term = l.registry.Term()
 	select {
 	case s.out <- m:
 	default:

@@ -12,8 +12,6 @@ import (
 	"testing"
 	"time"
 
-	"google.golang.org/protobuf/proto"
-
 	"github.com/ddpm-cluster/ddpm-cluster/coordinator/core"
 	"github.com/ddpm-cluster/ddpm-cluster/coordinator/registry"
 	ddpmv1 "github.com/ddpm-cluster/ddpm-cluster/proto/ddpm/v1"
@@ -159,7 +157,7 @@ func lead(t *testing.T, bend func(*fakeEtcd)) *led {
 // join lets a worker join, and take its welcome.
 func (x *led) join(name string) *session {
 	x.t.Helper()
-	s := &session{hello: hello(name), out: make(chan any, outbox)}
+	s := &session{hello: hello(name), out: make(chan *ddpmv1.CoordinatorMessage, outbox)}
 	s.hello.Version, s.hello.Build = "", ""
 	x.tell(sessionEvent{from: s})
 	if m := x.hear(s); m.GetWelcome() == nil {
@@ -176,20 +174,8 @@ func (x *led) tell(e sessionEvent) {
 
 func (x *led) hear(s *session) *ddpmv1.CoordinatorMessage {
 	x.t.Helper()
-	var sent any
-	var ok bool
-	within(x.t, func() { sent, ok = <-s.out })
-	if !ok {
-		return nil
-	}
-	b, err := newParcels().Marshal(sent)
-	m := new(ddpmv1.CoordinatorMessage)
-	if err == nil {
-		err = proto.Unmarshal(b.Materialize(), m)
-	}
-	if err != nil {
-		x.t.Fatal(err)
-	}
+	var m *ddpmv1.CoordinatorMessage // nil when it is closed
+	within(x.t, func() { m = <-s.out })
 	return m
 }
 

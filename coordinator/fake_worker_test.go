@@ -127,10 +127,11 @@ func (p *peer) say(m *ddpmv1.WorkerMessage) {
 	}
 }
 
-// receive takes the next directive; answers to Heartbeats are none.
+// receive takes the next directive; answers to Heartbeats are none, and what asks for
+// one is as good as not heard: a beating worker beats.
 func (p *peer) receive() (*ddpmv1.CoordinatorMessage, error) {
 	m, err := p.stream.Recv()
-	for err == nil && m.Body == nil {
+	for err == nil && (m.Body == nil || m.GetAsk() != nil) {
 		m, err = p.stream.Recv()
 	}
 	return m, err
@@ -223,7 +224,7 @@ func (p *peer) save(step uint64, digest string) {
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	rank, size, params := int(p.given.GetRank()), len(p.given.GetGeneration().GetMembers()), p.spec.Model.ParamCount()
+	rank, size, params := int(p.given.GetRank()), int(p.given.GetGeneration().GetSize()), p.spec.Model.ParamCount()
 	lo, hi := rank*params/size, (rank+1)*params/size
 	values := make([]float32, hi-lo)
 	object, err := checkpoint.WritePart(p.t.Context(), st, p.run.GetRun(), step, rank, size, checkpoint.Part{

@@ -65,7 +65,7 @@ func (c *cluster) checkAssignments(peers []*peer, start uint64, source ddpmv1.St
 	next := uint32(0)
 	for rank, p := range peers {
 		g := p.given.GetGeneration()
-		if int(p.given.GetRank()) != rank || g.GetStartStep() != start || g.GetSource() != source || g.GetReason() == "" || len(g.GetMembers()) != len(peers) {
+		if int(p.given.GetRank()) != rank || g.GetStartStep() != start || g.GetSource() != source || g.GetReason() == "" || int(g.GetSize()) != len(peers) {
 			c.t.Errorf("%s is assigned %v", p.id, p.given)
 		}
 		m := g.GetMembers()[rank]

@@ -72,8 +72,8 @@ type loop struct {
 	// pending are events that wait for the effects of the first of them.
 	pending   []core.Event
 	publisher *publisher
-	// encoded is the generation that was assigned last.
-	encoded encoded
+	// assignments are of the generation that was assigned last.
+	assignments assignments
 	// noticed is when the change of generation under way began; zero: none is.
 	noticed time.Time
 	// newest is the newest checkpoint, nil before the first.

@@ -213,8 +213,9 @@ const inboundWindow = 1 << 20
 
 func newGRPC(options ...grpc.ServerOption) *grpc.Server {
 	return grpc.NewServer(append(options,
-		grpc.ForceServerCodecV2(newParcels()), grpc.InitialWindowSize(inboundWindow), grpc.InitialConnWindowSize(inboundWindow), grpc.MaxRecvMsgSize(maxMessage), grpc.MaxConcurrentStreams(16), grpc.WaitForHandlers(true),
-		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 10 * time.Second, Timeout: 10 * time.Second}),
+		grpc.InitialWindowSize(inboundWindow), grpc.InitialConnWindowSize(inboundWindow), grpc.MaxRecvMsgSize(maxMessage), grpc.MaxConcurrentStreams(16), grpc.WaitForHandlers(true),
+		// Workers that are gone are noticed by the loop; this lets their connections go.
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: time.Minute, Timeout: 10 * time.Second}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: time.Second, PermitWithoutStream: true}),
 	)...)
 }

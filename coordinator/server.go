@@ -31,8 +31,7 @@ type session struct {
 	// id is the name in the worker's certificate, or the loop's to give.
 	id    string
 	hello *ddpmv1.Hello
-	// out holds what deliver takes.
-	out chan any
+	out   chan *ddpmv1.CoordinatorMessage
 	// beats is ready when a Heartbeat is to be answered.
 	beats chan struct{}
 	// refused holds the reason why the worker is sent away, before out is closed.
@@ -71,7 +70,7 @@ func (s *server) Session(stream ddpmv1.Coordinator_SessionServer) error {
 	me := &session{
 		id:    certified(stream.Context()),
 		hello: hello,
-		out:   make(chan any, outbox),
+		out:   make(chan *ddpmv1.CoordinatorMessage, outbox),
 		beats: make(chan struct{}, 1),
 	}
 	if !s.tell(sessionEvent{from: me}) {
@@ -85,12 +84,10 @@ func (s *server) Session(stream ddpmv1.Coordinator_SessionServer) error {
 			if !ok {
 				return me.refused
 			}
-			if err := stream.SendMsg(m); err != nil {
+			if err := stream.Send(m); err != nil {
 				return err
 			}
-			if m, ok := m.(*ddpmv1.CoordinatorMessage); ok {
-				term = m.GetTerm()
-			}
+			term = m.GetTerm()
 		case <-me.beats: // answered here, so that a loop that waits for etcd is no silence
 			if term == 0 {
 				continue // Welcome is first
@@ -145,7 +142,7 @@ func (s *server) receive(stream ddpmv1.Coordinator_SessionServer, me *session) {
 			s.tell(sessionEvent{from: me, err: s.why(me.hello, broken(err))})
 			return
 		}
-		if m.GetHeartbeat() != nil {
+		if h := m.GetHeartbeat(); h != nil && !h.GetAsked() {
 			select {
 			case me.beats <- struct{}{}:
 			default:

@@ -100,8 +100,12 @@ func (v *view) change(edit func()) {
 
 func (v *view) joined(id string, p report.Place) {
 	v.change(func() {
-		v.at[id] = &seen{report.Worker{ID: id, Place: p, Rank: -1}, time.Now()}
-		v.rank() // one that comes back may be a member already
+		w := &seen{report.Worker{ID: id, Place: p, Rank: -1}, time.Now()}
+		v.at[id] = w
+		// One that comes back may be a member already.
+		if rank := slices.IndexFunc(v.members, func(m core.Member) bool { return m.Worker == id }); rank >= 0 {
+			w.Shards, w.Rank = v.members[rank].Shards, rank
+		}
 	})
 }
 
@@ -117,7 +121,7 @@ func (v *view) gone(id, reason string) {
 		}
 		delete(v.at, id)
 		now := time.Now().UTC()
-		w.Gone, w.GoneAt, w.SeenSeconds = reason, &now, time.Since(w.at).Seconds()
+		w.Gone, w.GoneAt, w.SeenSeconds = reason, &now, v.silence(w)
 		v.status.Gone = last(append(v.status.Gone, w.Worker), keptGone)
 	})
 }
@@ -209,6 +213,16 @@ func (v *view) ended(e core.End) {
 	v.change(func() { v.status.Phase, v.status.Reason = "ended", e.Reason })
 }
 
+// silence is for how many seconds nothing has shown that a worker lives: neither it nor a
+// step, which takes all members.
+func (v *view) silence(w *seen) float64 {
+	at := w.at
+	if s := v.status.StepAt; w.Rank >= 0 && s != nil && s.After(at) {
+		at = *s
+	}
+	return time.Since(at).Seconds()
+}
+
 // snapshot is a copy that nobody else writes to.
 func (v *view) snapshot() report.Status {
 	v.mu.Lock()
@@ -221,7 +235,7 @@ func (v *view) snapshot() report.Status {
 	s.Workers = make([]report.Worker, 0, len(v.at))
 	for _, id := range slices.SortedFunc(maps.Keys(v.at), report.ByNumber) {
 		w := *v.at[id]
-		w.SeenSeconds = time.Since(w.at).Seconds()
+		w.SeenSeconds = v.silence(&w)
 		s.Workers = append(s.Workers, w.Worker)
 	}
 	v.speed(&s)

@@ -2,7 +2,9 @@ package coordinator
 
 import (
 	"testing"
+	"time"
 
+	"github.com/ddpm-cluster/ddpm-cluster/coordinator/core"
 	"github.com/ddpm-cluster/ddpm-cluster/coordinator/report"
 )
 
@@ -44,5 +46,26 @@ func BenchmarkViewOfAStep(b *testing.B) {
 	v := newView("r", 0, 1<<40, nil, 1000, (*security)(nil).counts)
 	for i := 0; b.Loop(); i++ {
 		v.progressed(line(uint64(i + 1)))
+	}
+}
+
+// A completed step shows that all members live, and nothing of those who are none.
+func TestStepsShowThatMembersLive(t *testing.T) {
+	t.Parallel()
+	v := newView("r", 0, 9, nil, 1000, (*security)(nil).counts)
+	long := time.Now().Add(-time.Minute)
+	for _, id := range []string{"w1", "w2"} {
+		v.joined(id, report.Place{})
+		v.at[id].at = long
+	}
+	v.generation(core.Generation{Number: 1, Members: []core.Member{{Worker: "w2", Shards: 1}}})
+	v.progressed(line(1))
+	s := v.snapshot()
+	if s.Workers[0].SeenSeconds < 60 || s.Workers[1].SeenSeconds > 30 || s.Workers[1].Rank != 0 {
+		t.Errorf("after a step of w2 the workers are %+v", s.Workers)
+	}
+	v.joined("w2", report.Place{})
+	if w := v.snapshot().Workers[1]; w.Rank != 0 || w.Shards != 1 {
+		t.Errorf("a member that has come back is %+v", w)
 	}
 }

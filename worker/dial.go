@@ -22,8 +22,8 @@ import (
 // that hangs: a connection on which nothing came for the first is asked for a sign
 // of life within the second.
 const (
-	keepaliveTime    = 10 * time.Second // grpc's least
-	keepaliveTimeout = 15 * time.Second
+	keepaliveTime    = 15 * time.Second
+	keepaliveTimeout = 10 * time.Second
 )
 
 // dialer connects to the coordinator and remembers how it went.

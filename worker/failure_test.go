@@ -154,14 +154,18 @@ func TestAssignmentsThatCannotBe(t *testing.T) {
 		bend func(*ddpmv1.Assignment)
 		want string
 	}{
-		"another's rank":       {func(a *ddpmv1.Assignment) { a.Rank++ }, "does not have worker w0 at rank 1"},
-		"another's name":       {func(a *ddpmv1.Assignment) { a.Generation.Members[0].WorkerId = "x" }, "does not have worker w0"},
-		"back in time":         {func(a *ddpmv1.Assignment) { a.Generation.StartStep = 9 }, "trains from step 9 to 4"},
-		"no source":            {func(a *ddpmv1.Assignment) { a.Generation.Source = 0 }, "UNSPECIFIED"},
-		"initial in mid-run":   {func(a *ddpmv1.Assignment) { a.Generation.StartStep = 2 }, "starts at step 2 from the initial weights"},
-		"shards out of range":  {func(a *ddpmv1.Assignment) { a.Generation.Members[0].Shards = 9 }, "9 shards from 0, of 8"},
-		"extra out of range":   {func(a *ddpmv1.Assignment) { a.Generation.Members[0].Extra[0] = 8 }, "shard 8 of 8"},
-		"no such checkpoint":   {func(a *ddpmv1.Assignment) { fromCheckpoint(a, 3) }, "no checkpoint of step 3"},
+		"another's rank":      {func(a *ddpmv1.Assignment) { a.Rank++ }, "does not have worker w0 at rank 1"},
+		"another's name":      {func(a *ddpmv1.Assignment) { a.Generation.Members[0].WorkerId = "x" }, "does not have worker w0"},
+		"back in time":        {func(a *ddpmv1.Assignment) { a.Generation.StartStep = 9 }, "trains from step 9 to 4"},
+		"no source":           {func(a *ddpmv1.Assignment) { a.Generation.Source = 0 }, "UNSPECIFIED"},
+		"initial in mid-run":  {func(a *ddpmv1.Assignment) { a.Generation.StartStep = 2 }, "starts at step 2 from the initial weights"},
+		"shards out of range": {func(a *ddpmv1.Assignment) { a.Generation.Members[0].Shards = 9 }, "9 shards from 0, of 8"},
+		"extra out of range":  {func(a *ddpmv1.Assignment) { a.Generation.Members[0].Extra[0] = 8 }, "shard 8 of 8"},
+		"no such checkpoint":  {func(a *ddpmv1.Assignment) { fromCheckpoint(a, 3) }, "no checkpoint of step 3"},
+		"a stranger in between": {func(a *ddpmv1.Assignment) {
+			a.Generation.Size, a.Generation.Members = 2, append(a.Generation.Members, &ddpmv1.Member{WorkerId: "x"})
+		}, "has member x of 2 at rank 0, out of order"},
+		"no neighbours":        {func(a *ddpmv1.Assignment) { a.Generation.Size = 3 }, "does not name the neighbours of rank 0 of 3"},
 		"a generation of none": {func(a *ddpmv1.Assignment) { a.Generation.Members = nil }, "does not have worker w0"},
 		"a state it has not": {func(a *ddpmv1.Assignment) {
 			a.Generation.Source = ddpmv1.StateSource_STATE_SOURCE_MEMBERS

@@ -36,14 +36,11 @@ type source struct {
 	client  ddpmv1.PeerClient
 }
 
-// sources connects to those members of a generation that have its state, and, if
-// asked for, the gradient of the step before.
+// sources connects to those of the members that this one knows that have the
+// generation's state, and, if asked for, the gradient of the step before.
 func (g *generation) sources(gradient bool, limit int) ([]source, error) {
 	var out []source
-	members := g.assignment.GetGeneration().GetMembers()
-	// Each member begins with another one, so that all sources have something to do.
-	for i := range members {
-		m := members[(g.rank+i)%len(members)]
+	for _, m := range g.assignment.GetGeneration().GetMembers() {
 		if m.GetLack() != ddpmv1.Lack_LACK_NOTHING || gradient && !m.GetHasGradient() || len(out) == limit {
 			continue
 		}

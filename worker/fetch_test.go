@@ -94,8 +94,9 @@ func TestFetchesThatFail(t *testing.T) {
 				}
 				a.Generation.Source = ddpmv1.StateSource_STATE_SOURCE_MEMBERS
 				a.Generation.Members[0].Lack = ddpmv1.Lack_LACK_STATE
+				a.Generation.Size = 2
 				a.Generation.Members = append(a.Generation.Members, &ddpmv1.Member{
-					WorkerId: "other", RingAddress: address, Lack: ddpmv1.Lack_LACK_NOTHING,
+					WorkerId: "other", Rank: 1, RingAddress: address, Lack: ddpmv1.Lack_LACK_NOTHING,
 				})
 			}
 			want := c.quiet(t)

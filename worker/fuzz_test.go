@@ -70,11 +70,11 @@ func FuzzFetch(f *testing.F) {
 // an error.
 func FuzzAssignment(f *testing.F) {
 	const shards = 8
-	members := []*ddpmv1.Member{{WorkerId: "a", RingAddress: "h:1", Shards: 4}, {WorkerId: "b", RingAddress: "h:2", FirstShard: 4, Shards: 4, Kept: []uint32{1}, Extra: []uint32{7}}}
+	members := []*ddpmv1.Member{{WorkerId: "a", RingAddress: "h:1", Shards: 4}, {WorkerId: "b", Rank: 1, RingAddress: "h:2", FirstShard: 4, Shards: 4, Kept: []uint32{1}, Extra: []uint32{7}}}
 	marshalled(f,
-		&ddpmv1.Assignment{Rank: 1, Generation: &ddpmv1.Generation{Number: 3, Members: members, StartStep: 4, LastStep: 9, CheckpointEvery: 2}},
-		&ddpmv1.Assignment{Rank: 2, Generation: &ddpmv1.Generation{Number: 3, Members: members}},
-		&ddpmv1.Assignment{Rank: 1 << 31, Generation: &ddpmv1.Generation{Members: members, StartStep: 4}},
+		&ddpmv1.Assignment{Rank: 1, Generation: &ddpmv1.Generation{Number: 3, Size: 2, Members: members, StartStep: 4, LastStep: 9, CheckpointEvery: 2}},
+		&ddpmv1.Assignment{Rank: 2, Generation: &ddpmv1.Generation{Number: 3, Size: 1000, Members: members}},
+		&ddpmv1.Assignment{Rank: 1 << 31, Generation: &ddpmv1.Generation{Size: 1<<32 - 1, Members: members, StartStep: 4}},
 		&ddpmv1.Assignment{},
 	)
 	f.Fuzz(func(t *testing.T, b []byte) {
@@ -87,7 +87,7 @@ func FuzzAssignment(f *testing.F) {
 			return
 		}
 		defer g.cancel(errLeft)
-		if g.next() == nil || g.rank >= g.size || g.lastStep() < g.startStep() {
+		if g.next == nil || g.self.GetWorkerId() != "b" || g.rank >= g.size || g.lastStep() < g.startStep() {
 			t.Errorf("%v is taken", a)
 		}
 		for _, s := range append(append([]uint32{g.self.GetFirstShard() + g.self.GetShards() - 1}, g.self.GetKept()...), g.self.GetExtra()...) {

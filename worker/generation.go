@@ -1,9 +1,11 @@
 package worker
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -20,6 +22,8 @@ type generation struct {
 	number     uint64
 	rank, size int
 	self       *ddpmv1.Member
+	// next is the member that this one sends to.
+	next *ddpmv1.Member
 
 	ctx    context.Context
 	cancel context.CancelCauseFunc
@@ -49,11 +53,20 @@ func newGeneration(ctx context.Context, id string, shards int, a *ddpmv1.Assignm
 	wrong := func(format string, args ...any) error {
 		return fmt.Errorf("generation %d %s; use the same version on both sides", a.GetGeneration().GetNumber(), fmt.Sprintf(format, args...))
 	}
-	members, rank := a.GetGeneration().GetMembers(), int(a.GetRank())
-	if rank >= len(members) || members[rank].GetWorkerId() != id {
+	members, size, rank := a.GetGeneration().GetMembers(), int64(a.GetGeneration().GetSize()), int64(a.GetRank())
+	for i, m := range members {
+		if int64(m.GetRank()) >= size || i > 0 && m.GetRank() <= members[i-1].GetRank() {
+			return nil, wrong("has member %s of %d at rank %d, out of order", m.GetWorkerId(), size, m.GetRank())
+		}
+	}
+	self := memberAt(members, rank)
+	if self == nil || self.GetWorkerId() != id {
 		return nil, wrong("does not have worker %s at rank %d", id, rank)
 	}
-	self := members[rank]
+	next, before := memberAt(members, (rank+1)%size), memberAt(members, (rank+size-1)%size)
+	if next == nil || before == nil {
+		return nil, wrong("does not name the neighbours of rank %d of %d", rank, size)
+	}
 	if self.GetFirstShard() > uint32(shards) || self.GetShards() > uint32(shards)-self.GetFirstShard() {
 		return nil, wrong("gives this worker %d shards from %d, of %d", self.GetShards(), self.GetFirstShard(), shards)
 	}
@@ -68,11 +81,21 @@ func newGeneration(ctx context.Context, id string, shards int, a *ddpmv1.Assignm
 		return nil, wrong("trains from step %d to %d", a.GetGeneration().GetStartStep(), a.GetGeneration().GetLastStep())
 	}
 	g := &generation{
-		assignment: a, number: a.GetGeneration().GetNumber(), rank: rank, size: len(members), self: self, group: group,
+		assignment: a, number: a.GetGeneration().GetNumber(), rank: int(rank), size: int(size), self: self, next: next, group: group,
 		parted: departure{unreachable: -1},
 	}
 	g.ctx, g.cancel = context.WithCancelCause(ctx)
 	return g, nil
+}
+
+// memberAt is the one of a rank among members in the order of their ranks, nil if that
+// is none of them.
+func memberAt(members []*ddpmv1.Member, rank int64) *ddpmv1.Member {
+	i, ok := slices.BinarySearchFunc(members, rank, func(m *ddpmv1.Member, rank int64) int { return cmp.Compare(int64(m.GetRank()), rank) })
+	if !ok {
+		return nil
+	}
+	return members[i]
 }
 
 func (g *generation) startStep() uint64 { return g.assignment.GetGeneration().GetStartStep() }
@@ -92,7 +115,7 @@ func (g *generation) connect(tag allreduce.RunTag, server *allreduce.Server, m *
 	ctx, cancel := context.WithTimeoutCause(g.ctx, linkPatience, fmt.Errorf("not linked up within %v", linkPatience))
 	defer cancel()
 	member := allreduce.Member{Run: tag, Generation: g.number, Rank: g.rank, World: g.size}
-	link, err := allreduce.Connect(ctx, server, member, g.next().GetRingAddress(), grpc.WithTransportCredentials(g.security(g.next().GetWorkerId())))
+	link, err := allreduce.Connect(ctx, server, member, g.next.GetRingAddress(), grpc.WithTransportCredentials(g.security(g.next.GetWorkerId())))
 	if err != nil {
 		return nil, err
 	}
@@ -100,11 +123,6 @@ func (g *generation) connect(tag allreduce.RunTag, server *allreduce.Server, m *
 		link = metered{link, m}
 	}
 	return allreduce.NewRing(allreduce.Config{Member: member, BucketElems: bucketElems}, link)
-}
-
-// next is the member that this one sends to.
-func (g *generation) next() *ddpmv1.Member {
-	return g.assignment.GetGeneration().GetMembers()[(g.rank+1)%g.size]
 }
 
 // close ends what the generation has under way. Without a cause the successor is

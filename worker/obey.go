@@ -99,7 +99,7 @@ func (l *life) yield(y *ddpmv1.Yield) {
 	g.yields, g.saves = true, g.saves || y.GetSave()
 }
 
-// names are those of a generation's members.
+// names are those of the members that a worker knows of a generation, which know it.
 func names(g *ddpmv1.Generation) []string {
 	var all []string
 	for _, m := range g.GetMembers() {

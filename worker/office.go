@@ -43,7 +43,11 @@ func (o *office) ask(ctx context.Context, conn *grpc.ClientConn, address string,
 // before closes that.
 func (o *office) use(s *session, w *ddpmv1.Welcome, position func() *ddpmv1.Heartbeat) {
 	interval := max(time.Millisecond, time.Duration(w.GetHeartbeatMilliseconds())*time.Millisecond)
-	s.silence = max(o.silence, 8*interval)
+	often := interval // how often the coordinator has reason to say something
+	if ask := time.Duration(w.GetAskMilliseconds()) * time.Millisecond; ask > 0 {
+		often = ask / 2
+	}
+	s.silence = max(o.silence, 8*often)
 	o.mu.Lock()
 	o.session = s
 	o.mu.Unlock()

@@ -159,11 +159,12 @@ func (f *fake) form(step uint64, live bool, workers []*peer, bend func(*ddpmv1.G
 // nobody holds.
 func (f *fake) deal(g *ddpmv1.Generation, workers []*peer) {
 	shards, n := f.cluster.spec.Shards(), len(workers)
+	g.Size = uint32(n)
 	taken := map[uint32]bool{}
 	for r, p := range workers {
 		lo, hi := r*shards/n, (r+1)*shards/n
 		m := &ddpmv1.Member{
-			WorkerId: p.id, RingAddress: p.hello.GetRingAddress(), FirstShard: uint32(lo), Shards: uint32(hi - lo),
+			WorkerId: p.id, Rank: uint32(r), RingAddress: p.hello.GetRingAddress(), FirstShard: uint32(lo), Shards: uint32(hi - lo),
 			Lack: ddpmv1.Lack_LACK_NOTHING,
 		}
 		g.Members = append(g.Members, m)

@@ -37,6 +37,8 @@ type session struct {
 	err error
 	// outbox is what is yet to be sent.
 	outbox outbox
+	// asked is ready when the coordinator has asked for a sign of life.
+	asked chan struct{}
 
 	opened time.Time
 	// heard is when something last came, in nanoseconds since opened, and silence how
@@ -54,6 +56,7 @@ func openSession(ctx context.Context, conn *grpc.ClientConn, address string, hel
 	s := &session{
 		address: address, log: log, conn: conn, stream: stream, cancel: cancel,
 		inbox:  make(chan *ddpmv1.CoordinatorMessage, 16),
+		asked:  make(chan struct{}, 1),
 		outbox: newOutbox(), opened: time.Now(),
 	}
 	if err != nil {
@@ -111,6 +114,13 @@ func (s *session) receive(ctx context.Context, term *atomic.Uint64) {
 		if m.Body == nil {
 			continue // the answer to a Heartbeat
 		}
+		if m.GetAsk() != nil {
+			select {
+			case s.asked <- struct{}{}:
+			default:
+			}
+			continue
+		}
 		select {
 		case s.inbox <- m:
 		case <-ctx.Done():
@@ -162,20 +172,26 @@ func (s *session) transmit() {
 	}
 }
 
-// beat says every interval where the worker is, until the session ends. What waits
-// to be sent is a sign of life itself.
+// beat says where the worker is whenever it is asked, and when it is not for an interval,
+// until the session ends. What waits to be sent is a sign of life itself.
 func (s *session) beat(interval time.Duration, position func() *ddpmv1.Heartbeat) {
 	s.group.Go(func() {
 		ticker := time.NewTicker(interval)
 		defer ticker.Stop()
 		for {
+			asked := false
 			select {
 			case <-ticker.C:
+			case <-s.asked:
+				asked = true
+				ticker.Reset(interval)
 			case <-s.stream.Context().Done():
 				return
 			}
 			if s.outbox.first() == nil {
-				s.send(&ddpmv1.WorkerMessage{Body: &ddpmv1.WorkerMessage_Heartbeat{Heartbeat: position()}})
+				h := position()
+				h.Asked = asked
+				s.send(&ddpmv1.WorkerMessage{Body: &ddpmv1.WorkerMessage_Heartbeat{Heartbeat: h}})
 			}
 		}
 	})

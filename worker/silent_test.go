@@ -187,3 +187,24 @@ func TestOutboxIsBounded(t *testing.T) {
 		t.Error("without a bound")
 	}
 }
+
+// A worker that is asked for a sign of life gives it at once, and says that it was asked.
+func TestAnswersWhenAsked(t *testing.T) {
+	c := newCluster(t, 1)
+	asked, unasked := 0, 0
+	c.onMessage = func(_ *fake, p *peer, m *ddpmv1.WorkerMessage) bool {
+		switch h := m.GetHeartbeat(); {
+		case m.GetAvailable() != nil:
+			p.say(fakeTerm, &ddpmv1.CoordinatorMessage{Body: &ddpmv1.CoordinatorMessage_Ask{Ask: &ddpmv1.Ask{}}})
+		case h.GetAsked():
+			asked++
+		case h != nil:
+			unasked++
+		}
+		return false
+	}
+	c.train(t)
+	if asked != 1 {
+		t.Errorf("asked once, it has given %d signs of life for it, and %d by itself", asked, unasked)
+	}
+}

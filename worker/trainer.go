@@ -203,7 +203,7 @@ func (t *trainer) broke(g *generation, err error) departure {
 	d := departure{cause: err, broke: err.Error(), unreachable: -1}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	next := g.next().GetWorkerId()
+	next := g.next.GetWorkerId()
 	switch {
 	case errors.Is(err, allreduce.ErrUnreachable):
 	case errors.Is(err, allreduce.ErrLost) && t.doubted != next:

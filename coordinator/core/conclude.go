@@ -23,7 +23,7 @@ func (m *Machine) conclude(workers []*worker, step uint64, live bool) []Effect {
 
 // membersAt says that the members of the generation stand at the end of a step.
 func (m *Machine) membersAt(step uint64) bool {
-	for _, w := range m.members() {
+	for w := range m.members() {
 		if !w.position.HasState || w.position.Step != step {
 			return false
 		}

@@ -18,6 +18,9 @@ const (
 	// worse by how much longer its steps must take than they could.
 	settled = 5 * time.Second
 	worse   = 1.15
+	// crowded is from how many members on what all of them say is looked at less often
+	// than it changes.
+	crowded = 100
 	// retryAfter is how long the end waits after a checkpoint that failed.
 	retryAfter = 5 * time.Second
 )
@@ -38,7 +41,7 @@ func (m *Machine) consider() []Effect {
 	case training:
 		return m.betterAtABoundary()
 	case changing:
-		for _, w := range m.members() {
+		for w := range m.members() {
 			if w.position == nil {
 				return nil
 			}
@@ -109,7 +112,7 @@ func (m *Machine) enough() []Effect {
 
 // formed begins training when all members are ready.
 func (m *Machine) formed() []Effect {
-	for _, w := range m.members() {
+	for w := range m.members() {
 		if !w.ready {
 			return nil
 		}
@@ -119,7 +122,7 @@ func (m *Machine) formed() []Effect {
 		return nil
 	}
 	m.enter(training, m.generation.Reason)
-	for _, w := range m.members() {
+	for w := range m.members() {
 		if w.position != nil { // it has completed all before others said that they begin
 			m.complete(w.position.Step)
 			return nil
@@ -129,6 +132,12 @@ func (m *Machine) formed() []Effect {
 		return m.yield(m.stopping, true)
 	}
 	return nil
+}
+
+// calm says that nothing has happened in a large run since what could be better was looked
+// at, a second ago at most.
+func (m *Machine) calm() bool {
+	return m.phase == training && len(m.workers) >= crowded && m.wanted.IsZero() && m.now.Sub(m.compared) < time.Second
 }
 
 // betterAtABoundary asks the members to leave their ring at a boundary if another
@@ -150,8 +159,12 @@ func (m *Machine) betterAtABoundary() []Effect {
 	if len(leaves) > 0 {
 		reasons = append(reasons, some(leaves, "leaves", "leave"))
 	}
-	if reason := m.unevenDeal(); reason != "" {
-		reasons = append(reasons, reason)
+	// Comparing deals sorts all rates: many members are compared once a second.
+	if m.now.Sub(m.compared) >= time.Second || len(m.generation.Members) < crowded {
+		m.compared, m.better = m.now, m.unevenDeal()
+	}
+	if m.better != "" {
+		reasons = append(reasons, m.better)
 	}
 	if len(reasons) == 0 {
 		m.wanted = time.Time{}
@@ -234,15 +247,44 @@ func maxOf(rates []float64) float64 {
 // tick notices what happens by time alone.
 func (m *Machine) tick() []Effect {
 	m.excuse()
+	if len(m.workers) >= crowded && m.now.Sub(m.looked) < time.Second {
+		return m.poll()
+	}
+	m.looked = m.now
 	for _, w := range m.workers {
+		if w.asked && w.member && m.proven.After(w.life.last) {
+			w.life.excuse(m.proven)
+		}
 		if d, tooLong := w.life.silent(m.now, m.config.Silence); tooLong {
+			m.looked = m.zero() // there may be others
 			return m.lose(w.id, fmt.Sprintf("was lost: it has been silent for %s", d.Round(100*time.Millisecond)))
 		}
 		if !w.halted.IsZero() && w.position == nil && m.now.Sub(w.halted) > answerLimit {
+			m.looked = m.zero()
 			return m.lose(w.id, fmt.Sprintf("was lost: it has not said for %s where it stands", answerLimit))
 		}
 	}
-	return nil
+	return m.poll()
+}
+
+// poll asks all workers for signs of life that give them when they are asked, when it is
+// time: less often while steps are completed.
+func (m *Machine) poll() []Effect {
+	every := m.heartbeat()
+	if m.now.Sub(m.proven) < every {
+		every *= proving
+	}
+	if m.now.Sub(m.polled) < every {
+		return nil
+	}
+	m.polled = m.now
+	var effects []Effect
+	for _, w := range m.workers {
+		if w.asked {
+			effects = append(effects, Ask{w.id})
+		}
+	}
+	return effects
 }
 
 // excuse blames nobody for a time in which the coordinator itself stood still:

@@ -226,26 +226,162 @@ func (p *player) published(e Event) Event {
 	return e
 }
 
-// Many workers give signs of life less often than few, and are given longer for it.
+// Many workers give signs of life less often than few, when they are asked, and are given
+// longer for it.
 func TestManyBeatLessOften(t *testing.T) {
 	t.Parallel()
 	silence := Silence{Min: 2 * time.Second, Max: 20 * time.Second}
 	for _, v := range []struct {
-		workers      int
-		every, limit time.Duration
+		workers           int
+		every, ask, limit time.Duration
 	}{
-		{2, 250 * time.Millisecond, 2 * time.Second},
-		{50, 250 * time.Millisecond, 2 * time.Second},
-		{200, time.Second, 6 * time.Second},
-		{1000, 5 * time.Second, 20 * time.Second},
+		{2, 250 * time.Millisecond, 0, 2 * time.Second},
+		{50, 250 * time.Millisecond, 0, 2 * time.Second},
+		{200, 4 * time.Second, 2 * time.Second, 6 * time.Second},
+		{1000, 20 * time.Second, 10 * time.Second, 20 * time.Second},
 	} {
 		m := New(Config{Workers: v.workers, MinWorkers: 1, Shards: v.workers, Steps: 9, Heartbeat: 250 * time.Millisecond, Silence: silence})
 		effects := m.Step(time.Unix(1, 0), Joined{Worker: "w1", Address: "host:1"})
-		if a, ok := effects[0].(Admit); !ok || a.Heartbeat != v.every {
-			t.Errorf("%d workers: %+v, want a sign of life every %s", v.workers, effects[0], v.every)
+		if a, ok := effects[0].(Admit); !ok || a.Heartbeat != v.every || a.Ask != v.ask {
+			t.Errorf("%d workers: %+v, want a sign of life every %s, and to be asked every %s", v.workers, effects[0], v.every, v.ask)
 		}
 		if limit := m.find("w1").life.limit(silence); limit != v.limit {
 			t.Errorf("%d workers: one may be silent for %s, want %s", v.workers, limit, v.limit)
 		}
+	}
+}
+
+// crowd is a machine at a time of its own, whose workers train.
+type crowd struct {
+	t   *testing.T
+	m   *Machine
+	now time.Time
+}
+
+// step gives an event, and returns the workers that are asked for signs of life.
+func (c *crowd) step(e Event) (asked []string, rest []Effect) {
+	for _, effect := range c.m.Step(c.now, e) {
+		if a, ok := effect.(Ask); ok {
+			asked = append(asked, a.Worker)
+		} else {
+			rest = append(rest, effect)
+		}
+	}
+	return asked, rest
+}
+
+func newCrowd(t *testing.T, workers int) *crowd {
+	t.Helper()
+	c := &crowd{t: t, now: time.Unix(1, 0), m: New(Config{
+		Workers: workers, MinWorkers: 1, Patience: time.Minute, Shards: workers, Steps: 1 << 30,
+		Heartbeat: 250 * time.Millisecond, Silence: Silence{Min: 2 * time.Second, Max: 20 * time.Second},
+	})}
+	for i := range workers {
+		id := fmt.Sprintf("w%d", i)
+		c.step(Joined{Worker: id, Address: id + ":1"})
+		c.step(Available{id})
+	}
+	c.step(Persisted{1})
+	for i := range workers {
+		c.step(Ready{fmt.Sprintf("w%d", i), 1})
+	}
+	if c.m.phase != training {
+		t.Fatalf("%d workers: %s: %s", workers, c.m.Phase(), c.m.Reason())
+	}
+	return c
+}
+
+// Many workers are asked for signs of life all at once, half as often while steps are
+// completed, which prove that all members live. Who does not answer when none is, is lost.
+func TestManyAreAskedTogether(t *testing.T) {
+	t.Parallel()
+	const workers, mute = 400, "w7" // asked every 2 s
+	c := newCrowd(t, workers)
+	began, stalled := c.now, 40*time.Second
+	polls, before, lost := map[bool]int{}, time.Duration(0), ""
+	for lost == "" && c.now.Sub(began) < 2*stalled {
+		c.now = c.now.Add(tickOf)
+		since := c.now.Sub(began)
+		moving := since < stalled
+		asked, rest := c.step(Tick{})
+		if len(asked) > 0 {
+			if len(asked) != workers {
+				t.Fatalf("after %s: %d of %d workers are asked", since, len(asked), workers)
+			}
+			gap := since - before
+			before = since
+			if polls[moving]++; polls[moving] > 2 { // the first ones are of the time before
+				want := 2 * time.Second
+				if moving {
+					want = 4 * time.Second
+				}
+				if gap < want || gap > want+tickOf { // one more would make it 2.005 s
+					t.Errorf("after %s: asked again after %s, want %s", since, gap, want)
+				}
+			}
+			for _, id := range asked {
+				if id != mute {
+					c.step(Heard{Worker: id, Rate: 1})
+				}
+			}
+		}
+		for _, e := range rest {
+			if d, ok := e.(Dismiss); ok {
+				lost = d.Worker
+				if d.Worker != mute || since < stalled+11*time.Second || since > stalled+13*time.Second {
+					t.Errorf("after %s: %+v; want %s to be lost 12 s after the last step", since, d, mute)
+				}
+			}
+		}
+		if moving && since%time.Second == 0 {
+			c.step(Progressed{Step: uint64(since / time.Second)})
+		}
+	}
+	if lost == "" {
+		t.Error("nobody is lost")
+	}
+}
+
+// tickOf is how often a coordinator's machine hears that time passes.
+const tickOf = 100 * time.Millisecond
+
+// Where many die at once, a few of them are named to all.
+func TestManyReasonsAreCounted(t *testing.T) {
+	t.Parallel()
+	c := newCrowd(t, 300)
+	for i := range 100 {
+		c.step(Left{fmt.Sprintf("w%d", 2*i), "its session ended"})
+	}
+	reason := c.m.Reason()
+	if !strings.HasPrefix(reason, "worker w0 was lost: its session ended; worker w2 ") || !strings.HasSuffix(reason, "; and 92 reasons more") || len(reason) > 500 {
+		t.Errorf("%d bytes: %s", len(reason), reason)
+	}
+}
+
+// Where many hang at once, each tick takes one of them out.
+func TestManyHangTogether(t *testing.T) {
+	t.Parallel()
+	c := newCrowd(t, 200)
+	lost := 0
+	var first, last time.Time
+	for began := c.now; c.now.Sub(began) < 12*time.Second; { // before the others have not answered a Halt for too long
+		c.now = c.now.Add(tickOf)
+		asked, rest := c.step(Tick{})
+		for _, id := range asked {
+			if len(id) > 2 { // from w10 on
+				c.step(Heard{Worker: id, Rate: 1})
+			}
+		}
+		for _, e := range rest {
+			if _, ok := e.(Dismiss); ok {
+				lost, last = lost+1, c.now
+				if lost == 1 {
+					first = c.now
+				}
+			}
+		}
+	}
+	if lost != 10 || last.Sub(first) > 10*tickOf {
+		t.Errorf("%d of 10 workers that hang are lost, the last one %s after the first", lost, last.Sub(first))
 	}
 }

@@ -5,11 +5,15 @@ import "time"
 // Effect is what the shell has to do, in the order given.
 type Effect interface{ effect() }
 
-// Admit welcomes a worker, which is to give a sign of life so often.
+// Admit welcomes a worker, which is to give a sign of life so often, and is asked for one
+// at least so often; 0: it is not.
 type Admit struct {
-	Worker    string
-	Heartbeat time.Duration
+	Worker         string
+	Heartbeat, Ask time.Duration
 }
+
+// Ask asks a worker for a sign of life.
+type Ask struct{ Worker string }
 
 // Refuse sends a worker away.
 type Refuse struct{ Worker, Reason string }
@@ -82,6 +86,7 @@ type End struct {
 }
 
 func (Admit) effect()   {}
+func (Ask) effect()     {}
 func (Refuse) effect()  {}
 func (Persist) effect() {}
 func (Assign) effect()  {}

@@ -14,7 +14,12 @@ func (m *Machine) join(e Joined) []Effect {
 	w.life.every = m.heartbeat()
 	w.life.heard(m.now)
 	m.joined = m.now
-	effects := []Effect{Admit{e.Worker, w.life.every}}
+	admit := Admit{Worker: e.Worker, Heartbeat: w.life.every}
+	if w.life.every > m.config.Heartbeat {
+		w.asked = true
+		admit.Heartbeat, admit.Ask = unasked*w.life.every, proving*w.life.every
+	}
+	effects := []Effect{admit}
 	m.byID[w.id] = w
 	if e.Resume == nil {
 		m.workers = slices.Insert(m.workers, m.place(w.id), w)
@@ -36,13 +41,22 @@ func (m *Machine) join(e Joined) []Effect {
 	return effects
 }
 
-// beatShare is the time between two signs of life, of all workers together: what a
-// coordinator takes to hear them does not grow with their number.
-const beatShare = 5 * time.Millisecond
+const (
+	// beatShare is the time between two signs of life, of all workers together: what a
+	// coordinator takes to hear them does not grow with their number.
+	beatShare = 5 * time.Millisecond
+	// proving is how many times as long the workers are left alone while completed steps
+	// prove that all members live.
+	proving = 2
+	// unasked is how many times as long a worker that is asked waits before it gives a
+	// sign of life by itself.
+	unasked = 4
+)
 
 // heartbeat is how often a worker that joins now is to give a sign of life. Where
-// there are many it is less often: that a process is gone shows at once, by its
-// connection, and signs of life are for machines that stand still.
+// there are many it is less often, and when they are asked, which all are at once: that
+// a process is gone shows at once, by its connection, and signs of life are for machines
+// that stand still.
 func (m *Machine) heartbeat() time.Duration {
 	if m.config.Heartbeat == 0 {
 		return 0
@@ -66,7 +80,7 @@ func (m *Machine) refusal(e Joined) string {
 // adopt waits for the members of the generation that a former leader made. When
 // all are back in it, nothing has happened.
 func (m *Machine) adopt() []Effect {
-	members := m.members()
+	members := slices.Collect(m.members())
 	waited := m.now.Sub(m.since)
 	fresh := len(m.workers) - len(members)
 	switch {

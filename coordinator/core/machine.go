@@ -2,6 +2,7 @@ package core
 
 import (
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 	"time"
@@ -70,6 +71,8 @@ type worker struct {
 	position *Position
 	// halted is when it was asked for its position at once; zero: it was not.
 	halted time.Time
+	// asked says that it gives signs of life when it is asked.
+	asked bool
 }
 
 // Machine is the state of a run.
@@ -100,8 +103,15 @@ type Machine struct {
 	yielding, saves bool
 	// wanted is since when there has been a reason to change at a boundary.
 	wanted time.Time
-	// uneven is since when another deal would have been better.
-	uneven time.Time
+	// uneven is since when another deal would have been better; compared is when deals
+	// were last compared, and better what came of it.
+	uneven, compared time.Time
+	better           string
+	// looked is when all workers' silences were last looked at.
+	looked time.Time
+	// polled is when the workers were last asked for signs of life, proven when a step was
+	// last known to be complete, for which each member has to have lived.
+	polled, proven time.Time
 
 	savings []*savings
 	// published is the newest checkpoint's step, hasCheckpoint that there is one.
@@ -163,8 +173,13 @@ func (m *Machine) Step(now time.Time, e Event) []Effect {
 		m.since, m.ticked = now, now
 	}
 	effects := m.event(e)
-	if _, alive := e.(Heard); alive {
+	switch e.(type) {
+	case Heard:
 		return effects // what a rate or the time leads to waits for the next Tick
+	case Tick:
+		if m.calm() {
+			return effects
+		}
 	}
 	if m.phase != ended {
 		effects = append(effects, m.consider()...)
@@ -238,21 +253,30 @@ func (m *Machine) find(id string) *worker {
 	return m.byID[id]
 }
 
-// members are the workers of the current generation that are there.
-func (m *Machine) members() []*worker {
-	var members []*worker
-	for _, w := range m.workers {
-		if w.member {
-			members = append(members, w)
+// members are the workers of the current generation that are there. Whoever looks for
+// one stops there: a change of a thousand asks thousands of times.
+func (m *Machine) members() iter.Seq[*worker] {
+	return func(yield func(*worker) bool) {
+		for _, w := range m.workers {
+			if w.member && !yield(w) {
+				return
+			}
 		}
 	}
-	return members
+}
+
+// deserted says that no member of the current generation is there.
+func (m *Machine) deserted() bool {
+	for range m.members() {
+		return false
+	}
+	return true
 }
 
 // enter begins a phase.
 func (m *Machine) enter(p phase, reason string) {
 	m.phase, m.reason, m.since = p, reason, m.now
-	m.wanted, m.uneven = time.Time{}, time.Time{}
+	m.wanted, m.uneven, m.compared, m.better = time.Time{}, time.Time{}, time.Time{}, ""
 }
 
 // zero is no time.
@@ -318,14 +342,20 @@ func (m *Machine) why() string {
 	if len(m.change) == 0 {
 		return m.echo
 	}
+	if more := len(m.change) - named; more > 0 {
+		return fmt.Sprintf("%s; and %s more", strings.Join(m.change[:named], "; "), plural(more, "reason", "reasons"))
+	}
 	return strings.Join(m.change, "; ")
 }
+
+// named is how many reasons are named: every member is told of them.
+const named = 8
 
 // askPositions asks the members that are in their ring to leave it.
 func (m *Machine) askPositions() []Effect {
 	m.yielding = false
 	var effects []Effect
-	for _, w := range m.members() {
+	for w := range m.members() {
 		if w.position == nil && w.halted.IsZero() {
 			w.halted = m.now
 			effects = append(effects, Halt{w.id, m.generation.Number, m.reason})
@@ -342,7 +372,7 @@ func (m *Machine) yield(reason string, save bool) []Effect {
 	m.enter(changing, reason)
 	m.change, m.yielding, m.saves = []string{reason}, true, save
 	var effects []Effect
-	for _, w := range m.members() {
+	for w := range m.members() {
 		effects = append(effects, Yield{w.id, m.generation.Number, reason, save})
 	}
 	return effects
@@ -371,7 +401,7 @@ func (m *Machine) stop(reason string) []Effect {
 	}
 	m.stopping = reason
 	switch {
-	case m.phase == waiting, m.phase == adopting && len(m.members()) == 0:
+	case m.phase == waiting, m.phase == adopting && m.deserted():
 		return m.fail("stopped before training began: " + reason)
 	case m.phase == training:
 		return m.yield(reason, true)

@@ -28,6 +28,7 @@ type troubles struct {
 
 // progressed takes in that a step is complete.
 func (m *Machine) progressed(e Progressed) []Effect {
+	m.proven = m.now
 	t := &m.troubles
 	t.complaints, t.breaks = nil, 0
 	if !e.Skipped {
@@ -99,7 +100,7 @@ func (m *Machine) reach(a, b string) bool {
 // before what they computed has come into any weights.
 func (m *Machine) differing() (effects []Effect, differ bool) {
 	count, total := map[uint64]int{}, 0
-	for _, w := range m.members() {
+	for w := range m.members() {
 		if w.position != nil && w.position.Differs {
 			count[w.position.Weights]++
 			total++
@@ -110,7 +111,7 @@ func (m *Machine) differing() (effects []Effect, differ bool) {
 	}
 	var odd []string
 	step := uint64(0)
-	for _, w := range m.members() {
+	for w := range m.members() {
 		if p := w.position; p != nil && p.Differs {
 			step = p.Step
 			if 2*count[p.Weights] <= total {

@@ -49,18 +49,22 @@ func Join(ctx context.Context, access Access, size int) (*Crowd, error) {
 	joining.SetLimit(128)
 	c.workers = make([]*worker, size)
 	for i := range size {
-		w := &worker{crowd: c, number: i}
+		w := &worker{crowd: c, number: i, asked: make(chan struct{}, 1)}
 		c.workers[i] = w
 		joining.Go(func() error {
 			by, err := w.admit(joiningCtx)
 			if err != nil {
 				return fmt.Errorf("worker %d: %w", i, err)
 			}
-			beat, err := w.join(ctx, by) // the session outlives joining
+			beat, ask, err := w.join(ctx, by) // the session outlives joining
 			if err != nil {
 				return fmt.Errorf("worker %d: %w", i, err)
 			}
-			every.Store(max(every.Load(), int64(beat)))
+			often := beat
+			if ask > 0 {
+				often = ask
+			}
+			every.Store(max(every.Load(), int64(often)))
 			c.group.Go(func() { w.beat(beat) })
 			c.group.Go(func() {
 				if err := w.obey(); err != nil {
@@ -78,7 +82,7 @@ func Join(ctx context.Context, access Access, size int) (*Crowd, error) {
 	return c, nil
 }
 
-// Heartbeat is how often the coordinator asks for signs of life.
+// Heartbeat is how often the workers give signs of life.
 func (c *Crowd) Heartbeat() time.Duration { return c.every }
 
 // Retries counts the calls for a certificate that were put off.

@@ -32,6 +32,9 @@ type worker struct {
 	// generation is the newest that it was assigned.
 	generation atomic.Uint64
 	dead       atomic.Bool
+	sent       atomic.Uint64
+	// asked puts the next sign of life off.
+	asked chan struct{}
 }
 
 // admit gets a certificate by the token, trying again where the coordinator has too
@@ -80,18 +83,18 @@ func (w *worker) certificate(ctx context.Context, by credentials.TransportCreden
 func (w *worker) dial(by credentials.TransportCredentials) (*grpc.ClientConn, error) {
 	return grpc.NewClient("passthrough:///"+w.crowd.access.Address, grpc.WithTransportCredentials(by), grpc.WithNoProxy(),
 		grpc.WithContextDialer(w.crowd.Traffic.dialer(w.number)), grpc.WithDisableServiceConfig(),
-		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 10 * time.Second, Timeout: 15 * time.Second}))
+		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 15 * time.Second, Timeout: 10 * time.Second}))
 }
 
-// join opens the session, and lives it until it ends. joined is called when the
-// coordinator has answered.
-func (w *worker) join(ctx context.Context, by credentials.TransportCredentials) (every time.Duration, err error) {
+// join opens the session, and returns when the coordinator has answered: how often the
+// worker is to give a sign of life by itself, and otherwise when it is asked.
+func (w *worker) join(ctx context.Context, by credentials.TransportCredentials) (every, asked time.Duration, err error) {
 	if w.conn, err = w.dial(by); err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	ctx, w.cancel = context.WithCancel(ctx)
 	if w.stream, err = ddpmv1.NewCoordinatorClient(w.conn).Session(ctx, grpc.WaitForReady(true)); err != nil {
-		return 0, fmt.Errorf("open a session: %w", err)
+		return 0, 0, fmt.Errorf("open a session: %w", err)
 	}
 	w.say(&ddpmv1.WorkerMessage{Body: &ddpmv1.WorkerMessage_Hello{Hello: &ddpmv1.Hello{
 		Version: ddpmcluster.Version(), Build: ddpmcluster.Fingerprint(),
@@ -100,13 +103,14 @@ func (w *worker) join(ctx context.Context, by credentials.TransportCredentials) 
 	}}})
 	m, err := w.stream.Recv()
 	if err != nil {
-		return 0, fmt.Errorf("the answer to Hello: %w", err)
+		return 0, 0, fmt.Errorf("the answer to Hello: %w", err)
 	}
 	if m.GetWelcome() == nil {
-		return 0, fmt.Errorf("a Hello is answered with %T", m.GetBody())
+		return 0, 0, fmt.Errorf("a Hello is answered with %T", m.GetBody())
 	}
 	w.say(&ddpmv1.WorkerMessage{Body: &ddpmv1.WorkerMessage_Available{Available: &ddpmv1.Available{}}})
-	return time.Duration(m.GetWelcome().GetHeartbeatMilliseconds()) * time.Millisecond, nil
+	of := func(milliseconds uint32) time.Duration { return time.Duration(milliseconds) * time.Millisecond }
+	return of(m.GetWelcome().GetHeartbeatMilliseconds()), of(m.GetWelcome().GetAskMilliseconds()), nil
 }
 
 // say sends a message; a stream that has ended is heard of by receiving.
@@ -129,6 +133,8 @@ func (w *worker) obey() error {
 			return fmt.Errorf("the session broke: %w", err)
 		}
 		switch body := m.GetBody().(type) {
+		case *ddpmv1.CoordinatorMessage_Ask:
+			w.live(true)
 		case *ddpmv1.CoordinatorMessage_Assignment:
 			w.assigned(body.Assignment)
 		case *ddpmv1.CoordinatorMessage_Halt, *ddpmv1.CoordinatorMessage_Yield:
@@ -161,17 +167,30 @@ func (w *worker) stand() {
 func (w *worker) beat(every time.Duration) {
 	ticker := time.NewTicker(every)
 	defer ticker.Stop()
-	for sent := uint64(0); ; sent += 1 << 20 {
+	for {
 		select {
 		case <-ticker.C:
+			w.live(false)
+		case <-w.asked:
+			ticker.Reset(every)
 		case <-w.stream.Context().Done():
 			return
 		}
-		w.say(&ddpmv1.WorkerMessage{Body: &ddpmv1.WorkerMessage_Heartbeat{Heartbeat: &ddpmv1.Heartbeat{
-			Generation: w.generation.Load(), Step: w.crowd.step.Load(), ShardRate: 1 + float64(w.number%7)/100,
-			RingSentBytes: sent, RingBytesPerSecond: 1e8,
-		}}})
 	}
+}
+
+// live gives a sign of life.
+func (w *worker) live(asked bool) {
+	if asked {
+		select {
+		case w.asked <- struct{}{}:
+		default:
+		}
+	}
+	w.say(&ddpmv1.WorkerMessage{Body: &ddpmv1.WorkerMessage_Heartbeat{Heartbeat: &ddpmv1.Heartbeat{
+		Generation: w.generation.Load(), Step: w.crowd.step.Load(), ShardRate: 1 + float64(w.number%7)/100,
+		RingSentBytes: w.sent.Add(1 << 20), RingBytesPerSecond: 1e8, Asked: asked,
+	}}})
 }
 
 // die ends the worker's process, as the coordinator sees it.

@@ -437,6 +437,7 @@ type CoordinatorMessage struct {
 	//	*CoordinatorMessage_Halt
 	//	*CoordinatorMessage_Yield
 	//	*CoordinatorMessage_Dismiss
+	//	*CoordinatorMessage_Ask
 	Body          isCoordinatorMessage_Body `protobuf_oneof:"body"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -531,6 +532,15 @@ func (x *CoordinatorMessage) GetDismiss() *Dismiss {
 	return nil
 }
 
+func (x *CoordinatorMessage) GetAsk() *Ask {
+	if x != nil {
+		if x, ok := x.Body.(*CoordinatorMessage_Ask); ok {
+			return x.Ask
+		}
+	}
+	return nil
+}
+
 type isCoordinatorMessage_Body interface {
 	isCoordinatorMessage_Body()
 }
@@ -555,6 +565,10 @@ type CoordinatorMessage_Dismiss struct {
 	Dismiss *Dismiss `protobuf:"bytes,6,opt,name=dismiss,proto3,oneof"`
 }
 
+type CoordinatorMessage_Ask struct {
+	Ask *Ask `protobuf:"bytes,7,opt,name=ask,proto3,oneof"`
+}
+
 func (*CoordinatorMessage_Welcome) isCoordinatorMessage_Body() {}
 
 func (*CoordinatorMessage_Assignment) isCoordinatorMessage_Body() {}
@@ -564,6 +578,8 @@ func (*CoordinatorMessage_Halt) isCoordinatorMessage_Body() {}
 func (*CoordinatorMessage_Yield) isCoordinatorMessage_Body() {}
 
 func (*CoordinatorMessage_Dismiss) isCoordinatorMessage_Body() {}
+
+func (*CoordinatorMessage_Ask) isCoordinatorMessage_Body() {}
 
 // Hello introduces a worker.
 type Hello struct {
@@ -760,9 +776,11 @@ type Welcome struct {
 	// Steps whose Progress the coordinator has.
 	ReportedStep uint64 `protobuf:"varint,8,opt,name=reported_step,json=reportedStep,proto3" json:"reported_step,omitempty"`
 	// Members compare their weights every so many steps; 0: never.
-	CompareEvery  uint64 `protobuf:"varint,9,opt,name=compare_every,json=compareEvery,proto3" json:"compare_every,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	CompareEvery uint64 `protobuf:"varint,9,opt,name=compare_every,json=compareEvery,proto3" json:"compare_every,omitempty"`
+	// The coordinator asks so often for a Heartbeat besides; 0: it does not.
+	AskMilliseconds uint32 `protobuf:"varint,10,opt,name=ask_milliseconds,json=askMilliseconds,proto3" json:"ask_milliseconds,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *Welcome) Reset() {
@@ -858,6 +876,51 @@ func (x *Welcome) GetCompareEvery() uint64 {
 	return 0
 }
 
+func (x *Welcome) GetAskMilliseconds() uint32 {
+	if x != nil {
+		return x.AskMilliseconds
+	}
+	return 0
+}
+
+// Ask asks for a Heartbeat at once. Where there are many workers the coordinator asks all
+// of them together: what wakes it once costs less than what wakes it a thousand times.
+type Ask struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Ask) Reset() {
+	*x = Ask{}
+	mi := &file_ddpm_v1_coordinator_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Ask) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Ask) ProtoMessage() {}
+
+func (x *Ask) ProtoReflect() protoreflect.Message {
+	mi := &file_ddpm_v1_coordinator_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Ask.ProtoReflect.Descriptor instead.
+func (*Ask) Descriptor() ([]byte, []int) {
+	return file_ddpm_v1_coordinator_proto_rawDescGZIP(), []int{5}
+}
+
 // Heartbeat says that the worker lives and where it is.
 type Heartbeat struct {
 	state      protoimpl.MessageState `protogen:"open.v1"`
@@ -872,13 +935,15 @@ type Heartbeat struct {
 	// Bytes that it sent in a second of its last all-reduce, waiting included; 0 before
 	// the first.
 	RingBytesPerSecond float64 `protobuf:"fixed64,5,opt,name=ring_bytes_per_second,json=ringBytesPerSecond,proto3" json:"ring_bytes_per_second,omitempty"`
-	unknownFields      protoimpl.UnknownFields
-	sizeCache          protoimpl.SizeCache
+	// It was asked for, and so needs no answer.
+	Asked         bool `protobuf:"varint,6,opt,name=asked,proto3" json:"asked,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Heartbeat) Reset() {
 	*x = Heartbeat{}
-	mi := &file_ddpm_v1_coordinator_proto_msgTypes[5]
+	mi := &file_ddpm_v1_coordinator_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -890,7 +955,7 @@ func (x *Heartbeat) String() string {
 func (*Heartbeat) ProtoMessage() {}
 
 func (x *Heartbeat) ProtoReflect() protoreflect.Message {
-	mi := &file_ddpm_v1_coordinator_proto_msgTypes[5]
+	mi := &file_ddpm_v1_coordinator_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -903,7 +968,7 @@ func (x *Heartbeat) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Heartbeat.ProtoReflect.Descriptor instead.
 func (*Heartbeat) Descriptor() ([]byte, []int) {
-	return file_ddpm_v1_coordinator_proto_rawDescGZIP(), []int{5}
+	return file_ddpm_v1_coordinator_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Heartbeat) GetGeneration() uint64 {
@@ -941,6 +1006,13 @@ func (x *Heartbeat) GetRingBytesPerSecond() float64 {
 	return 0
 }
 
+func (x *Heartbeat) GetAsked() bool {
+	if x != nil {
+		return x.Asked
+	}
+	return false
+}
+
 // Available says that the worker has opened the run's Store and dataset: it can
 // be a member.
 type Available struct {
@@ -951,7 +1023,7 @@ type Available struct {
 
 func (x *Available) Reset() {
 	*x = Available{}
-	mi := &file_ddpm_v1_coordinator_proto_msgTypes[6]
+	mi := &file_ddpm_v1_coordinator_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -963,7 +1035,7 @@ func (x *Available) String() string {
 func (*Available) ProtoMessage() {}
 
 func (x *Available) ProtoReflect() protoreflect.Message {
-	mi := &file_ddpm_v1_coordinator_proto_msgTypes[6]
+	mi := &file_ddpm_v1_coordinator_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -976,14 +1048,17 @@ func (x *Available) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Available.ProtoReflect.Descriptor instead.
 func (*Available) Descriptor() ([]byte, []int) {
-	return file_ddpm_v1_coordinator_proto_rawDescGZIP(), []int{6}
+	return file_ddpm_v1_coordinator_proto_rawDescGZIP(), []int{7}
 }
 
-// Generation is a numbered membership.
+// Generation is a numbered membership, as one of its members is told of it.
 type Generation struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	Number uint64                 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`
-	// In ring order: a member's index is its rank; it sends to the next one.
+	// Those whom this member has to know, by rank: itself, its neighbours and, where
+	// the source is the members, those whom it takes what it lacks from and those who
+	// take it from this one. A list of all would be most of what a coordinator of a
+	// thousand says in a change.
 	Members []*Member `protobuf:"bytes,2,rep,name=members,proto3" json:"members,omitempty"`
 	// Steps that are complete when the generation begins.
 	StartStep uint64 `protobuf:"varint,3,opt,name=start_step,json=startStep,proto3" json:"start_step,omitempty"`
@@ -997,14 +1072,17 @@ type Generation struct {
 	// the end.
 	CheckpointEvery uint64 `protobuf:"varint,7,opt,name=checkpoint_every,json=checkpointEvery,proto3" json:"checkpoint_every,omitempty"`
 	// A checkpoint at start_step.
-	SaveAtStart   bool `protobuf:"varint,8,opt,name=save_at_start,json=saveAtStart,proto3" json:"save_at_start,omitempty"`
+	SaveAtStart bool `protobuf:"varint,8,opt,name=save_at_start,json=saveAtStart,proto3" json:"save_at_start,omitempty"`
+	// How many members there are. Each sends to the one of the next rank, and the last
+	// to the one of rank 0.
+	Size          uint32 `protobuf:"varint,9,opt,name=size,proto3" json:"size,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Generation) Reset() {
 	*x = Generation{}
-	mi := &file_ddpm_v1_coordinator_proto_msgTypes[7]
+	mi := &file_ddpm_v1_coordinator_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1016,7 +1094,7 @@ func (x *Generation) String() string {
 func (*Generation) ProtoMessage() {}
 
 func (x *Generation) ProtoReflect() protoreflect.Message {
-	mi := &file_ddpm_v1_coordinator_proto_msgTypes[7]
+	mi := &file_ddpm_v1_coordinator_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1029,7 +1107,7 @@ func (x *Generation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Generation.ProtoReflect.Descriptor instead.
 func (*Generation) Descriptor() ([]byte, []int) {
-	return file_ddpm_v1_coordinator_proto_rawDescGZIP(), []int{7}
+	return file_ddpm_v1_coordinator_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Generation) GetNumber() uint64 {
@@ -1088,6 +1166,13 @@ func (x *Generation) GetSaveAtStart() bool {
 	return false
 }
 
+func (x *Generation) GetSize() uint32 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
 // Member is a worker in a generation, with the shards that it computes:
 // [first_shard, first_shard + shards), in the first step others.
 type Member struct {
@@ -1102,14 +1187,16 @@ type Member struct {
 	Extra []uint32 `protobuf:"varint,6,rep,packed,name=extra,proto3" json:"extra,omitempty"`
 	Lack  Lack     `protobuf:"varint,7,opt,name=lack,proto3,enum=ddpm.v1.Lack" json:"lack,omitempty"`
 	// It also has the reduced gradient of the step before the first.
-	HasGradient   bool `protobuf:"varint,8,opt,name=has_gradient,json=hasGradient,proto3" json:"has_gradient,omitempty"`
+	HasGradient bool `protobuf:"varint,8,opt,name=has_gradient,json=hasGradient,proto3" json:"has_gradient,omitempty"`
+	// Its place in the ring, from 0.
+	Rank          uint32 `protobuf:"varint,9,opt,name=rank,proto3" json:"rank,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Member) Reset() {
 	*x = Member{}
-	mi := &file_ddpm_v1_coordinator_proto_msgTypes[8]
+	mi := &file_ddpm_v1_coordinator_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1121,7 +1208,7 @@ func (x *Member) String() string {
 func (*Member) ProtoMessage() {}
 
 func (x *Member) ProtoReflect() protoreflect.Message {
-	mi := &file_ddpm_v1_coordinator_proto_msgTypes[8]
+	mi := &file_ddpm_v1_coordinator_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1134,7 +1221,7 @@ func (x *Member) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Member.ProtoReflect.Descriptor instead.
 func (*Member) Descriptor() ([]byte, []int) {
-	return file_ddpm_v1_coordinator_proto_rawDescGZIP(), []int{8}
+	return file_ddpm_v1_coordinator_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Member) GetWorkerId() string {
@@ -1193,6 +1280,13 @@ func (x *Member) GetHasGradient() bool {
 	return false
 }
 
+func (x *Member) GetRank() uint32 {
+	if x != nil {
+		return x.Rank
+	}
+	return 0
+}
+
 // Assignment tells a member its generation and its place there.
 type Assignment struct {
 	state      protoimpl.MessageState `protogen:"open.v1"`
@@ -1206,7 +1300,7 @@ type Assignment struct {
 
 func (x *Assignment) Reset() {
 	*x = Assignment{}
-	mi := &file_ddpm_v1_coordinator_proto_msgTypes[9]
+	mi := &file_ddpm_v1_coordinator_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1218,7 +1312,7 @@ func (x *Assignment) String() string {
 func (*Assignment) ProtoMessage() {}
 
 func (x *Assignment) ProtoReflect() protoreflect.Message {
-	mi := &file_ddpm_v1_coordinator_proto_msgTypes[9]
+	mi := &file_ddpm_v1_coordinator_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1231,7 +1325,7 @@ func (x *Assignment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Assignment.ProtoReflect.Descriptor instead.
 func (*Assignment) Descriptor() ([]byte, []int) {
-	return file_ddpm_v1_coordinator_proto_rawDescGZIP(), []int{9}
+	return file_ddpm_v1_coordinator_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Assignment) GetGeneration() *Generation {
@@ -1266,7 +1360,7 @@ type Ready struct {
 
 func (x *Ready) Reset() {
 	*x = Ready{}
-	mi := &file_ddpm_v1_coordinator_proto_msgTypes[10]
+	mi := &file_ddpm_v1_coordinator_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1278,7 +1372,7 @@ func (x *Ready) String() string {
 func (*Ready) ProtoMessage() {}
 
 func (x *Ready) ProtoReflect() protoreflect.Message {
-	mi := &file_ddpm_v1_coordinator_proto_msgTypes[10]
+	mi := &file_ddpm_v1_coordinator_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1291,7 +1385,7 @@ func (x *Ready) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ready.ProtoReflect.Descriptor instead.
 func (*Ready) Descriptor() ([]byte, []int) {
-	return file_ddpm_v1_coordinator_proto_rawDescGZIP(), []int{10}
+	return file_ddpm_v1_coordinator_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Ready) GetGeneration() uint64 {
@@ -1313,7 +1407,7 @@ type Halt struct {
 
 func (x *Halt) Reset() {
 	*x = Halt{}
-	mi := &file_ddpm_v1_coordinator_proto_msgTypes[11]
+	mi := &file_ddpm_v1_coordinator_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1325,7 +1419,7 @@ func (x *Halt) String() string {
 func (*Halt) ProtoMessage() {}
 
 func (x *Halt) ProtoReflect() protoreflect.Message {
-	mi := &file_ddpm_v1_coordinator_proto_msgTypes[11]
+	mi := &file_ddpm_v1_coordinator_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1338,7 +1432,7 @@ func (x *Halt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Halt.ProtoReflect.Descriptor instead.
 func (*Halt) Descriptor() ([]byte, []int) {
-	return file_ddpm_v1_coordinator_proto_rawDescGZIP(), []int{11}
+	return file_ddpm_v1_coordinator_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Halt) GetGeneration() uint64 {
@@ -1369,7 +1463,7 @@ type Yield struct {
 
 func (x *Yield) Reset() {
 	*x = Yield{}
-	mi := &file_ddpm_v1_coordinator_proto_msgTypes[12]
+	mi := &file_ddpm_v1_coordinator_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1381,7 +1475,7 @@ func (x *Yield) String() string {
 func (*Yield) ProtoMessage() {}
 
 func (x *Yield) ProtoReflect() protoreflect.Message {
-	mi := &file_ddpm_v1_coordinator_proto_msgTypes[12]
+	mi := &file_ddpm_v1_coordinator_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1394,7 +1488,7 @@ func (x *Yield) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Yield.ProtoReflect.Descriptor instead.
 func (*Yield) Descriptor() ([]byte, []int) {
-	return file_ddpm_v1_coordinator_proto_rawDescGZIP(), []int{12}
+	return file_ddpm_v1_coordinator_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Yield) GetGeneration() uint64 {
@@ -1446,7 +1540,7 @@ type Position struct {
 
 func (x *Position) Reset() {
 	*x = Position{}
-	mi := &file_ddpm_v1_coordinator_proto_msgTypes[13]
+	mi := &file_ddpm_v1_coordinator_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1458,7 +1552,7 @@ func (x *Position) String() string {
 func (*Position) ProtoMessage() {}
 
 func (x *Position) ProtoReflect() protoreflect.Message {
-	mi := &file_ddpm_v1_coordinator_proto_msgTypes[13]
+	mi := &file_ddpm_v1_coordinator_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1471,7 +1565,7 @@ func (x *Position) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Position.ProtoReflect.Descriptor instead.
 func (*Position) Descriptor() ([]byte, []int) {
-	return file_ddpm_v1_coordinator_proto_rawDescGZIP(), []int{13}
+	return file_ddpm_v1_coordinator_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Position) GetGeneration() uint64 {
@@ -1582,7 +1676,7 @@ type Progress struct {
 
 func (x *Progress) Reset() {
 	*x = Progress{}
-	mi := &file_ddpm_v1_coordinator_proto_msgTypes[14]
+	mi := &file_ddpm_v1_coordinator_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1594,7 +1688,7 @@ func (x *Progress) String() string {
 func (*Progress) ProtoMessage() {}
 
 func (x *Progress) ProtoReflect() protoreflect.Message {
-	mi := &file_ddpm_v1_coordinator_proto_msgTypes[14]
+	mi := &file_ddpm_v1_coordinator_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1607,7 +1701,7 @@ func (x *Progress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Progress.ProtoReflect.Descriptor instead.
 func (*Progress) Descriptor() ([]byte, []int) {
-	return file_ddpm_v1_coordinator_proto_rawDescGZIP(), []int{14}
+	return file_ddpm_v1_coordinator_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Progress) GetGeneration() uint64 {
@@ -1749,7 +1843,7 @@ type Overflow struct {
 
 func (x *Overflow) Reset() {
 	*x = Overflow{}
-	mi := &file_ddpm_v1_coordinator_proto_msgTypes[15]
+	mi := &file_ddpm_v1_coordinator_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1761,7 +1855,7 @@ func (x *Overflow) String() string {
 func (*Overflow) ProtoMessage() {}
 
 func (x *Overflow) ProtoReflect() protoreflect.Message {
-	mi := &file_ddpm_v1_coordinator_proto_msgTypes[15]
+	mi := &file_ddpm_v1_coordinator_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1774,7 +1868,7 @@ func (x *Overflow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Overflow.ProtoReflect.Descriptor instead.
 func (*Overflow) Descriptor() ([]byte, []int) {
-	return file_ddpm_v1_coordinator_proto_rawDescGZIP(), []int{15}
+	return file_ddpm_v1_coordinator_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Overflow) GetStep() uint64 {
@@ -1817,7 +1911,7 @@ type Object struct {
 
 func (x *Object) Reset() {
 	*x = Object{}
-	mi := &file_ddpm_v1_coordinator_proto_msgTypes[16]
+	mi := &file_ddpm_v1_coordinator_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1829,7 +1923,7 @@ func (x *Object) String() string {
 func (*Object) ProtoMessage() {}
 
 func (x *Object) ProtoReflect() protoreflect.Message {
-	mi := &file_ddpm_v1_coordinator_proto_msgTypes[16]
+	mi := &file_ddpm_v1_coordinator_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1842,7 +1936,7 @@ func (x *Object) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Object.ProtoReflect.Descriptor instead.
 func (*Object) Descriptor() ([]byte, []int) {
-	return file_ddpm_v1_coordinator_proto_rawDescGZIP(), []int{16}
+	return file_ddpm_v1_coordinator_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Object) GetKey() string {
@@ -1878,7 +1972,7 @@ type Preview struct {
 
 func (x *Preview) Reset() {
 	*x = Preview{}
-	mi := &file_ddpm_v1_coordinator_proto_msgTypes[17]
+	mi := &file_ddpm_v1_coordinator_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1890,7 +1984,7 @@ func (x *Preview) String() string {
 func (*Preview) ProtoMessage() {}
 
 func (x *Preview) ProtoReflect() protoreflect.Message {
-	mi := &file_ddpm_v1_coordinator_proto_msgTypes[17]
+	mi := &file_ddpm_v1_coordinator_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1903,7 +1997,7 @@ func (x *Preview) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Preview.ProtoReflect.Descriptor instead.
 func (*Preview) Descriptor() ([]byte, []int) {
-	return file_ddpm_v1_coordinator_proto_rawDescGZIP(), []int{17}
+	return file_ddpm_v1_coordinator_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Preview) GetIndex() uint32 {
@@ -1938,7 +2032,7 @@ type PartSaved struct {
 
 func (x *PartSaved) Reset() {
 	*x = PartSaved{}
-	mi := &file_ddpm_v1_coordinator_proto_msgTypes[18]
+	mi := &file_ddpm_v1_coordinator_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1950,7 +2044,7 @@ func (x *PartSaved) String() string {
 func (*PartSaved) ProtoMessage() {}
 
 func (x *PartSaved) ProtoReflect() protoreflect.Message {
-	mi := &file_ddpm_v1_coordinator_proto_msgTypes[18]
+	mi := &file_ddpm_v1_coordinator_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1963,7 +2057,7 @@ func (x *PartSaved) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PartSaved.ProtoReflect.Descriptor instead.
 func (*PartSaved) Descriptor() ([]byte, []int) {
-	return file_ddpm_v1_coordinator_proto_rawDescGZIP(), []int{18}
+	return file_ddpm_v1_coordinator_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *PartSaved) GetGeneration() uint64 {
@@ -2020,7 +2114,7 @@ type PartFailed struct {
 
 func (x *PartFailed) Reset() {
 	*x = PartFailed{}
-	mi := &file_ddpm_v1_coordinator_proto_msgTypes[19]
+	mi := &file_ddpm_v1_coordinator_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2032,7 +2126,7 @@ func (x *PartFailed) String() string {
 func (*PartFailed) ProtoMessage() {}
 
 func (x *PartFailed) ProtoReflect() protoreflect.Message {
-	mi := &file_ddpm_v1_coordinator_proto_msgTypes[19]
+	mi := &file_ddpm_v1_coordinator_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2045,7 +2139,7 @@ func (x *PartFailed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PartFailed.ProtoReflect.Descriptor instead.
 func (*PartFailed) Descriptor() ([]byte, []int) {
-	return file_ddpm_v1_coordinator_proto_rawDescGZIP(), []int{19}
+	return file_ddpm_v1_coordinator_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *PartFailed) GetGeneration() uint64 {
@@ -2079,7 +2173,7 @@ type Leaving struct {
 
 func (x *Leaving) Reset() {
 	*x = Leaving{}
-	mi := &file_ddpm_v1_coordinator_proto_msgTypes[20]
+	mi := &file_ddpm_v1_coordinator_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2091,7 +2185,7 @@ func (x *Leaving) String() string {
 func (*Leaving) ProtoMessage() {}
 
 func (x *Leaving) ProtoReflect() protoreflect.Message {
-	mi := &file_ddpm_v1_coordinator_proto_msgTypes[20]
+	mi := &file_ddpm_v1_coordinator_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2104,7 +2198,7 @@ func (x *Leaving) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Leaving.ProtoReflect.Descriptor instead.
 func (*Leaving) Descriptor() ([]byte, []int) {
-	return file_ddpm_v1_coordinator_proto_rawDescGZIP(), []int{20}
+	return file_ddpm_v1_coordinator_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Leaving) GetReason() string {
@@ -2126,7 +2220,7 @@ type Failure struct {
 
 func (x *Failure) Reset() {
 	*x = Failure{}
-	mi := &file_ddpm_v1_coordinator_proto_msgTypes[21]
+	mi := &file_ddpm_v1_coordinator_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2138,7 +2232,7 @@ func (x *Failure) String() string {
 func (*Failure) ProtoMessage() {}
 
 func (x *Failure) ProtoReflect() protoreflect.Message {
-	mi := &file_ddpm_v1_coordinator_proto_msgTypes[21]
+	mi := &file_ddpm_v1_coordinator_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2151,7 +2245,7 @@ func (x *Failure) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Failure.ProtoReflect.Descriptor instead.
 func (*Failure) Descriptor() ([]byte, []int) {
-	return file_ddpm_v1_coordinator_proto_rawDescGZIP(), []int{21}
+	return file_ddpm_v1_coordinator_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Failure) GetGeneration() uint64 {
@@ -2189,7 +2283,7 @@ type Dismiss struct {
 
 func (x *Dismiss) Reset() {
 	*x = Dismiss{}
-	mi := &file_ddpm_v1_coordinator_proto_msgTypes[22]
+	mi := &file_ddpm_v1_coordinator_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2201,7 +2295,7 @@ func (x *Dismiss) String() string {
 func (*Dismiss) ProtoMessage() {}
 
 func (x *Dismiss) ProtoReflect() protoreflect.Message {
-	mi := &file_ddpm_v1_coordinator_proto_msgTypes[22]
+	mi := &file_ddpm_v1_coordinator_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2214,7 +2308,7 @@ func (x *Dismiss) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Dismiss.ProtoReflect.Descriptor instead.
 func (*Dismiss) Descriptor() ([]byte, []int) {
-	return file_ddpm_v1_coordinator_proto_rawDescGZIP(), []int{22}
+	return file_ddpm_v1_coordinator_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Dismiss) GetOk() bool {
@@ -2254,7 +2348,7 @@ type FetchRequest struct {
 
 func (x *FetchRequest) Reset() {
 	*x = FetchRequest{}
-	mi := &file_ddpm_v1_coordinator_proto_msgTypes[23]
+	mi := &file_ddpm_v1_coordinator_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2266,7 +2360,7 @@ func (x *FetchRequest) String() string {
 func (*FetchRequest) ProtoMessage() {}
 
 func (x *FetchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ddpm_v1_coordinator_proto_msgTypes[23]
+	mi := &file_ddpm_v1_coordinator_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2279,7 +2373,7 @@ func (x *FetchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FetchRequest.ProtoReflect.Descriptor instead.
 func (*FetchRequest) Descriptor() ([]byte, []int) {
-	return file_ddpm_v1_coordinator_proto_rawDescGZIP(), []int{23}
+	return file_ddpm_v1_coordinator_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *FetchRequest) GetRunId() string {
@@ -2338,7 +2432,7 @@ type FetchChunk struct {
 
 func (x *FetchChunk) Reset() {
 	*x = FetchChunk{}
-	mi := &file_ddpm_v1_coordinator_proto_msgTypes[24]
+	mi := &file_ddpm_v1_coordinator_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2350,7 +2444,7 @@ func (x *FetchChunk) String() string {
 func (*FetchChunk) ProtoMessage() {}
 
 func (x *FetchChunk) ProtoReflect() protoreflect.Message {
-	mi := &file_ddpm_v1_coordinator_proto_msgTypes[24]
+	mi := &file_ddpm_v1_coordinator_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2363,7 +2457,7 @@ func (x *FetchChunk) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FetchChunk.ProtoReflect.Descriptor instead.
 func (*FetchChunk) Descriptor() ([]byte, []int) {
-	return file_ddpm_v1_coordinator_proto_rawDescGZIP(), []int{24}
+	return file_ddpm_v1_coordinator_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *FetchChunk) GetData() []byte {
@@ -2407,7 +2501,7 @@ const file_ddpm_v1_coordinator_proto_rawDesc = "" +
 	"\aleaving\x18\n" +
 	" \x01(\v2\x10.ddpm.v1.LeavingH\x00R\aleaving\x12,\n" +
 	"\afailure\x18\v \x01(\v2\x10.ddpm.v1.FailureH\x00R\afailureB\x06\n" +
-	"\x04body\"\x90\x02\n" +
+	"\x04body\"\xb2\x02\n" +
 	"\x12CoordinatorMessage\x12\x12\n" +
 	"\x04term\x18\x01 \x01(\x04R\x04term\x12,\n" +
 	"\awelcome\x18\x02 \x01(\v2\x10.ddpm.v1.WelcomeH\x00R\awelcome\x125\n" +
@@ -2416,7 +2510,8 @@ const file_ddpm_v1_coordinator_proto_rawDesc = "" +
 	"assignment\x12#\n" +
 	"\x04halt\x18\x04 \x01(\v2\r.ddpm.v1.HaltH\x00R\x04halt\x12&\n" +
 	"\x05yield\x18\x05 \x01(\v2\x0e.ddpm.v1.YieldH\x00R\x05yield\x12,\n" +
-	"\adismiss\x18\x06 \x01(\v2\x10.ddpm.v1.DismissH\x00R\adismissB\x06\n" +
+	"\adismiss\x18\x06 \x01(\v2\x10.ddpm.v1.DismissH\x00R\adismiss\x12 \n" +
+	"\x03ask\x18\a \x01(\v2\f.ddpm.v1.AskH\x00R\x03askB\x06\n" +
 	"\x04body\"\x9b\x02\n" +
 	"\x05Hello\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12\x14\n" +
@@ -2431,7 +2526,7 @@ const file_ddpm_v1_coordinator_proto_rawDesc = "" +
 	"\x06Resume\x12\x1b\n" +
 	"\tworker_id\x18\x01 \x01(\tR\bworkerId\x12\x15\n" +
 	"\x06run_id\x18\x02 \x01(\tR\x05runId\x12-\n" +
-	"\bposition\x18\x03 \x01(\v2\x11.ddpm.v1.PositionR\bposition\"\x98\x02\n" +
+	"\bposition\x18\x03 \x01(\v2\x11.ddpm.v1.PositionR\bposition\"\xc3\x02\n" +
 	"\aWelcome\x12\x1b\n" +
 	"\tworker_id\x18\x01 \x01(\tR\bworkerId\x12\x10\n" +
 	"\x03run\x18\x02 \x01(\tR\x03run\x12\x15\n" +
@@ -2441,7 +2536,10 @@ const file_ddpm_v1_coordinator_proto_rawDesc = "" +
 	"\x16heartbeat_milliseconds\x18\x06 \x01(\rR\x15heartbeatMilliseconds\x12\x18\n" +
 	"\athreads\x18\a \x01(\rR\athreads\x12#\n" +
 	"\rreported_step\x18\b \x01(\x04R\freportedStep\x12#\n" +
-	"\rcompare_every\x18\t \x01(\x04R\fcompareEvery\"\xb9\x01\n" +
+	"\rcompare_every\x18\t \x01(\x04R\fcompareEvery\x12)\n" +
+	"\x10ask_milliseconds\x18\n" +
+	" \x01(\rR\x0faskMilliseconds\"\x05\n" +
+	"\x03Ask\"\xcf\x01\n" +
 	"\tHeartbeat\x12\x1e\n" +
 	"\n" +
 	"generation\x18\x01 \x01(\x04R\n" +
@@ -2450,8 +2548,9 @@ const file_ddpm_v1_coordinator_proto_rawDesc = "" +
 	"\n" +
 	"shard_rate\x18\x03 \x01(\x01R\tshardRate\x12&\n" +
 	"\x0fring_sent_bytes\x18\x04 \x01(\x04R\rringSentBytes\x121\n" +
-	"\x15ring_bytes_per_second\x18\x05 \x01(\x01R\x12ringBytesPerSecond\"\v\n" +
-	"\tAvailable\"\xa0\x02\n" +
+	"\x15ring_bytes_per_second\x18\x05 \x01(\x01R\x12ringBytesPerSecond\x12\x14\n" +
+	"\x05asked\x18\x06 \x01(\bR\x05asked\"\v\n" +
+	"\tAvailable\"\xb4\x02\n" +
 	"\n" +
 	"Generation\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\x04R\x06number\x12)\n" +
@@ -2462,7 +2561,8 @@ const file_ddpm_v1_coordinator_proto_rawDesc = "" +
 	"\x06reason\x18\x05 \x01(\tR\x06reason\x12\x1b\n" +
 	"\tlast_step\x18\x06 \x01(\x04R\blastStep\x12)\n" +
 	"\x10checkpoint_every\x18\a \x01(\x04R\x0fcheckpointEvery\x12\"\n" +
-	"\rsave_at_start\x18\b \x01(\bR\vsaveAtStart\"\xf1\x01\n" +
+	"\rsave_at_start\x18\b \x01(\bR\vsaveAtStart\x12\x12\n" +
+	"\x04size\x18\t \x01(\rR\x04size\"\x85\x02\n" +
 	"\x06Member\x12\x1b\n" +
 	"\tworker_id\x18\x01 \x01(\tR\bworkerId\x12!\n" +
 	"\fring_address\x18\x02 \x01(\tR\vringAddress\x12\x1f\n" +
@@ -2472,7 +2572,8 @@ const file_ddpm_v1_coordinator_proto_rawDesc = "" +
 	"\x04kept\x18\x05 \x03(\rR\x04kept\x12\x14\n" +
 	"\x05extra\x18\x06 \x03(\rR\x05extra\x12!\n" +
 	"\x04lack\x18\a \x01(\x0e2\r.ddpm.v1.LackR\x04lack\x12!\n" +
-	"\fhas_gradient\x18\b \x01(\bR\vhasGradient\"z\n" +
+	"\fhas_gradient\x18\b \x01(\bR\vhasGradient\x12\x12\n" +
+	"\x04rank\x18\t \x01(\rR\x04rank\"z\n" +
 	"\n" +
 	"Assignment\x123\n" +
 	"\n" +
@@ -2623,7 +2724,7 @@ func file_ddpm_v1_coordinator_proto_rawDescGZIP() []byte {
 }
 
 var file_ddpm_v1_coordinator_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_ddpm_v1_coordinator_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
+var file_ddpm_v1_coordinator_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
 var file_ddpm_v1_coordinator_proto_goTypes = []any{
 	(StateSource)(0),           // 0: ddpm.v1.StateSource
 	(Lack)(0),                  // 1: ddpm.v1.Lack
@@ -2633,62 +2734,64 @@ var file_ddpm_v1_coordinator_proto_goTypes = []any{
 	(*Hello)(nil),              // 5: ddpm.v1.Hello
 	(*Resume)(nil),             // 6: ddpm.v1.Resume
 	(*Welcome)(nil),            // 7: ddpm.v1.Welcome
-	(*Heartbeat)(nil),          // 8: ddpm.v1.Heartbeat
-	(*Available)(nil),          // 9: ddpm.v1.Available
-	(*Generation)(nil),         // 10: ddpm.v1.Generation
-	(*Member)(nil),             // 11: ddpm.v1.Member
-	(*Assignment)(nil),         // 12: ddpm.v1.Assignment
-	(*Ready)(nil),              // 13: ddpm.v1.Ready
-	(*Halt)(nil),               // 14: ddpm.v1.Halt
-	(*Yield)(nil),              // 15: ddpm.v1.Yield
-	(*Position)(nil),           // 16: ddpm.v1.Position
-	(*Progress)(nil),           // 17: ddpm.v1.Progress
-	(*Overflow)(nil),           // 18: ddpm.v1.Overflow
-	(*Object)(nil),             // 19: ddpm.v1.Object
-	(*Preview)(nil),            // 20: ddpm.v1.Preview
-	(*PartSaved)(nil),          // 21: ddpm.v1.PartSaved
-	(*PartFailed)(nil),         // 22: ddpm.v1.PartFailed
-	(*Leaving)(nil),            // 23: ddpm.v1.Leaving
-	(*Failure)(nil),            // 24: ddpm.v1.Failure
-	(*Dismiss)(nil),            // 25: ddpm.v1.Dismiss
-	(*FetchRequest)(nil),       // 26: ddpm.v1.FetchRequest
-	(*FetchChunk)(nil),         // 27: ddpm.v1.FetchChunk
+	(*Ask)(nil),                // 8: ddpm.v1.Ask
+	(*Heartbeat)(nil),          // 9: ddpm.v1.Heartbeat
+	(*Available)(nil),          // 10: ddpm.v1.Available
+	(*Generation)(nil),         // 11: ddpm.v1.Generation
+	(*Member)(nil),             // 12: ddpm.v1.Member
+	(*Assignment)(nil),         // 13: ddpm.v1.Assignment
+	(*Ready)(nil),              // 14: ddpm.v1.Ready
+	(*Halt)(nil),               // 15: ddpm.v1.Halt
+	(*Yield)(nil),              // 16: ddpm.v1.Yield
+	(*Position)(nil),           // 17: ddpm.v1.Position
+	(*Progress)(nil),           // 18: ddpm.v1.Progress
+	(*Overflow)(nil),           // 19: ddpm.v1.Overflow
+	(*Object)(nil),             // 20: ddpm.v1.Object
+	(*Preview)(nil),            // 21: ddpm.v1.Preview
+	(*PartSaved)(nil),          // 22: ddpm.v1.PartSaved
+	(*PartFailed)(nil),         // 23: ddpm.v1.PartFailed
+	(*Leaving)(nil),            // 24: ddpm.v1.Leaving
+	(*Failure)(nil),            // 25: ddpm.v1.Failure
+	(*Dismiss)(nil),            // 26: ddpm.v1.Dismiss
+	(*FetchRequest)(nil),       // 27: ddpm.v1.FetchRequest
+	(*FetchChunk)(nil),         // 28: ddpm.v1.FetchChunk
 }
 var file_ddpm_v1_coordinator_proto_depIdxs = []int32{
 	5,  // 0: ddpm.v1.WorkerMessage.hello:type_name -> ddpm.v1.Hello
-	8,  // 1: ddpm.v1.WorkerMessage.heartbeat:type_name -> ddpm.v1.Heartbeat
-	9,  // 2: ddpm.v1.WorkerMessage.available:type_name -> ddpm.v1.Available
-	13, // 3: ddpm.v1.WorkerMessage.ready:type_name -> ddpm.v1.Ready
-	16, // 4: ddpm.v1.WorkerMessage.position:type_name -> ddpm.v1.Position
-	17, // 5: ddpm.v1.WorkerMessage.progress:type_name -> ddpm.v1.Progress
-	21, // 6: ddpm.v1.WorkerMessage.part_saved:type_name -> ddpm.v1.PartSaved
-	22, // 7: ddpm.v1.WorkerMessage.part_failed:type_name -> ddpm.v1.PartFailed
-	18, // 8: ddpm.v1.WorkerMessage.overflow:type_name -> ddpm.v1.Overflow
-	23, // 9: ddpm.v1.WorkerMessage.leaving:type_name -> ddpm.v1.Leaving
-	24, // 10: ddpm.v1.WorkerMessage.failure:type_name -> ddpm.v1.Failure
+	9,  // 1: ddpm.v1.WorkerMessage.heartbeat:type_name -> ddpm.v1.Heartbeat
+	10, // 2: ddpm.v1.WorkerMessage.available:type_name -> ddpm.v1.Available
+	14, // 3: ddpm.v1.WorkerMessage.ready:type_name -> ddpm.v1.Ready
+	17, // 4: ddpm.v1.WorkerMessage.position:type_name -> ddpm.v1.Position
+	18, // 5: ddpm.v1.WorkerMessage.progress:type_name -> ddpm.v1.Progress
+	22, // 6: ddpm.v1.WorkerMessage.part_saved:type_name -> ddpm.v1.PartSaved
+	23, // 7: ddpm.v1.WorkerMessage.part_failed:type_name -> ddpm.v1.PartFailed
+	19, // 8: ddpm.v1.WorkerMessage.overflow:type_name -> ddpm.v1.Overflow
+	24, // 9: ddpm.v1.WorkerMessage.leaving:type_name -> ddpm.v1.Leaving
+	25, // 10: ddpm.v1.WorkerMessage.failure:type_name -> ddpm.v1.Failure
 	7,  // 11: ddpm.v1.CoordinatorMessage.welcome:type_name -> ddpm.v1.Welcome
-	12, // 12: ddpm.v1.CoordinatorMessage.assignment:type_name -> ddpm.v1.Assignment
-	14, // 13: ddpm.v1.CoordinatorMessage.halt:type_name -> ddpm.v1.Halt
-	15, // 14: ddpm.v1.CoordinatorMessage.yield:type_name -> ddpm.v1.Yield
-	25, // 15: ddpm.v1.CoordinatorMessage.dismiss:type_name -> ddpm.v1.Dismiss
-	6,  // 16: ddpm.v1.Hello.resume:type_name -> ddpm.v1.Resume
-	16, // 17: ddpm.v1.Resume.position:type_name -> ddpm.v1.Position
-	11, // 18: ddpm.v1.Generation.members:type_name -> ddpm.v1.Member
-	0,  // 19: ddpm.v1.Generation.source:type_name -> ddpm.v1.StateSource
-	1,  // 20: ddpm.v1.Member.lack:type_name -> ddpm.v1.Lack
-	10, // 21: ddpm.v1.Assignment.generation:type_name -> ddpm.v1.Generation
-	19, // 22: ddpm.v1.PartSaved.objects:type_name -> ddpm.v1.Object
-	20, // 23: ddpm.v1.PartSaved.previews:type_name -> ddpm.v1.Preview
-	2,  // 24: ddpm.v1.FetchRequest.vector:type_name -> ddpm.v1.Vector
-	3,  // 25: ddpm.v1.Coordinator.Session:input_type -> ddpm.v1.WorkerMessage
-	26, // 26: ddpm.v1.Peer.Fetch:input_type -> ddpm.v1.FetchRequest
-	4,  // 27: ddpm.v1.Coordinator.Session:output_type -> ddpm.v1.CoordinatorMessage
-	27, // 28: ddpm.v1.Peer.Fetch:output_type -> ddpm.v1.FetchChunk
-	27, // [27:29] is the sub-list for method output_type
-	25, // [25:27] is the sub-list for method input_type
-	25, // [25:25] is the sub-list for extension type_name
-	25, // [25:25] is the sub-list for extension extendee
-	0,  // [0:25] is the sub-list for field type_name
+	13, // 12: ddpm.v1.CoordinatorMessage.assignment:type_name -> ddpm.v1.Assignment
+	15, // 13: ddpm.v1.CoordinatorMessage.halt:type_name -> ddpm.v1.Halt
+	16, // 14: ddpm.v1.CoordinatorMessage.yield:type_name -> ddpm.v1.Yield
+	26, // 15: ddpm.v1.CoordinatorMessage.dismiss:type_name -> ddpm.v1.Dismiss
+	8,  // 16: ddpm.v1.CoordinatorMessage.ask:type_name -> ddpm.v1.Ask
+	6,  // 17: ddpm.v1.Hello.resume:type_name -> ddpm.v1.Resume
+	17, // 18: ddpm.v1.Resume.position:type_name -> ddpm.v1.Position
+	12, // 19: ddpm.v1.Generation.members:type_name -> ddpm.v1.Member
+	0,  // 20: ddpm.v1.Generation.source:type_name -> ddpm.v1.StateSource
+	1,  // 21: ddpm.v1.Member.lack:type_name -> ddpm.v1.Lack
+	11, // 22: ddpm.v1.Assignment.generation:type_name -> ddpm.v1.Generation
+	20, // 23: ddpm.v1.PartSaved.objects:type_name -> ddpm.v1.Object
+	21, // 24: ddpm.v1.PartSaved.previews:type_name -> ddpm.v1.Preview
+	2,  // 25: ddpm.v1.FetchRequest.vector:type_name -> ddpm.v1.Vector
+	3,  // 26: ddpm.v1.Coordinator.Session:input_type -> ddpm.v1.WorkerMessage
+	27, // 27: ddpm.v1.Peer.Fetch:input_type -> ddpm.v1.FetchRequest
+	4,  // 28: ddpm.v1.Coordinator.Session:output_type -> ddpm.v1.CoordinatorMessage
+	28, // 29: ddpm.v1.Peer.Fetch:output_type -> ddpm.v1.FetchChunk
+	28, // [28:30] is the sub-list for method output_type
+	26, // [26:28] is the sub-list for method input_type
+	26, // [26:26] is the sub-list for extension type_name
+	26, // [26:26] is the sub-list for extension extendee
+	0,  // [0:26] is the sub-list for field type_name
 }
 
 func init() { file_ddpm_v1_coordinator_proto_init() }
@@ -2715,6 +2818,7 @@ func file_ddpm_v1_coordinator_proto_init() {
 		(*CoordinatorMessage_Halt)(nil),
 		(*CoordinatorMessage_Yield)(nil),
 		(*CoordinatorMessage_Dismiss)(nil),
+		(*CoordinatorMessage_Ask)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -2722,7 +2826,7 @@ func file_ddpm_v1_coordinator_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_ddpm_v1_coordinator_proto_rawDesc), len(file_ddpm_v1_coordinator_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   25,
+			NumMessages:   26,
 			NumExtensions: 0,
 			NumServices:   2,
 		},
