@@ -60,7 +60,7 @@ func TestMetricsOfThePoolAlone(t *testing.T) {
 	ended := make(chan error, 1)
 	go func() {
 		ended <- Run(ctx, Options{
-			Config: settings(t, "--serve-samples", "--data-dir", t.TempDir(), "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", "--metrics", "127.0.0.1:0", "--insecure"),
+			Config: settings(t, "--serve-samples", "--data-dir", t.TempDir(), "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", "--metrics", "127.0.0.1:0", "--pprof", "127.0.0.1:0", "--insecure"),
 			Stdout: io.Discard, Stderr: log,
 		})
 	}()
@@ -76,6 +76,13 @@ func TestMetricsOfThePoolAlone(t *testing.T) {
 		if ports = address.FindAllStringSubmatch(log.String(), -1); time.Now().After(until) {
 			t.Fatalf("it does not say where its metrics are:\n%s", log)
 		}
+	}
+	m := regexp.MustCompile(`msg="profiles, to administrators" .*at=(\S+)`).FindStringSubmatch(log.String())
+	if m == nil {
+		t.Fatalf("it does not say where its profiles are:\n%s", log)
+	}
+	if text := fetch(t, "http://"+m[1]+"/debug/pprof/goroutine?debug=1"); !strings.Contains(text, "goroutine profile") {
+		t.Errorf("its profiles: %s", text)
 	}
 	for _, port := range ports {
 		for until := time.Now().Add(wait); ; time.Sleep(10 * time.Millisecond) {

@@ -17,10 +17,12 @@ func (t *trainer) traceShard(shard int, began time.Time, took time.Duration, in 
 		return
 	}
 	s := tracing.Span{Name: "shard", Begin: began, End: began.Add(took), Attributes: []attribute.KeyValue{attribute.Int("shard", shard)}}
-	for _, stage := range []struct {
+	stages := [3]struct {
 		name string
 		ns   int64
-	}{{"input", in.input}, {"forward", in.forward}, {"backward", in.backward}} {
+	}{{"input", in.input}, {"forward", in.forward}, {"backward", in.backward}}
+	s.Parts = make([]tracing.Span, 0, len(stages))
+	for _, stage := range stages {
 		if stage.ns > 0 { // a device without a clock has none
 			end := began.Add(time.Duration(stage.ns))
 			s.Parts = append(s.Parts, tracing.Span{Name: stage.name, Begin: began, End: end})

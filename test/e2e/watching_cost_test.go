@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"math"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -62,6 +63,14 @@ func TestWatchingCost(t *testing.T) {
 		ratios[i], byTime[i] = p.ratio(), p.watched.step/p.alone.step
 	}
 	byCPU := median(ratios)
+	mean, scatter := 0.0, 0.0
+	for _, r := range ratios {
+		mean += r / float64(pairs)
+	}
+	for _, r := range ratios {
+		scatter += (r - mean) * (r - mean) / float64(max(pairs-1, 1)) / float64(pairs)
+	}
+	t.Logf("the mean of the ratios is %.4f with a standard error of %.4f: what is below that can't be told by this measurement", mean, math.Sqrt(scatter))
 	t.Logf("watched to alone, medians of %d pairs: %.4f of a step's processor time (%.4f to %.4f), %.4f of its time",
 		pairs, byCPU, slices.Min(ratios), slices.Max(ratios), median(byTime))
 	if byCPU > 1.01 {
