@@ -66,7 +66,8 @@ func TestMembersAreToldOfThoseTheyHaveToKnow(t *testing.T) {
 					lenders++
 				}
 				mine := m.GetRank() == uint32(rank)
-				if mine && !(m.GetFirstShard() == uint32(is.FirstShard) && m.GetShards() == 3 && slices.Equal(m.GetKept(), shards(is.Kept)) && slices.Equal(m.GetExtra(), shards(is.Extra))) {
+				dealt := m.GetFirstShard() == uint32(is.FirstShard) && m.GetShards() == 3 && slices.Equal(m.GetKept(), shards(is.Kept)) && slices.Equal(m.GetExtra(), shards(is.Extra))
+				if mine && !dealt {
 					t.Errorf("%d members: rank %d is dealt %v, not %+v", v.members, rank, m, is)
 				}
 			}
