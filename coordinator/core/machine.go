@@ -2,7 +2,6 @@ package core
 
 import (
 	"fmt"
-	"iter"
 	"slices"
 	"strings"
 	"time"
@@ -251,26 +250,6 @@ func (m *Machine) hear(e Event) {
 // find returns the worker of a name, nil where there is none.
 func (m *Machine) find(id string) *worker {
 	return m.byID[id]
-}
-
-// members are the workers of the current generation that are there. Whoever looks for
-// one stops there: a change of a thousand asks thousands of times.
-func (m *Machine) members() iter.Seq[*worker] {
-	return func(yield func(*worker) bool) {
-		for _, w := range m.workers {
-			if w.member && !yield(w) {
-				return
-			}
-		}
-	}
-}
-
-// deserted says that no member of the current generation is there.
-func (m *Machine) deserted() bool {
-	for range m.members() {
-		return false
-	}
-	return true
 }
 
 // enter begins a phase.

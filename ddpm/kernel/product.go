@@ -127,7 +127,7 @@ func (q *product) block(t microTile, aRow, cRow []int, p0, p1 int) {
 }
 
 // noRows are the offsets of a micro tile's rows where all are the same one.
-var noRows [maxTileRows]int
+var noRows = [maxTileRows]int{}
 
 // operands returns n panels, and what they have to do with c: d + their product goes
 // to c.
