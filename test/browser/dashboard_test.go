@@ -136,6 +136,9 @@ func (b *browser) picture(name string, width, height int64, scheme string) {
 		chromedp.Poll(`new Promise((done) => setTimeout(() => done(true), 1500))`, nil), // charts follow the size
 		chromedp.FullScreenshot(&png, 100),
 	)
+	if err := os.MkdirAll(*pictures, 0o777); err != nil {
+		b.t.Fatal(err)
+	}
 	if err := os.WriteFile(filepath.Join(*pictures, name), png, 0o666); err != nil {
 		b.t.Fatal(err)
 	}

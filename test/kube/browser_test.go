@@ -66,6 +66,9 @@ func (c *cluster) shot(ctx context.Context, name string) {
 	if *pictures == "" {
 		return
 	}
+	if err := os.MkdirAll(*pictures, 0o777); err != nil {
+		c.t.Fatal(err)
+	}
 	if err := os.WriteFile(filepath.Join(*pictures, name), png, 0o666); err != nil {
 		c.t.Fatal(err)
 	}
