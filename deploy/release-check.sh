@@ -36,6 +36,21 @@ emulator() {
   esac
   command -v "qemu-$machine-static" || command -v "qemu-$machine"
 }
+# Trains with binaries of a folder, each process started by itself: under an emulator one
+# can't start the other. What the coordinator says goes to $elsewhere/said.
+train() {
+  local folder=$1 data=$2 emulator=$3 port=$((20000 + RANDOM % 10000)) coordinator
+  # shellcheck disable=SC2086 # no emulator is no word
+  $emulator "$folder/ddpm-coordinator" --insecure --listen="127.0.0.1:$port" --workers=1 --preset=tiny --steps=3 \
+    --data-dir="$data" >"$elsewhere/said" 2>"$elsewhere/log" &
+  coordinator=$!
+  # shellcheck disable=SC2086
+  if ! $emulator "$folder/ddpm-worker" --insecure --join="127.0.0.1:$port" --wait=1m 2>>"$elsewhere/log" || ! wait "$coordinator"; then
+    kill "$coordinator" 2>/dev/null || true
+    cat "$elsewhere/log" >&2
+    return 1
+  fi
+}
 want=
 for target in $TARGETS; do
   if [ "${target%/*}" != "$(go env GOHOSTOS)" ] || ! emulator=$(emulator "${target#*/}"); then
@@ -52,8 +67,8 @@ for target in $TARGETS; do
     fi
     echo "$target: $said"
   done
-  # shellcheck disable=SC2086
-  said=$($emulator "$folder/ddpm-coordinator" --local --workers=1 --preset=tiny --steps=3 --data-dir="$elsewhere/run-${target#*/}" 2>"$elsewhere/log") || { cat "$elsewhere/log" >&2; exit 1; }
+  train "$folder" "$elsewhere/run-${target#*/}" "$emulator"
+  said=$(<"$elsewhere/said")
   digest=$(grep -o 'sha256:[0-9a-f]*' <<<"$said" | tail -n 1)
   echo "$target: three steps end at ${digest:?the run names no digest}"
   if [ "$digest" != "${want:=$digest}" ]; then
