@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"runtime"
 	"text/tabwriter"
 	"time"
 
@@ -129,13 +130,15 @@ func fmaPeak() float64 {
 	return float64(flops) / took / 1e9
 }
 
-// processorTime returns the seconds of the processor that run, on one thread, took: the
-// time in which the system ran other processes is not in it. Where the system does not
-// say, or its clock is too coarse to, they are those of the wall's clock.
+// processorTime returns the seconds of the processor that run took, which does all of its
+// work on the calling goroutine: the time in which the system ran something else is not in
+// it. Where the system does not say, they are those of the wall's clock.
 func processorTime(run func()) float64 {
-	start, before := time.Now(), cpuSeconds()
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	start, before := time.Now(), threadSeconds()
 	run()
-	wall, cpu := time.Since(start).Seconds(), cpuSeconds()-before
+	wall, cpu := time.Since(start).Seconds(), threadSeconds()-before
 	if cpu > 0 && cpu < wall {
 		return cpu
 	}
