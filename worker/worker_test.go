@@ -64,30 +64,26 @@ func TestRealDeviceGivesTheSameBits(t *testing.T) {
 
 // A run whose gradient is rounded to bfloat16 is another one, and keeps the law.
 func TestBF16GivesTheSameBitsForAnyMembers(t *testing.T) {
-	float32s, want := newCluster(t, 1).quiet(t), ""
-	for _, workers := range []int{1, 2, 3, 9} {
-		c := newCluster(t, workers, func(s *ddpm.Spec) { s.GatherDtype = ddpm.GatherBF16 })
-		_, digest := c.train(t)
-		if want == "" {
-			want = digest
-		}
-		if digest != want || digest == float32s {
-			t.Errorf("%d workers: digest %s, want %s, float32's is %s", workers, digest, want, float32s)
-		}
-	}
+	sameBitsAndOthers(t, []int{1, 2, 3, 9}, func(s *ddpm.Spec) { s.GatherDtype = ddpm.GatherBF16 })
 }
 
 // A run whose sums have fewer bits after the point is another one, and keeps the law.
 func TestFractionBitsGiveTheSameBitsForAnyMembers(t *testing.T) {
+	sameBitsAndOthers(t, []int{1, 3}, func(s *ddpm.Spec) { s.FractionBits = ddpm.MinFractionBits })
+}
+
+// sameBitsAndOthers wants one digest of a changed spec for all numbers of workers, and
+// another one than the usual spec's.
+func sameBitsAndOthers(t *testing.T, numbers []int, change func(*ddpm.Spec)) {
+	t.Helper()
 	usual, want := newCluster(t, 1).quiet(t), ""
-	for _, workers := range []int{1, 3} {
-		c := newCluster(t, workers, func(s *ddpm.Spec) { s.FractionBits = ddpm.MinFractionBits })
-		_, digest := c.train(t)
+	for _, workers := range numbers {
+		_, digest := newCluster(t, workers, change).train(t)
 		if want == "" {
 			want = digest
 		}
 		if digest != want || digest == usual {
-			t.Errorf("%d workers: digest %s, want %s, of the usual bits it is %s", workers, digest, want, usual)
+			t.Errorf("%d workers: digest %s, want %s, of the usual spec it is %s", workers, digest, want, usual)
 		}
 	}
 }
