@@ -97,6 +97,10 @@ type Ring struct {
 	mu     sync.Mutex
 	busy   bool
 	broken error
+	// host is the memory that the members share, nil if they don't; borrowed says that
+	// an all-reduce uses it.
+	host     *host
+	borrowed bool
 }
 
 // ErrClosed is why a ring that was closed reduces no more.
@@ -161,6 +165,7 @@ func (r *Ring) end(err error) error {
 			_ = r.link.Close(err) // the cause is what the caller has to know
 		}
 	}
+	r.moveOut()
 	return err
 }
 
@@ -176,6 +181,7 @@ func (r *Ring) Close(cause error) error {
 	if r.broken == nil {
 		r.broken = ErrClosed
 	}
+	r.moveOut()
 	if r.link == nil {
 		return nil
 	}
