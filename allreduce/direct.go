@@ -28,7 +28,9 @@ type direct struct {
 	final atomic.Int64
 	// laid, made and taken are as in the room, of this step.
 	laid, made, taken int
-	tail             []int64
+	tail              []int64
+	// bytes counts what the others were given.
+	bytes int
 	busy
 }
 
@@ -50,8 +52,8 @@ func (d *direct) release(lo int) {
 	d.advanceTo(final)
 }
 
-// complete implements reducer.
-func (d *direct) complete() { d.advanceTo(int64(d.pieces)) }
+// releaseAll implements reducer.
+func (d *direct) releaseAll() { d.advanceTo(int64(d.pieces)) }
 
 func (d *direct) advanceTo(final int64) {
 	if d.final.Swap(final) != final {
@@ -177,6 +179,7 @@ func (d *direct) lay(i int) {
 	sums, chunk := own.pieceSums(d.host.pieces+uint32(i)), p.chunk(p.rank)
 	copy(sums, d.v.Sum[p.at:chunk.lo])
 	copy(sums[chunk.hi-p.at:], d.v.Sum[chunk.hi:p.at+p.elems])
+	d.bytes += 8*(p.elems-chunk.len()) + 4*chunk.len()
 	if i == d.pieces-1 {
 		copy(own.tail, d.v.Tail)
 	}

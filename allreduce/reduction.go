@@ -24,11 +24,11 @@ type Reduction struct {
 type reducer interface {
 	// run does it, and sets the Vector's Tail at the end of it.
 	run(ctx context.Context) error
-	// release says that Sum is final from element lo on, complete that all of it is and
+	// release says that Sum is final from element lo on, releaseAll that all of it is and
 	// Tail too. Neither waits.
 	release(lo int)
-	complete()
-	// behind is for how long it was under way before complete.
+	releaseAll()
+	// behind is for how long it was under way before releaseAll.
 	behind() time.Duration
 }
 
@@ -89,7 +89,7 @@ func (a *Reduction) Release(lo int) {
 func (a *Reduction) Complete() error {
 	switch {
 	case a.step != nil:
-		a.step.complete()
+		a.step.releaseAll()
 	case a.err == nil:
 		a.vector.results(a.vector.Out, a.vector.Sum)
 		a.end(nil)
@@ -122,4 +122,13 @@ func (a *Reduction) Hidden() time.Duration {
 		return 0
 	}
 	return a.step.behind()
+}
+
+// Laid is how many bytes this rank has given to the others through shared memory: none
+// where the ring goes by messages.
+func (a *Reduction) Laid() int {
+	if d, ok := a.step.(*direct); ok {
+		return d.bytes
+	}
+	return 0
 }

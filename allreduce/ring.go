@@ -58,6 +58,8 @@ type Config struct {
 	// BucketElems is how many elements are released, and reduced, together; 0 means
 	// DefaultBucketElems. No result depends on it.
 	BucketElems int
+	// Private keeps this rank's memory to itself: Share ends in ErrApart, for all ranks.
+	Private bool
 }
 
 // withDefaults fills in what is left out and refuses what can't be.

@@ -12,7 +12,7 @@ import (
 const (
 	// pieceElems is how many elements of the vector are reduced at a time: what
 	// all ranks put of it is in the processor's caches still when it is added.
-	pieceElems = 1 << 15
+	pieceElems = 1 << 16
 	// roomPieces is how many pieces a room holds, so that a rank need not wait for
 	// the slowest in each.
 	roomPieces = 4

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"os"
 
 	"golang.org/x/sync/errgroup"
 )
@@ -102,7 +103,7 @@ func (r *Ring) meet(ctx context.Context) (h *host, apart, err error) {
 			h.unmap()
 		}
 	}()
-	own, key, file, failed := makeRoom()
+	own, key, file, failed := r.makeRoom()
 	if failed == nil {
 		h.rooms[h.rank] = own
 		// Others open it before they say that they have.
@@ -134,6 +135,15 @@ func (r *Ring) meet(ctx context.Context) (h *host, apart, err error) {
 		}
 	}
 	return h, nil, nil
+}
+
+var errPrivate = errors.New("it was told not to share memory")
+
+func (r *Ring) makeRoom() (*room, roomKey, *os.File, error) {
+	if r.cfg.Private {
+		return nil, roomKey{}, nil, errPrivate
+	}
+	return makeRoom()
 }
 
 // circulate sends what this rank has to say round the ring, and returns what all say,
@@ -200,4 +210,3 @@ func parseOffer(src []byte) (roomKey, error) {
 		pid: binary.LittleEndian.Uint32(src), descriptor: binary.LittleEndian.Uint32(src[4:]), name: [16]byte(src[8:offerBytes]),
 	}, nil
 }
-

@@ -105,8 +105,8 @@ func (s *step) release(lo int) {
 	}
 }
 
-// complete implements reducer.
-func (s *step) complete() {
+// releaseAll implements reducer.
+func (s *step) releaseAll() {
 	for s.final < len(s.buckets) {
 		s.releaseNext()
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"sync"
 	"time"
@@ -110,19 +111,32 @@ func (g *generation) savesAt(step uint64) bool {
 	return every > 0 && step%every == 0
 }
 
-// connect links up with both neighbours.
-func (g *generation) connect(tag allreduce.RunTag, server *allreduce.Server, m *meter, bucketElems int) (*allreduce.Ring, error) {
+// connect links up with both neighbours and, where all members are reached at one host,
+// shares memory with all of them.
+func (g *generation) connect(tag allreduce.RunTag, server *allreduce.Server, m *meter, cfg allreduce.Config, log *slog.Logger) (*allreduce.Ring, error) {
 	ctx, cancel := context.WithTimeoutCause(g.ctx, linkPatience, fmt.Errorf("not linked up within %v", linkPatience))
 	defer cancel()
-	member := allreduce.Member{Run: tag, Generation: g.number, Rank: g.rank, World: g.size}
-	link, err := allreduce.Connect(ctx, server, member, g.next.GetRingAddress(), grpc.WithTransportCredentials(g.security(g.next.GetWorkerId())))
+	cfg.Member = allreduce.Member{Run: tag, Generation: g.number, Rank: g.rank, World: g.size}
+	link, err := allreduce.Connect(ctx, server, cfg.Member, g.next.GetRingAddress(), grpc.WithTransportCredentials(g.security(g.next.GetWorkerId())))
 	if err != nil {
 		return nil, err
 	}
 	if link != nil { // a ring of one has none
 		link = metered{link, m}
 	}
-	return allreduce.NewRing(allreduce.Config{Member: member, BucketElems: bucketElems}, link)
+	ring, err := allreduce.NewRing(cfg, link)
+	if err != nil || !g.assignment.GetGeneration().GetOneHost() {
+		return ring, err
+	}
+	switch err := ring.Share(ctx); {
+	case errors.Is(err, allreduce.ErrApart):
+		log.Debug("all members are at one host, and reduce by messages all the same", "reason", err.Error())
+	case err != nil:
+		return nil, errors.Join(err, ring.Close(err))
+	default:
+		log.Debug("reducing through shared memory", "members", g.size)
+	}
+	return ring, nil
 }
 
 // close ends what the generation has under way. Without a cause the successor is
@@ -150,7 +164,7 @@ func (l *life) begin(g *generation) {
 		return
 	}
 	l.generations.Go(func() {
-		ring, err := g.connect(l.tag, l.ring.links, &l.trainer.meter, l.bucketElems)
+		ring, err := g.connect(l.tag, l.ring.links, &l.trainer.meter, allreduce.Config{BucketElems: l.bucketElems, Private: l.config.Private}, l.log)
 		if err != nil {
 			d := l.trainer.broke(g, err)
 			if errors.Is(err, allreduce.ErrUnreachable) {

@@ -20,6 +20,8 @@ type ringBench struct {
 	// rank is the member's that this process is, or -1 in the one that starts them.
 	rank int
 	tls  bool
+	// wire has the members use their connections, though they share a machine.
+	wire bool
 	json bool
 	// compute is what a member sleeps before each all-reduce. in is the command that a
 	// member is started by, address the host at which it listens, both with {rank}.
@@ -41,6 +43,8 @@ type ringResult struct {
 	BusBW float64 `json:"busbw"`
 	// WireBytes is what a member sends in a step, the mean of all.
 	WireBytes int64 `json:"wire_bytes"`
+	// Transport is how: "memory" that the members share, or the "wire" between them.
+	Transport string `json:"transport"`
 	// CPUSeconds is what all members together took of the processors in a step, the
 	// mean of all: the figure to compare on a machine where others are at work.
 	CPUSeconds float64 `json:"cpu_seconds"`
@@ -75,6 +79,7 @@ func benchAllReduceCommand(stdin io.Reader, stdout io.Writer) *cobra.Command {
 	f.IntVar(&b.elements, "elements", 1<<24, "elements of the vector")
 	f.IntVar(&b.steps, "steps", 5, "all-reduces to time, after one that is not")
 	f.BoolVar(&b.tls, "tls", false, "under TLS with certificates at both ends, as workers speak it")
+	f.BoolVar(&b.wire, "wire", false, "reduce over the connections, as between machines, and not through shared memory")
 	f.BoolVar(&b.json, "json", false, "print JSON")
 	f.IntVar(&b.rank, "rank", -1, "be this member; for the processes that the command starts")
 	f.DurationVar(&b.compute, "compute", 0, "wait so long before each all-reduce; for those processes")
@@ -96,7 +101,7 @@ func (b ringBench) run(ctx context.Context) (ringResult, error) {
 	members := make([]*ringProcess, 0, b.world)
 	for rank := range b.world {
 		words := append(strings.Fields(forRank(b.in, rank)), program, "bench", "allreduce", "--rank", fmt.Sprint(rank), "--world", fmt.Sprint(b.world),
-			"--elements", fmt.Sprint(b.elements), "--steps", fmt.Sprint(b.steps), fmt.Sprintf("--tls=%t", b.tls),
+			"--elements", fmt.Sprint(b.elements), "--steps", fmt.Sprint(b.steps), fmt.Sprintf("--tls=%t", b.tls), fmt.Sprintf("--wire=%t", b.wire),
 			"--compute", b.compute.String(), "--address", forRank(b.address, rank))
 		m, err := startRingProcess(ctx, words[0], words[1:]...)
 		if err != nil {
@@ -160,11 +165,15 @@ func (b ringBench) result(reports []ringReport) (ringResult, error) {
 		sent += r.Sent
 		cpu += r.CPU
 	}
+	transport := "wire"
+	if reports[0].Memory {
+		transport = "memory"
+	}
 	seconds, bytes, world := median(slowest), 4*float64(b.elements), float64(b.world)
 	return ringResult{
 		World: b.world, Elements: b.elements, Seconds: seconds, Fastest: slices.Min(slowest),
 		AlgBW: bytes / seconds, BusBW: 2 * (world - 1) / world * bytes / seconds,
-		WireBytes: sent / int64(b.world), CPUSeconds: cpu / float64(b.steps),
+		Transport: transport, WireBytes: sent / int64(b.world), CPUSeconds: cpu / float64(b.steps),
 	}, nil
 }
 

@@ -1075,7 +1075,9 @@ type Generation struct {
 	SaveAtStart bool `protobuf:"varint,8,opt,name=save_at_start,json=saveAtStart,proto3" json:"save_at_start,omitempty"`
 	// How many members there are. Each sends to the one of the next rank, and the last
 	// to the one of rank 0.
-	Size          uint32 `protobuf:"varint,9,opt,name=size,proto3" json:"size,omitempty"`
+	Size uint32 `protobuf:"varint,9,opt,name=size,proto3" json:"size,omitempty"`
+	// All members are reached at one host: they try to reduce through shared memory.
+	OneHost       bool `protobuf:"varint,16,opt,name=one_host,json=oneHost,proto3" json:"one_host,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1171,6 +1173,13 @@ func (x *Generation) GetSize() uint32 {
 		return x.Size
 	}
 	return 0
+}
+
+func (x *Generation) GetOneHost() bool {
+	if x != nil {
+		return x.OneHost
+	}
+	return false
 }
 
 // Member is a worker in a generation, with the shards that it computes:
@@ -2550,7 +2559,7 @@ const file_ddpm_v1_coordinator_proto_rawDesc = "" +
 	"\x0fring_sent_bytes\x18\x04 \x01(\x04R\rringSentBytes\x121\n" +
 	"\x15ring_bytes_per_second\x18\x05 \x01(\x01R\x12ringBytesPerSecond\x12\x14\n" +
 	"\x05asked\x18\x06 \x01(\bR\x05asked\"\v\n" +
-	"\tAvailable\"\xb4\x02\n" +
+	"\tAvailable\"\xcf\x02\n" +
 	"\n" +
 	"Generation\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\x04R\x06number\x12)\n" +
@@ -2562,7 +2571,8 @@ const file_ddpm_v1_coordinator_proto_rawDesc = "" +
 	"\tlast_step\x18\x06 \x01(\x04R\blastStep\x12)\n" +
 	"\x10checkpoint_every\x18\a \x01(\x04R\x0fcheckpointEvery\x12\"\n" +
 	"\rsave_at_start\x18\b \x01(\bR\vsaveAtStart\x12\x12\n" +
-	"\x04size\x18\t \x01(\rR\x04size\"\x85\x02\n" +
+	"\x04size\x18\t \x01(\rR\x04size\x12\x19\n" +
+	"\bone_host\x18\x10 \x01(\bR\aoneHost\"\x85\x02\n" +
 	"\x06Member\x12\x1b\n" +
 	"\tworker_id\x18\x01 \x01(\tR\bworkerId\x12!\n" +
 	"\fring_address\x18\x02 \x01(\tR\vringAddress\x12\x1f\n" +
