@@ -57,7 +57,8 @@ func benchAllReduceCommand(stdin io.Reader, stdout io.Writer) *cobra.Command {
 		Short: "Time the exact all-reduce between processes on this machine",
 		Long: "Allreduce starts a process for each member, connects them to a ring over loopback, and prints the\n" +
 			"median time in which values like a gradient's, already in fixed point, become their float32 means\n" +
-			"everywhere. It fails when the members end with different bits.",
+			"everywhere. As workers of one machine do, they reduce through shared memory; --wire has them do as\n" +
+			"workers of several do. It fails when the members end with different bits.",
 		Example: "  ddpmctl bench allreduce --world 2 --elements 35746307",
 		Args:    noArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -184,6 +185,10 @@ func (r ringResult) print(w io.Writer, asJSON bool) error {
 	fmt.Fprintf(w, "%d members, %d elements: %.4f s (median), %.2f GB/s of the vector, %.2f GB/s on the bus\n",
 		r.World, r.Elements, r.Seconds, r.AlgBW/1e9, r.BusBW/1e9)
 	fmt.Fprintf(w, "%.4f CPU seconds of all members a step\n", r.CPUSeconds)
+	if r.Transport == "memory" {
+		fmt.Fprintln(w, "through shared memory: nothing was sent")
+		return nil
+	}
 	if ring := 2 * float64(r.World-1) / float64(r.World) * 4 * float64(r.Elements); ring > 0 {
 		fmt.Fprintf(w, "%.1f MB sent a member and step, %.3f of what a ring of float32 sends\n", float64(r.WireBytes)/1e6, float64(r.WireBytes)/ring)
 	}
