@@ -23,8 +23,9 @@ import (
 // thread each, in the namespaces of a prefix.
 type training struct {
 	bin, dir string
-	// in is the prefix of the namespaces' names; the first worker's is number first.
-	in             string
+	// in is the prefix of the namespaces' names, the first worker's is number first, and
+	// host the machine's address beside them.
+	in, host       string
 	first, workers int
 	batch, shard   int
 }
@@ -39,8 +40,9 @@ type trained struct {
 	forward, backward, hidden float64
 }
 
-// rate is images a second.
+// rate is images a second by the median step, best by the fastest.
 func (r training) rate(got trained) float64 { return float64(r.batch) / got.step }
+func (r training) best(got trained) float64 { return float64(r.batch) / got.fastest }
 
 // hiding is the share of the all-reduce that was under way within compute.
 func (got trained) hiding() float64 {
@@ -63,7 +65,7 @@ func (r training) run(ctx context.Context) (got trained, err error) {
 	if err := os.MkdirAll(r.dir, 0o755); err != nil {
 		return got, err
 	}
-	listener, err := net.Listen("tcp", net.JoinHostPort(host, "0"))
+	listener, err := net.Listen("tcp", net.JoinHostPort(r.host, "0"))
 	if err != nil {
 		return got, err
 	}

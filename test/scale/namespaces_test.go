@@ -9,11 +9,11 @@ import (
 	"testing"
 )
 
-// host is the machine's own address beside those of members.
-const host = "10.213.7.200"
-
 // made counts what namespaces has made.
 var made atomic.Int32
+
+// hostAt is the machine's own address beside members whose addresses begin so.
+func hostAt(address string) string { return address + "99" }
 
 // burst is how many bytes a link that was idle passes at once: 4 ms of a fast one. tbf
 // then loses nothing where the processors are busy and it is woken late.
@@ -21,12 +21,13 @@ func burst(mbits int) int { return max(64<<10, mbits*1000/8*4) }
 
 // namespaces makes a network namespace for each member, all on one bridge, whose
 // link sends no faster than so many Mbit/s, and takes them away when the test ends. The
-// machine itself is at host's address on the bridge, over no link. It returns a prefix of
+// machine itself is at hostAt's address on the bridge, over no link. It returns a prefix of
 // their names and of their addresses.
 func namespaces(t *testing.T, world, mbits int) (name, address string) {
 	t.Helper()
 	// A namespace's links outlive it for a while: each test has names of its own.
-	name, address = fmt.Sprintf("ddpm%d%c-", os.Getpid()%10000, 'a'+made.Add(1)), "10.213.7.1"
+	n := made.Add(1)
+	name, address = fmt.Sprintf("ddpm%d%c-", os.Getpid()%10000, 'a'+n), fmt.Sprintf("10.213.%d.1", n)
 	bridge := strings.TrimSuffix(name, "-")
 	tool := func(words string) error {
 		fields := strings.Fields(words)
@@ -42,7 +43,7 @@ func namespaces(t *testing.T, world, mbits int) (name, address string) {
 		}
 		_ = exec.Command("ip", "link", "del", bridge).Run()
 	})
-	commands := []string{"ip link add " + bridge + " type bridge", "ip addr add " + host + "/24 dev " + bridge, "ip link set " + bridge + " up"}
+	commands := []string{"ip link add " + bridge + " type bridge", "ip addr add " + hostAt(address) + "/24 dev " + bridge, "ip link set " + bridge + " up"}
 	for rank := range world {
 		ns := fmt.Sprint(name, rank)
 		end := fmt.Sprint(name, "e", rank)
