@@ -18,8 +18,9 @@ type Config struct {
 	Straggle          func(rank int) float64
 	// Bandwidth is a rank's, each way, in bytes a second; Latency is one way.
 	Bandwidth, Latency float64
-	// Buffer is how many bytes a sender may be ahead of its link.
-	Buffer float64
+	// Buffer is how many bytes a sender may be ahead of its link, Burst how many a link
+	// that was idle for long enough passes at once, as a token bucket does.
+	Buffer, Burst float64
 	// SumBytes and ResultBytes are what an element takes on the wire in the two phases,
 	// MessageBytes what a message takes besides.
 	SumBytes, ResultBytes, MessageBytes float64

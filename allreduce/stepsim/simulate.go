@@ -191,8 +191,8 @@ func (s *simulation) transmit(i int, m message) {
 	}
 	bytes := s.MessageBytes + float64(perElement*float64(s.elems(i, m, true)))
 	s.result.WireBytes += bytes
-	r.linkFree = max(r.linkFree, s.now) + bytes/s.Bandwidth
-	s.foresee(r.linkFree+s.Latency, arrived, (i+1)%len(s.ranks), m)
+	r.linkFree = max(r.linkFree, s.now-s.Burst/s.Bandwidth) + bytes/s.Bandwidth
+	s.foresee(max(s.now, r.linkFree)+s.Latency, arrived, (i+1)%len(s.ranks), m)
 	s.foresee(max(s.now, r.linkFree-s.Buffer/s.Bandwidth), freed, i, m)
 }
 

@@ -27,6 +27,7 @@ func TestBoundsAreTheBooks(t *testing.T) {
 		{"processors", func(c *Config) {
 			c.Host, c.Bandwidth = Host{Ranks: 8, Cores: 2, Receive: 1e-8}, 1e12
 		}, 8 * 2 * (1 << 22) * 7 / 8 * 1e-8 / 2},
+		{"burst", func(c *Config) { c.Burst = 2e7 }, 9*(1<<22)*7./8/1e9 - 0.02},
 		{"alone", func(c *Config) { c.World = 1 }, 0},
 	} {
 		c := cluster(8)

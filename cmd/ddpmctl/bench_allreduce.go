@@ -23,9 +23,11 @@ type ringBench struct {
 	// wire has the members use their connections, though they share a machine.
 	wire bool
 	json bool
-	// compute is what a member sleeps before each all-reduce. in is the command that a
-	// member is started by, address the host at which it listens, both with {rank}.
+	// compute is what a member sleeps in each step, and backward the share of it, the
+	// last, in which the vector is released. in is the command that a member is started
+	// by, address the host at which it listens, both with {rank}.
 	compute     time.Duration
+	backward    float64
 	in, address string
 }
 
@@ -37,6 +39,9 @@ type ringResult struct {
 	Seconds float64 `json:"seconds"`
 	// Fastest is the least of them, for bench cluster.
 	Fastest float64 `json:"-"`
+	// Hidden is the share of the all-reduce that was under way during compute, the mean
+	// over members and steps, for bench cluster too.
+	Hidden float64 `json:"-"`
 	// AlgBW and BusBW are in bytes a second of float32: the vector's, and those that
 	// a member of a ring has to send.
 	AlgBW float64 `json:"algbw"`
@@ -84,8 +89,9 @@ func benchAllReduceCommand(stdin io.Reader, stdout io.Writer) *cobra.Command {
 	f.BoolVar(&b.json, "json", false, "print JSON")
 	f.IntVar(&b.rank, "rank", -1, "be this member; for the processes that the command starts")
 	f.DurationVar(&b.compute, "compute", 0, "wait so long before each all-reduce; for those processes")
+	f.Float64Var(&b.backward, "backward", 0, "release the vector during this last share of the wait; for those processes")
 	f.StringVar(&b.address, "address", "127.0.0.1", "listen at this host; for those processes")
-	for _, name := range []string{"rank", "compute", "address"} {
+	for _, name := range []string{"rank", "compute", "backward", "address"} {
 		_ = f.MarkHidden(name) // only fails for a flag that is not there
 	}
 	return c
@@ -103,7 +109,7 @@ func (b ringBench) run(ctx context.Context) (ringResult, error) {
 	for rank := range b.world {
 		words := append(strings.Fields(forRank(b.in, rank)), program, "bench", "allreduce", "--rank", fmt.Sprint(rank), "--world", fmt.Sprint(b.world),
 			"--elements", fmt.Sprint(b.elements), "--steps", fmt.Sprint(b.steps), fmt.Sprintf("--tls=%t", b.tls), fmt.Sprintf("--wire=%t", b.wire),
-			"--compute", b.compute.String(), "--address", forRank(b.address, rank))
+			"--compute", b.compute.String(), "--backward", fmt.Sprint(b.backward), "--address", forRank(b.address, rank))
 		m, err := startRingProcess(ctx, words[0], words[1:]...)
 		if err != nil {
 			cancel()
@@ -154,7 +160,7 @@ func (b ringBench) converse(members []*ringProcess) ([]ringReport, error) {
 func (b ringBench) result(reports []ringReport) (ringResult, error) {
 	slowest := make([]float64, b.steps)
 	var sent int64
-	var cpu float64
+	var cpu, hidden float64
 	for rank, r := range reports {
 		if r.Checksum != reports[0].Checksum {
 			return ringResult{}, fmt.Errorf("members 0 and %d hold different bits (CRC-32C %08x and %08x): this is a defect, please report it",
@@ -165,6 +171,7 @@ func (b ringBench) result(reports []ringReport) (ringResult, error) {
 		}
 		sent += r.Sent
 		cpu += r.CPU
+		hidden += r.Hidden
 	}
 	transport := "wire"
 	if reports[0].Memory {
@@ -172,7 +179,7 @@ func (b ringBench) result(reports []ringReport) (ringResult, error) {
 	}
 	seconds, bytes, world := median(slowest), 4*float64(b.elements), float64(b.world)
 	return ringResult{
-		World: b.world, Elements: b.elements, Seconds: seconds, Fastest: slices.Min(slowest),
+		World: b.world, Elements: b.elements, Seconds: seconds, Fastest: slices.Min(slowest), Hidden: hidden / world,
 		AlgBW: bytes / seconds, BusBW: 2 * (world - 1) / world * bytes / seconds,
 		Transport: transport, WireBytes: sent / int64(b.world), CPUSeconds: cpu / float64(b.steps),
 	}, nil

@@ -31,7 +31,11 @@ type clusterResult struct {
 	Fastest float64 `json:"fastest_seconds"`
 	Reduce  float64 `json:"reduce_seconds"`
 	// Scaling is the rate, of world times that of one member that reduces nothing.
-	Scaling    float64 `json:"scaling"`
+	Scaling float64 `json:"scaling"`
+	// Hidden is the share of the all-reduce that was under way during backward, which
+	// is the share Backward of compute.
+	Backward   float64 `json:"backward"`
+	Hidden     float64 `json:"hidden"`
 	WireBytes  int64   `json:"wire_bytes"`
 	CPUSeconds float64 `json:"cpu_seconds"`
 }
@@ -42,9 +46,11 @@ func benchClusterCommand(stdout io.Writer) *cobra.Command {
 		Use:   "cluster",
 		Short: "Time the steps of a cluster whose members only wait for their gradient",
 		Long: "Cluster starts a process for each member, as bench allreduce does. In each step a member sleeps for\n" +
-			"--compute, in the place of the network's forward and backward passes, and then reduces a gradient\n" +
-			"of the preset's size with the others: so that rings of many members fit on one machine. With --in and\n" +
-			"--address members run in network namespaces, where tc can limit their links.",
+			"--compute, in the place of the network's forward and backward passes, and reduces a gradient of the\n" +
+			"preset's size with the others: so that rings of many members fit on one machine. During the last part\n" +
+			"of it, --backward, the gradient becomes ready evenly from its end on, and is reduced in a worker's\n" +
+			"buckets meanwhile. With --in and --address members run in network namespaces, where tc can limit their\n" +
+			"links.",
 		Example: "  ddpmctl bench cluster --world 8 --preset cifar10 --compute 500ms\n" +
 			"  ddpmctl bench cluster --world 4 --in 'ip netns exec member{rank}' --address 10.9.0.1{rank}",
 		Args: noArguments,
@@ -61,6 +67,7 @@ func benchClusterCommand(stdout io.Writer) *cobra.Command {
 	f.StringVar(&b.preset, "preset", "cifar10", "the model whose gradient is reduced")
 	f.IntVar(&b.elements, "elements", 0, "elements of the gradient; 0: the preset's")
 	f.DurationVar(&b.compute, "compute", 500*time.Millisecond, "what a member waits in each step")
+	f.Float64Var(&b.backward, "backward", 0.6, "the share of --compute in which the gradient becomes ready and is reduced; 0: the ring after all of it")
 	f.IntVar(&b.steps, "steps", 5, "steps to time, after one that is not")
 	f.BoolVar(&b.tls, "tls", false, "under TLS with certificates at both ends, as workers speak it")
 	f.StringVar(&b.in, "in", "", "the `COMMAND` that members are started by; {rank} in it becomes the member's")
@@ -81,6 +88,10 @@ func (b clusterBench) measure(ctx context.Context) (clusterResult, error) {
 	if b.world < 1 || b.elements < 1 || b.steps < 1 || b.compute < 0 {
 		return clusterResult{}, usageError{fmt.Errorf("--world %d --elements %d --steps %d --compute %s: the first three must be at least 1, and the time at least 0", b.world, b.elements, b.steps, b.compute)}
 	}
+	if !(b.backward >= 0 && b.backward <= 1) {
+		return clusterResult{}, usageError{fmt.Errorf("--backward %v: must be from 0 to 1", b.backward)}
+	}
+	b.wire = true // it stands for a cluster of several machines
 	r, err := b.run(ctx)
 	if err != nil {
 		return clusterResult{}, err
@@ -88,7 +99,7 @@ func (b clusterBench) measure(ctx context.Context) (clusterResult, error) {
 	compute := b.compute.Seconds()
 	return clusterResult{
 		World: r.World, Elements: r.Elements, Compute: compute, Seconds: r.Seconds, Fastest: r.Fastest, Reduce: r.Seconds - compute,
-		Scaling: compute / r.Seconds, WireBytes: r.WireBytes, CPUSeconds: r.CPUSeconds,
+		Scaling: compute / r.Seconds, Backward: b.backward, Hidden: r.Hidden, WireBytes: r.WireBytes, CPUSeconds: r.CPUSeconds,
 	}, nil
 }
 
@@ -98,6 +109,7 @@ func (r clusterResult) print(w io.Writer, asJSON bool) error {
 	}
 	fmt.Fprintf(w, "%d members, %d elements: %.3f s a step (median), %.3f s of it beside compute, scaling %.1f%%\n",
 		r.World, r.Elements, r.Seconds, r.Reduce, 100*r.Scaling)
+	fmt.Fprintf(w, "%.0f%% of the all-reduce hidden behind backward\n", 100*r.Hidden)
 	fmt.Fprintf(w, "%.1f MB sent a member and step, %.3f CPU seconds of all members a step\n", float64(r.WireBytes)/1e6, r.CPUSeconds)
 	return nil
 }

@@ -267,20 +267,29 @@ func (m *Machine) tick() []Effect {
 	return m.poll()
 }
 
-// poll asks all workers for signs of life that give them when they are asked, when it is
-// time: less often while steps are completed.
+// poll asks the workers for signs of life that give them when they are asked, when it is
+// time: less often while steps are completed, and of members even less, which these prove
+// to live. When none comes any more all are asked as often as ever, so that it takes no
+// longer to find the one who stands still.
 func (m *Machine) poll() []Effect {
 	every := m.heartbeat()
+	member, other := every, every
 	if m.now.Sub(m.proven) < every {
-		every *= proving
+		member, other = quiet(every), others*every
 	}
-	if m.now.Sub(m.polled) < every {
+	members, rest := m.now.Sub(m.polled) >= member, m.now.Sub(m.polledOthers) >= other
+	if !members && !rest {
 		return nil
 	}
-	m.polled = m.now
+	if members {
+		m.polled = m.now
+	}
+	if rest {
+		m.polledOthers = m.now
+	}
 	var effects []Effect
 	for _, w := range m.workers {
-		if w.asked {
+		if w.asked && (w.member && members || !w.member && rest) {
 			effects = append(effects, Ask{w.id})
 		}
 	}

@@ -17,7 +17,8 @@ func (m *Machine) join(e Joined) []Effect {
 	admit := Admit{Worker: e.Worker, Heartbeat: w.life.every}
 	if w.life.every > m.config.Heartbeat {
 		w.asked = true
-		admit.Heartbeat, admit.Ask = unasked*w.life.every, proving*w.life.every
+		admit.Ask = quiet(w.life.every)
+		admit.Heartbeat = max(unasked*w.life.every, admit.Ask*3/2)
 	}
 	effects := []Effect{admit}
 	m.byID[w.id] = w
@@ -45,9 +46,12 @@ const (
 	// beatShare is the time between two signs of life, of all workers together: what a
 	// coordinator takes to hear them does not grow with their number.
 	beatShare = 5 * time.Millisecond
-	// proving is how many times as long the workers are left alone while completed steps
-	// prove that all members live.
-	proving = 2
+	// proving is how many times as long members are left alone while completed steps prove
+	// that they live, and quietest how long at most, if that is not less than twice as
+	// long, as others are left alone: their rates are heard with it, and a worker to whom
+	// nothing is said for 15 s asks by itself.
+	proving, others = 6, 2
+	quietest        = 14 * time.Second
 	// unasked is how many times as long a worker that is asked waits before it gives a
 	// sign of life by itself.
 	unasked = 4
@@ -62,6 +66,11 @@ func (m *Machine) heartbeat() time.Duration {
 		return 0
 	}
 	return max(m.config.Heartbeat, time.Duration(max(m.config.Workers, len(m.workers)+1))*beatShare)
+}
+
+// quiet is how long members are left alone while completed steps prove that they live.
+func quiet(heartbeat time.Duration) time.Duration {
+	return max(others*heartbeat, min(proving*heartbeat, quietest))
 }
 
 // refusal says why a worker can't be admitted, if anything.

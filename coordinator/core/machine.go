@@ -108,9 +108,10 @@ type Machine struct {
 	better           string
 	// looked is when all workers' silences were last looked at.
 	looked time.Time
-	// polled is when the workers were last asked for signs of life, proven when a step was
-	// last known to be complete, for which each member has to have lived.
-	polled, proven time.Time
+	// polled is when the members were last asked for signs of life, polledOthers when the
+	// others were, proven when a step was last known to be complete, for which each member
+	// has to have lived.
+	polled, polledOthers, proven time.Time
 
 	savings []*savings
 	// published is the newest checkpoint's step, hasCheckpoint that there is one.
