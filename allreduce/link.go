@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -113,6 +114,8 @@ type outbound struct {
 	// the successor has all that it needs.
 	ended chan struct{}
 	err   error
+	// roundTrip is how long the connection took to come about.
+	roundTrip time.Duration
 }
 
 // dial opens the stream and waits until it is taken.
@@ -122,7 +125,8 @@ func (c call) dial(ctx context.Context, addr string, opts []grpc.DialOption) (*o
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	patient := patientDialer{silent: cancel}
+	var took atomic.Int64
+	patient := patientDialer{silent: cancel, took: &took}
 	conn, err := grpc.NewClient(addr, append(append(DialOptions(), grpc.WithContextDialer(patient.dial)), opts...)...)
 	if err != nil {
 		return fail(err)
@@ -130,6 +134,7 @@ func (c call) dial(ctx context.Context, addr string, opts []grpc.DialOption) (*o
 	for wait := firstRetry; ; wait = min(2*wait, lastRetry) {
 		out, err := c.open(ctx, conn)
 		if err == nil {
+			out.roundTrip = time.Duration(took.Load())
 			return out, nil
 		}
 		var away notReached
@@ -206,6 +211,15 @@ func (c call) handshake(ctx context.Context, conn *grpc.ClientConn) (*outbound, 
 		return nil, fmt.Errorf("%w: %v answers, want %v", ErrFenced, peer, c.to)
 	}
 	return &outbound{to: c.to, conn: conn, stream: stream, ended: make(chan struct{})}, nil
+}
+
+// RoundTrip is how long the kernels at a link's ends took to connect, there and back; 0
+// where that is not known.
+func RoundTrip(l Link) time.Duration {
+	if l, ok := l.(*grpcLink); ok {
+		return l.out.roundTrip
+	}
+	return 0
 }
 
 // plain puts a status from the other end, or the end of ctx, in plain words.

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -84,8 +86,8 @@ func (s *Server) Close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.closed = true
-	for _, g := range s.partners {
-		g.close()
+	for _, rank := range slices.Sorted(maps.Keys(s.partners)) {
+		s.partners[rank].close()
 	}
 }
 
