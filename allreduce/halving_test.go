@@ -22,7 +22,7 @@ func joinAll(t testing.TB, cfg Config, links []Link, partners [][]Link, bend fun
 	rings := make([]*Ring, len(links))
 	for rank, link := range links {
 		cfg.Member = Member{Run: testRun, Generation: 7, Rank: rank, World: len(links)}
-		if bend != nil {
+		if bend != nil && cfg.HalvingElems > 0 {
 			for i, partner := range Partners(len(links), rank) {
 				partners[rank][i] = bend(rank, partner, partners[rank][i])
 			}
@@ -305,6 +305,42 @@ func TestNewRingRefusesPartners(t *testing.T) {
 		}
 		if _, err := NewRing(Config{Member: Member{World: 4}, HalvingElems: halving}, NewMemoryRing(4)[0], partners...); err == nil {
 			t.Errorf("%s: taken", name)
+		}
+	}
+}
+
+// Where messages take their time and are few, a step takes as long as its rounds: a ring
+// has 2(W-1), halving 2 log2 W, and two more where ranks fold.
+func TestHalvingTakesFewerRounds(t *testing.T) {
+	const latency = time.Millisecond
+	for _, tt := range []struct{ world, ring, halving int }{{2, 2, 2}, {4, 6, 4}, {8, 14, 6}, {9, 16, 8}, {16, 30, 8}} {
+		for _, halving := range []int{0, 1000} {
+			vs := randomVectors(newRand(t), tt.world, 300, 2)
+			synctest.Test(t, func(t *testing.T) {
+				late := func(l Link) Link {
+					return &faultyLink{Link: l, fault: func(int, *Segment) error {
+						time.Sleep(latency)
+						return nil
+					}}
+				}
+				links, partners := NewMemoryRing(tt.world), make([][]Link, tt.world)
+				if halving > 0 {
+					partners = NewMemoryPartners(tt.world)
+				}
+				for i, l := range links {
+					links[i] = late(l)
+				}
+				rings := joinAll(t, Config{HalvingElems: halving}, links, partners, func(_, _ int, l Link) Link { return late(l) })
+				began := time.Now()
+				reduceAll(t, rings, 0, vs)
+				rounds := tt.ring
+				if halving > 0 {
+					rounds = tt.halving
+				}
+				if took := time.Since(began); took != time.Duration(rounds)*latency {
+					t.Errorf("%d members, halving up to %d: %v, want %d rounds", tt.world, halving, took, rounds)
+				}
+			})
 		}
 	}
 }
