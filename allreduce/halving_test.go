@@ -181,7 +181,13 @@ func TestHalvingOverGRPC(t *testing.T) {
 	for _, world := range []int{2, 3, 5, 8} {
 		t.Run(fmt.Sprint(world), func(t *testing.T) {
 			r, c := newRand(t), newCluster(t, world)
-			rings := joinAll(t, Config{SegmentElems: 100, BucketElems: 3000, HalvingElems: 2000}, c.connect(t, 7, insecureCredentials()), c.connectPartners(t, 7), nil)
+			links := c.connect(t, 7, insecureCredentials())
+			for _, l := range links {
+				if RoundTrip(l) <= 0 {
+					t.Error("a link's round trip is not known")
+				}
+			}
+			rings := joinAll(t, Config{SegmentElems: 100, BucketElems: 3000, HalvingElems: 2000}, links, c.connectPartners(t, 7), nil)
 			for step, n := range []int{0, 1, 255, 7001} {
 				reduceAll(t, rings, uint64(step), randomVectors(r, world, n, step))
 			}

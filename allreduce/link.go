@@ -114,7 +114,7 @@ type outbound struct {
 	// the successor has all that it needs.
 	ended chan struct{}
 	err   error
-	// roundTrip is how long the connection took to come about.
+	// roundTrip is the connection's, when it was new.
 	roundTrip time.Duration
 }
 
@@ -213,7 +213,7 @@ func (c call) handshake(ctx context.Context, conn *grpc.ClientConn) (*outbound, 
 	return &outbound{to: c.to, conn: conn, stream: stream, ended: make(chan struct{})}, nil
 }
 
-// RoundTrip is how long the kernels at a link's ends took to connect, there and back; 0
+// RoundTrip is how long the way there and back took when a link's kernels connected; 0
 // where that is not known.
 func RoundTrip(l Link) time.Duration {
 	if l, ok := l.(*grpcLink); ok {

@@ -25,7 +25,7 @@ const (
 // silent, with ErrUnreachable.
 type patientDialer struct {
 	silent context.CancelCauseFunc
-	// took, where set, becomes how long the last connection took to come about.
+	// took, where set, becomes the round trip of the last connection.
 	took *atomic.Int64
 }
 
@@ -54,7 +54,7 @@ func (p patientDialer) dial(ctx context.Context, addr string) (net.Conn, error) 
 			began := time.Now()
 			conn, err := new(net.Dialer).DialContext(ctx, "tcp", addr)
 			if err == nil && p.took != nil {
-				p.took.Store(int64(time.Since(began)))
+				p.took.Store(int64(roundTrip(conn, time.Since(began))))
 			}
 			if errors.Is(err, syscall.EHOSTUNREACH) || errors.Is(err, syscall.ENETUNREACH) {
 				return // it is this machine that says so, or one on the way
