@@ -195,7 +195,8 @@ func (s *step) advance(bucket int) {
 	}
 }
 
-// handOn queues a segment for the sender to its partner. The queue has room for all.
+// handOn queues a segment for the sender to its partner, and never waits: the queue has
+// room for all that a step sends.
 func (s *step) handOn(h *halved, p place) {
 	j := handover{place: p}
 	if s.tailBytes(p) > 0 {
@@ -206,7 +207,11 @@ func (s *step) handOn(h *halved, p place) {
 	}
 	j.narrow = p.phase == Doubling && !slices.ContainsFunc(h.wide, func(w span) bool { return w.lo < p.span.hi && p.span.lo < w.hi })
 	h.readers.Add(1)
-	s.partners[p.exchange].queue <- j
+	select {
+	case s.partners[p.exchange].queue <- j:
+	default:
+		panic("allreduce: a segment is handed on twice")
+	}
 }
 
 // summed says that a part of the bucket, and if asked the tail, has what comes of sums
