@@ -37,3 +37,6 @@ func (b *busy) took(bucket int) {
 		b.hidden += time.Since(b.since)
 	}
 }
+
+// behind is for how long it was before the last was opened.
+func (b *busy) behind() time.Duration { return b.hidden }

@@ -52,6 +52,14 @@ func means(dst []float32, src []int64, resolution, terms float64) {
 	meansPortable(dst[n:], src[n:], resolution, terms)
 }
 
+func add(dst, a, b []int64) {
+	n := whole(len(dst))
+	if n > 0 {
+		addAVX2(&dst[0], &a[0], &b[0], n)
+	}
+	addPortable(dst[n:], a[n:], b[n:])
+}
+
 func zigzagBlock(z *[blockLen]uint64, block *[blockLen]int64) uint64 {
 	if useAVX2 {
 		return zigzagAVX2(&z[0], &block[0])

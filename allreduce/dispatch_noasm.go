@@ -10,6 +10,8 @@ func means(dst []float32, src []int64, resolution, terms float64) {
 	meansPortable(dst, src, resolution, terms)
 }
 
+func add(dst, a, b []int64) { addPortable(dst, a, b) }
+
 func zigzagBlock(z *[blockLen]uint64, block *[blockLen]int64) uint64 {
 	return zigzagBlockPortable(z, block)
 }

@@ -112,6 +112,23 @@
 //
 // Buckets, like segments and hops, decide when something is added, never what.
 //
+// # One host
+//
+// Where all members are processes of one machine, messages between them would only be
+// copies: through gRPC, through the kernel, and back. Ring.Share has them find out, by
+// messages round the ring, whether each can open the others' memory. If so the ring
+// reduces through it: each member lays its sums of a piece of the vector into a room that
+// the others can read, adds up its own chunk from all rooms, lays the results there, and
+// takes the others'. Nothing is packed, and no message is sent; the links tell who is
+// there, and a ring breaks with them as before. Sums are of integers, and so the bits are
+// those of the messages. Otherwise, as in containers that do not see each other's
+// processes, all go on by messages.
+//
+// A room is anonymous memory of Linux (memfd_create(2)) of 3 MB, made for one generation,
+// which others open through /proc: that takes the same user, and a name that only the
+// authenticated links tell. They map it for reading, a bell aside that wakes the owner.
+// It can't shrink under them, and nothing is left of it when the last process ends.
+//
 // # Results
 //
 // With GatherBF16 every result is rounded to bfloat16 and travels in 2 bytes, and the

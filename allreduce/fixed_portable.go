@@ -40,3 +40,11 @@ func getFloat32sPortable(dst []float32, src []byte) {
 		dst[i] = math.Float32frombits(binary.LittleEndian.Uint32(src[4*i:]))
 	}
 }
+
+// addPortable sets dst to a plus b, element by element. They have the same length, and
+// dst may be one of them.
+func addPortable(dst, a, b []int64) {
+	for i := range dst {
+		dst[i] = a[i] + b[i]
+	}
+}

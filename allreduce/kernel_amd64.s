@@ -569,3 +569,28 @@ rows:
 	JLT        rows
 	VZEROUPPER
 	RET
+
+// func addAVX2(dst *int64, a *int64, b *int64, n int)
+// Requires: AVX, AVX2, MMX+
+TEXT ·addAVX2(SB), NOSPLIT, $0-32
+	MOVQ dst+0(FP), AX
+	MOVQ a+8(FP), CX
+	MOVQ b+16(FP), DX
+	MOVQ n+24(FP), BX
+
+group:
+	VMOVDQU    (CX), Y0
+	VPADDQ     (DX), Y0, Y0
+	VMOVDQU    Y0, (AX)
+	VMOVDQU    32(CX), Y0
+	VPADDQ     32(DX), Y0, Y0
+	VMOVDQU    Y0, 32(AX)
+	PREFETCHT0 1024(CX)
+	PREFETCHT0 1024(DX)
+	ADDQ       $0x40, AX
+	ADDQ       $0x40, CX
+	ADDQ       $0x40, DX
+	SUBQ       $0x08, BX
+	JNZ        group
+	VZEROUPPER
+	RET

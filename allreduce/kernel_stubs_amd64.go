@@ -43,3 +43,8 @@ func unpackAVX2(dst *int64, src *byte, w uint64)
 //
 //go:noescape
 func unpackAddAVX2(dst *int64, src *byte, local *int64, w uint64)
+
+// addAVX2 is addPortable for n values, a multiple of 8.
+//
+//go:noescape
+func addAVX2(dst *int64, a *int64, b *int64, n int)

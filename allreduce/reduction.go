@@ -14,12 +14,22 @@ type Reduction struct {
 	number uint64
 	vector Vector
 	// step is nil in a ring of one, and where the all-reduce could not begin.
-	step *step
-	// released counts the buckets.
-	released int
+	step reducer
 	// done is closed when the all-reduce has ended, for the reason err.
 	done chan struct{}
 	err  error
+}
+
+// reducer is one all-reduce under way on one rank, by one way of doing it.
+type reducer interface {
+	// run does it, and sets the Vector's Tail at the end of it.
+	run(ctx context.Context) error
+	// release says that Sum is final from element lo on, releaseAll that all of it is and
+	// Tail too. Neither waits.
+	release(lo int)
+	releaseAll()
+	// behind is for how long it was under way before releaseAll.
+	behind() time.Duration
 }
 
 // AllReduce sums v over all ranks: Out becomes Finish of the sums, Tail the sums
@@ -47,7 +57,11 @@ func (r *Ring) Begin(ctx context.Context, step uint64, v Vector) *Reduction {
 		return a
 	}
 	if r.cfg.World > 1 {
-		a.step = newStep(r, step, v)
+		if h := r.borrow(); h != nil {
+			a.step = newDirect(r, h, step, v)
+		} else {
+			a.step = newStep(r, step, v)
+		}
 		go func() { a.end(a.step.run(ctx)) }() // until Complete or Abandon, which wait for it
 	}
 	return a
@@ -66,32 +80,21 @@ func (a *Reduction) end(err error) {
 // touch Out there any more. It never waits. The first elements wait for Complete,
 // with the tail.
 func (a *Reduction) Release(lo int) {
-	if a.step == nil {
-		return
+	if a.step != nil {
+		a.step.release(lo)
 	}
-	for a.released < len(a.step.buckets)-1 && a.step.buckets[a.released].at >= lo {
-		a.release()
-	}
-}
-
-func (a *Reduction) release() {
-	a.released++
-	a.step.released <- struct{}{} // it has room for all
 }
 
 // Complete says that all of Sum is final, and Tail too, and waits for the end.
 func (a *Reduction) Complete() error {
 	switch {
 	case a.step != nil:
-		for a.released < len(a.step.buckets) {
-			a.release()
-		}
+		a.step.releaseAll()
 	case a.err == nil:
 		a.vector.results(a.vector.Out, a.vector.Sum)
 		a.end(nil)
 	}
-	<-a.done
-	return a.err
+	return a.wait()
 }
 
 // Abandon breaks the ring, if it is not broken yet, for a vector that will not be
@@ -101,7 +104,15 @@ func (a *Reduction) Abandon(cause error) {
 	if a.step == nil && a.err == nil {
 		a.end(cause)
 	}
+	_ = a.wait() // it failed of the cause, or was complete
+}
+
+func (a *Reduction) wait() error {
 	<-a.done
+	if a.step != nil {
+		a.ring.giveBack()
+	}
+	return a.err
 }
 
 // Hidden is for how long buckets were on their way before Complete was called: what
@@ -110,5 +121,14 @@ func (a *Reduction) Hidden() time.Duration {
 	if a.step == nil {
 		return 0
 	}
-	return a.step.hidden
+	return a.step.behind()
+}
+
+// Laid is how many bytes this rank has given to the others through shared memory: none
+// where the ring goes by messages.
+func (a *Reduction) Laid() int {
+	if d, ok := a.step.(*direct); ok {
+		return d.bytes
+	}
+	return 0
 }

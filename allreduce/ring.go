@@ -62,6 +62,8 @@ type Config struct {
 	// doubling between Partners, and not round the ring; 0: none does. No result depends
 	// on it.
 	HalvingElems int
+	// Private keeps this rank's memory to itself: Share ends in ErrApart, for all ranks.
+	Private bool
 }
 
 // withDefaults fills in what is left out and refuses what can't be.
@@ -111,6 +113,10 @@ type Ring struct {
 	mu     sync.Mutex
 	busy   bool
 	broken error
+	// host is the memory that the members share, nil if they don't; borrowed says that
+	// an all-reduce uses it.
+	host     *host
+	borrowed bool
 }
 
 // ErrClosed is why a ring that was closed reduces no more.
@@ -200,6 +206,7 @@ func (r *Ring) end(err error) error {
 		r.broken = err
 		_ = r.closeLinks(err) // the cause is what the caller has to know
 	}
+	r.moveOut()
 	return err
 }
 
@@ -215,5 +222,6 @@ func (r *Ring) Close(cause error) error {
 	if r.broken == nil {
 		r.broken = ErrClosed
 	}
+	r.moveOut()
 	return r.closeLinks(cause)
 }

@@ -33,6 +33,8 @@ type step struct {
 	v       Vector
 	queue   chan job
 	arrived chan delivery
+	// final counts the buckets that the caller has released: it alone uses it.
+	final int
 	// released has an element for each bucket that the caller has released and the
 	// reducer has not opened.
 	released chan struct{}
@@ -112,10 +114,29 @@ func newStep(r *Ring, number uint64, v Vector) *step {
 	return s
 }
 
+// release implements reducer.
+func (s *step) release(lo int) {
+	for s.final < len(s.buckets)-1 && s.buckets[s.final].at >= lo {
+		s.releaseNext()
+	}
+}
+
+// releaseAll implements reducer.
+func (s *step) releaseAll() {
+	for s.final < len(s.buckets) {
+		s.releaseNext()
+	}
+}
+
+func (s *step) releaseNext() {
+	s.final++
+	s.released <- struct{}{} // it has room for all
+}
+
 // hops of each phase.
 func (s *step) hops() int { return s.ring.cfg.World - 1 }
 
-// run does the step, and sets the Vector's Tail at the end of it.
+// run implements reducer.
 func (s *step) run(ctx context.Context) error {
 	sends, receives := 0, 0
 	for i, b := range s.buckets {

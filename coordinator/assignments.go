@@ -1,6 +1,7 @@
 package coordinator
 
 import (
+	"net"
 	"slices"
 	"strings"
 
@@ -19,11 +20,13 @@ type assignments struct {
 	// knows lists, by rank and in order, the ranks that a member is told of. Who knows
 	// another one is known to it: a member answers to no other.
 	knows [][]int
+	// oneHost says that all members are reached at the same one.
+	oneHost bool
 }
 
 func newAssignments(g core.Generation) assignments {
 	n := len(g.Members)
-	a := assignments{g, make([][]int, n)}
+	a := assignments{generation: g, knows: make([][]int, n), oneHost: oneHost(g.Members)}
 	for rank := range n {
 		a.knows[rank] = append(a.knows[rank], rank, (rank+1)%n, (rank+n-1)%n)
 	}
@@ -40,6 +43,25 @@ func newAssignments(g core.Generation) assignments {
 		a.knows[rank] = slices.Compact(a.knows[rank])
 	}
 	return a
+}
+
+// oneHost says that members are reached at one host, by what they advertise.
+func oneHost(members []core.Member) bool {
+	for _, m := range members {
+		if host(m.Address) == "" || host(m.Address) != host(members[0].Address) {
+			return false
+		}
+	}
+	return len(members) > 1
+}
+
+// host is that of an address, empty where it has none.
+func host(address string) string {
+	h, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return ""
+	}
+	return h
 }
 
 // lend introduces those who lack something of the state to those who have it. Each
@@ -77,7 +99,7 @@ func (a assignments) of(rank int, reported uint64) *ddpmv1.Assignment {
 	e := a.generation
 	g := &ddpmv1.Generation{
 		Number: e.Number, Size: uint32(len(e.Members)), StartStep: e.StartStep, LastStep: e.LastStep, CheckpointEvery: e.CheckpointEvery,
-		SaveAtStart: e.SaveAtStart, Reason: strings.ToValidUTF8(e.Reason, "?"), Source: sources[e.Source],
+		SaveAtStart: e.SaveAtStart, Reason: strings.ToValidUTF8(e.Reason, "?"), Source: sources[e.Source], OneHost: a.oneHost,
 		Members: make([]*ddpmv1.Member, len(a.knows[rank])), HalvingElems: uint64(e.HalvingElems),
 	}
 	for i, other := range a.knows[rank] {

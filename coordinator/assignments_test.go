@@ -112,6 +112,31 @@ func TestLendersShareTheWork(t *testing.T) {
 	}
 }
 
+// Members that are all reached at one host are told so, since they may share memory.
+func TestMembersOfOneHostAreToldSo(t *testing.T) {
+	t.Parallel()
+	for _, v := range []struct {
+		addresses []string
+		want      bool
+	}{
+		{[]string{"127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3"}, true},
+		{[]string{"[::1]:1", "[::1]:2"}, true},
+		{[]string{"10.0.0.1:1", "10.0.0.1:2", "10.0.0.2:1"}, false},
+		{[]string{"10.0.0.1:1"}, false},
+		{[]string{"", ""}, false},
+	} {
+		var g core.Generation
+		for i, address := range v.addresses {
+			g.Members = append(g.Members, core.Member{Worker: fmt.Sprintf("w%d", i+1), Address: address})
+		}
+		for rank := range v.addresses {
+			if got := newAssignments(g).of(rank, 0).GetGeneration().GetOneHost(); got != v.want {
+				t.Errorf("members at %q: rank %d is told %v", v.addresses, rank, got)
+			}
+		}
+	}
+}
+
 // Where buckets go by halving, a member is told of its partners too, and they of it;
 // elsewhere of nobody more.
 func TestMembersAreToldOfPartners(t *testing.T) {

@@ -35,8 +35,11 @@ type cluster struct {
 	device             deviceMaker
 	compareEvery       uint64
 	bucketElems        int
-	patience           time.Duration
-	grace, away        time.Duration
+	// oneHost has the members share memory, but for the first private ones, which won't.
+	oneHost     bool
+	private     int
+	patience    time.Duration
+	grace, away time.Duration
 	// devices makes the device of the worker that is started as the i-th, instead
 	// of device.
 	devices func(i int) deviceMaker
@@ -128,7 +131,7 @@ func (c *cluster) worker(i int, address string) *life {
 	log := slog.New(slog.NewTextHandler(c.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	l := newLife(Config{
 		Join: append([]string{address}, c.others...), Threads: c.threads, Grace: c.grace, Away: c.away,
-		Security: membership.Settings{Insecure: true}, Log: log,
+		Security: membership.Settings{Insecure: true}, Log: log, Private: i < c.private,
 	})
 	l.patience, l.config.Wait, l.device, l.bucketElems = c.patience, c.patience, c.device, c.bucketElems
 	if c.silence > 0 {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math"
 	"slices"
 	"sync"
@@ -136,13 +137,43 @@ func (g *generation) savesAt(step uint64) bool {
 	return every > 0 && step%every == 0
 }
 
-// connect links up with both neighbours, and with the partners.
-func (g *generation) connect(tag allreduce.RunTag, server *allreduce.Server, m *meter, bucketElems int) (*allreduce.Ring, error) {
+// connect links up with both neighbours, and with the partners and, where all members are
+// reached at one host, shares memory with all of them.
+func (g *generation) connect(tag allreduce.RunTag, server *allreduce.Server, m *meter, cfg allreduce.Config, log *slog.Logger) (*allreduce.Ring, error) {
 	ctx, cancel := context.WithTimeoutCause(g.ctx, linkPatience, fmt.Errorf("not linked up within %v", linkPatience))
 	defer cancel()
-	member := allreduce.Member{Run: tag, Generation: g.number, Rank: g.rank, World: g.size}
-	var link allreduce.Link
-	var partners []allreduce.Link
+	cfg.Member = allreduce.Member{Run: tag, Generation: g.number, Rank: g.rank, World: g.size}
+	link, partners, err := g.links(ctx, server, cfg.Member)
+	if err != nil {
+		return nil, err
+	}
+	if link != nil { // a ring of one has none
+		m.connected(allreduce.RoundTrip(link))
+		link = metered{link, m, true}
+	}
+	for i, l := range partners {
+		partners[i] = metered{l, m, false}
+	}
+	if len(partners) > 0 {
+		cfg.HalvingElems = g.halvingElems
+	}
+	ring, err := allreduce.NewRing(cfg, link, partners...)
+	if err != nil || !g.assignment.GetGeneration().GetOneHost() {
+		return ring, err
+	}
+	switch err := ring.Share(ctx); {
+	case errors.Is(err, allreduce.ErrApart):
+		log.Debug("all members are at one host, and reduce by messages all the same", "reason", err.Error())
+	case err != nil:
+		return nil, errors.Join(err, ring.Close(err))
+	default:
+		log.Debug("reducing through shared memory", "members", g.size)
+	}
+	return ring, nil
+}
+
+// links makes the ring's, and those of the partners.
+func (g *generation) links(ctx context.Context, server *allreduce.Server, member allreduce.Member) (link allreduce.Link, partners []allreduce.Link, err error) {
 	both, gctx := errgroup.WithContext(ctx)
 	both.Go(func() (err error) {
 		link, err = allreduce.Connect(gctx, server, member, g.next.GetRingAddress(), g.credentials(g.next))
@@ -162,20 +193,9 @@ func (g *generation) connect(tag allreduce.RunTag, server *allreduce.Server, m *
 				_ = l.Close(err) // the cause is what the others have to know
 			}
 		}
-		return nil, err
+		return nil, nil, err
 	}
-	if link != nil { // a ring of one has none
-		m.connected(allreduce.RoundTrip(link))
-		link = metered{link, m, true}
-	}
-	for i, l := range partners {
-		partners[i] = metered{l, m, false}
-	}
-	cfg := allreduce.Config{Member: member, BucketElems: bucketElems}
-	if len(partners) > 0 {
-		cfg.HalvingElems = g.halvingElems
-	}
-	return allreduce.NewRing(cfg, link, partners...)
+	return link, partners, nil
 }
 
 func (g *generation) credentials(m *ddpmv1.Member) grpc.DialOption {
@@ -207,7 +227,7 @@ func (l *life) begin(g *generation) {
 		return
 	}
 	l.generations.Go(func() {
-		ring, err := g.connect(l.tag, l.ring.links, &l.trainer.meter, l.bucketElems)
+		ring, err := g.connect(l.tag, l.ring.links, &l.trainer.meter, allreduce.Config{BucketElems: l.bucketElems, Private: l.config.Private}, l.log)
 		if err != nil {
 			d := l.trainer.broke(g, err)
 			if errors.Is(err, allreduce.ErrUnreachable) {

@@ -39,6 +39,8 @@ type Config struct {
 	Grace time.Duration
 	// Away is how long a worker trains on without a coordinator.
 	Away time.Duration
+	// Private keeps the worker from sharing memory with others on its machine.
+	Private bool
 	// Pulse beats as long as the worker's loop turns; nil is that nobody looks.
 	Pulse *health.Pulse
 	// Security is how the coordinator lets the worker in.

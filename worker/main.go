@@ -112,6 +112,7 @@ func command(stderr io.Writer) *cobra.Command {
 	c.Flags().DurationVar(&f.wait, "wait", DefaultWait, "at start: how long to try where no coordinator answers")
 	c.Flags().DurationVar(&f.grace, "grace", DefaultGrace, "when asked to end: how long to wait for the next step boundary")
 	c.Flags().DurationVar(&f.away, "away", DefaultAway, "how long to go on without a coordinator")
+	c.Flags().BoolVar(&f.sharedMemory, "shared-memory", true, "reduce through memory that is shared with the other workers, where all are on this machine; false: always over the network")
 	c.Flags().StringVar(&f.health, "health", "", "`HOST:PORT` that answers GET /healthz while this worker's loop turns, for a probe (default: off)")
 	c.Flags().BoolVarP(&f.verbose, "verbose", "v", false, "log every step")
 	c.Flags().StringVar(&f.logFormat, "log-format", logging.Auto, logging.Usage)
@@ -121,19 +122,20 @@ func command(stderr io.Writer) *cobra.Command {
 
 // flags are the command line's.
 type flags struct {
-	join        []string
-	role        string
-	advertise   string
-	health      string
-	threads     int
-	cache       string
-	cacheSize   int64 // bytes, once validated
-	grace, away time.Duration
-	wait        time.Duration // for a coordinator, at start
-	verbose     bool
-	logFormat   string
-	pprof       string
-	security    membership.Settings
+	join         []string
+	role         string
+	advertise    string
+	health       string
+	threads      int
+	sharedMemory bool
+	cache        string
+	cacheSize    int64 // bytes, once validated
+	grace, away  time.Duration
+	wait         time.Duration // for a coordinator, at start
+	verbose      bool
+	logFormat    string
+	pprof        string
+	security     membership.Settings
 }
 
 func (f *flags) validate(getenv func(string) string) error {
@@ -204,7 +206,7 @@ func (f flags) config(stderr io.Writer) Config {
 	tty := logging.Terminal(stderr)
 	where := new(logging.Where)
 	return Config{
-		Join: f.join, Advertise: f.advertise, Threads: f.threads, CacheSize: f.cacheSize, Wait: f.wait, Grace: f.grace, Away: f.away, Security: f.security,
+		Join: f.join, Advertise: f.advertise, Threads: f.threads, CacheSize: f.cacheSize, Wait: f.wait, Grace: f.grace, Away: f.away, Security: f.security, Private: !f.sharedMemory,
 		Where: where, Pprof: f.pprof,
 		Log: where.Logger(logging.New(stderr, logging.Resolve(f.logFormat, tty, os.Getenv), tty, level)),
 	}

@@ -48,6 +48,7 @@ func (t *trainer) reduce(g *generation, votes tail) (totals tail, hidden time.Du
 	err = r.Complete()
 	t.reduction = nil
 	hidden = r.Hidden()
+	t.meter.sent.Add(uint64(r.Laid()))
 	if err == nil {
 		t.measured(t.meter.sent.Load()-r.sent, time.Since(began)+hidden)
 	}

@@ -135,6 +135,7 @@ func (f *fake) form(step uint64, live bool, workers []*peer, bend func(*ddpmv1.G
 	g := &ddpmv1.Generation{
 		Number: max(fakeGeneration, f.generation.GetNumber()+1), StartStep: step, LastStep: f.cluster.steps,
 		CheckpointEvery: f.cluster.every, Source: ddpmv1.StateSource_STATE_SOURCE_MEMBERS, Reason: "a test",
+		OneHost: f.cluster.oneHost && len(workers) > 1,
 	}
 	if !live {
 		g.StartStep, g.Source = f.cluster.from, ddpmv1.StateSource_STATE_SOURCE_INITIAL

@@ -16,5 +16,6 @@ func main() {
 	pack()
 	unpack(false)
 	unpack(true)
+	add()
 	Generate()
 }

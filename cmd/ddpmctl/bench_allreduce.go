@@ -23,6 +23,8 @@ type ringBench struct {
 	// rank is the member's that this process is, or -1 in the one that starts them.
 	rank int
 	tls  bool
+	// wire has the members use their connections, though they share a machine.
+	wire bool
 	json bool
 	// algorithm is one of algorithms, empty the ring.
 	algorithm string
@@ -46,6 +48,8 @@ type ringResult struct {
 	BusBW float64 `json:"busbw"`
 	// WireBytes is what a member sends in a step, the mean of all.
 	WireBytes int64 `json:"wire_bytes"`
+	// Transport is how: "memory" that the members share, or the "wire" between them.
+	Transport string `json:"transport"`
 	// CPUSeconds is what all members together took of the processors in a step, the
 	// mean of all: the figure to compare on a machine where others are at work.
 	CPUSeconds float64 `json:"cpu_seconds"`
@@ -87,7 +91,8 @@ func benchAllReduceCommand(stdin io.Reader, stdout io.Writer) *cobra.Command {
 		Short: "Time the exact all-reduce between processes on this machine",
 		Long: "Allreduce starts a process for each member, connects them over loopback, and prints the\n" +
 			"median time in which values like a gradient's, already in fixed point, become their float32 means\n" +
-			"everywhere. It fails when the members end with different bits.",
+			"everywhere. As workers of one machine do, they reduce through shared memory; --wire has them do as\n" +
+			"workers of several do. It fails when the members end with different bits.",
 		Example: "  ddpmctl bench allreduce --world 2 --elements 35746307",
 		Args:    noArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -112,8 +117,9 @@ func benchAllReduceCommand(stdin io.Reader, stdout io.Writer) *cobra.Command {
 	f.IntVar(&b.elements, "elements", 1<<24, "elements of the vector")
 	f.IntVar(&b.steps, "steps", 5, "all-reduces to time, after one that is not")
 	f.BoolVar(&b.tls, "tls", false, "under TLS with certificates at both ends, as workers speak it")
+	f.BoolVar(&b.wire, "wire", false, "reduce over the connections, as between machines, and not through shared memory")
 	f.BoolVar(&b.json, "json", false, "print JSON")
-	f.StringVar(&b.algorithm, "algorithm", byRing, "ring, halving (recursive halving and doubling), or auto, as a coordinator chooses it")
+	f.StringVar(&b.algorithm, "algorithm", byRing, "ring, halving (recursive halving and doubling), or auto, as a coordinator chooses it; what is halved goes over the connections")
 	f.IntVar(&b.rank, "rank", -1, "be this member; for the processes that the command starts")
 	f.DurationVar(&b.compute, "compute", 0, "wait so long before each all-reduce; for those processes")
 	f.StringVar(&b.address, "address", "127.0.0.1", "listen at this host; for those processes")
@@ -134,7 +140,7 @@ func (b ringBench) run(ctx context.Context) (ringResult, error) {
 	members := make([]*ringProcess, 0, b.world)
 	for rank := range b.world {
 		words := append(strings.Fields(forRank(b.in, rank)), program, "bench", "allreduce", "--rank", fmt.Sprint(rank), "--world", fmt.Sprint(b.world),
-			"--elements", fmt.Sprint(b.elements), "--steps", fmt.Sprint(b.steps), fmt.Sprintf("--tls=%t", b.tls),
+			"--elements", fmt.Sprint(b.elements), "--steps", fmt.Sprint(b.steps), fmt.Sprintf("--tls=%t", b.tls), fmt.Sprintf("--wire=%t", b.wire),
 			"--algorithm", b.words(), "--compute", b.compute.String(), "--address", forRank(b.address, rank))
 		m, err := startRingProcess(ctx, words[0], words[1:]...)
 		if err != nil {
@@ -198,11 +204,15 @@ func (b ringBench) result(reports []ringReport) (ringResult, error) {
 		sent += r.Sent
 		cpu += r.CPU
 	}
+	transport := "wire"
+	if reports[0].Memory {
+		transport = "memory"
+	}
 	seconds, bytes, world := median(slowest), 4*float64(b.elements), float64(b.world)
 	return ringResult{
 		World: b.world, Elements: b.elements, Seconds: seconds, Fastest: slices.Min(slowest),
 		AlgBW: bytes / seconds, BusBW: 2 * (world - 1) / world * bytes / seconds,
-		WireBytes: sent / int64(b.world), CPUSeconds: cpu / float64(b.steps),
+		Transport: transport, WireBytes: sent / int64(b.world), CPUSeconds: cpu / float64(b.steps),
 	}, nil
 }
 
@@ -213,6 +223,10 @@ func (r ringResult) print(w io.Writer, asJSON bool) error {
 	fmt.Fprintf(w, "%d members, %d elements: %.4f s (median), %.2f GB/s of the vector, %.2f GB/s on the bus\n",
 		r.World, r.Elements, r.Seconds, r.AlgBW/1e9, r.BusBW/1e9)
 	fmt.Fprintf(w, "%.4f CPU seconds of all members a step\n", r.CPUSeconds)
+	if r.Transport == "memory" {
+		fmt.Fprintln(w, "through shared memory: nothing was sent")
+		return nil
+	}
 	if ring := 2 * float64(r.World-1) / float64(r.World) * 4 * float64(r.Elements); ring > 0 {
 		fmt.Fprintf(w, "%.1f MB sent a member and step, %.3f of what a ring of float32 sends\n", float64(r.WireBytes)/1e6, float64(r.WireBytes)/ring)
 	}

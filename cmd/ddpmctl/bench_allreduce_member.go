@@ -66,6 +66,8 @@ type ringReport struct {
 	Sent int64
 	// CPU is what the timed steps took of the processors, in seconds.
 	CPU float64
+	// Memory says that it reduced through shared memory.
+	Memory bool
 	// Checksum is the CRC-32C of the result.
 	Checksum uint32
 }
@@ -164,6 +166,12 @@ func (b ringBench) time(ctx context.Context, m allreduce.Member, link allreduce.
 		return r, err
 	}
 	defer func() { err = errors.Join(err, ring.Close(err)) }()
+	if !b.wire && cfg.HalvingElems == 0 {
+		if err := ring.Share(ctx); err != nil && !errors.Is(err, allreduce.ErrApart) {
+			return r, err
+		}
+	}
+	r.Memory = ring.Shared()
 	var before float64
 	for step := range b.steps + 1 {
 		if step == 1 { // the first has filled the pools

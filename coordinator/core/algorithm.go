@@ -33,6 +33,10 @@ func (m *Machine) choose(g *Generation, workers []*worker) {
 		c.PerHost = max(c.PerHost, hosts[host])
 		c.Links[i] = w.link
 	}
+	if c.PerHost == len(workers) && hosts[""] == 0 {
+		g.AllReduce = fmt.Sprintf("in shared memory if they can, or else round a ring: all %d members are at one host", len(workers))
+		return
+	}
 	g.HalvingElems, g.AllReduce = choice.HalvingElems(c)
 }
 

@@ -73,6 +73,14 @@ func TestTroubledLinksMakeARing(t *testing.T) {
 	if g.AllReduce != "ring: workers w2 and w7 did not reach each other" {
 		t.Error(g.AllReduce)
 	}
+	for _, w := range m.workers {
+		w.address = "host:" + w.id
+	}
+	m.apart, g.HalvingElems = nil, 0
+	m.choose(&g, m.workers)
+	if g.HalvingElems != 0 || !strings.Contains(g.AllReduce, "all 8 members are at one host") {
+		t.Errorf("up to %d elements: %s", g.HalvingElems, g.AllReduce)
+	}
 	m, g = formed(t, 8, 1000, nil)
 	g.HalvingElems = 0
 	m.troubles.breaks = brokenLinks

@@ -1096,7 +1096,9 @@ type Generation struct {
 	Size uint32 `protobuf:"varint,9,opt,name=size,proto3" json:"size,omitempty"`
 	// Up to how many elements a bucket of the gradient goes by recursive halving and
 	// doubling between partners, and not round the ring; 0: none does.
-	HalvingElems  uint64 `protobuf:"varint,10,opt,name=halving_elems,json=halvingElems,proto3" json:"halving_elems,omitempty"`
+	HalvingElems uint64 `protobuf:"varint,10,opt,name=halving_elems,json=halvingElems,proto3" json:"halving_elems,omitempty"`
+	// All members are reached at one host: they try to reduce through shared memory.
+	OneHost       bool `protobuf:"varint,16,opt,name=one_host,json=oneHost,proto3" json:"one_host,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1199,6 +1201,13 @@ func (x *Generation) GetHalvingElems() uint64 {
 		return x.HalvingElems
 	}
 	return 0
+}
+
+func (x *Generation) GetOneHost() bool {
+	if x != nil {
+		return x.OneHost
+	}
+	return false
 }
 
 // Member is a worker in a generation, with the shards that it computes:
@@ -2580,7 +2589,7 @@ const file_ddpm_v1_coordinator_proto_rawDesc = "" +
 	"\x05asked\x18\x06 \x01(\bR\x05asked\x120\n" +
 	"\x14link_latency_seconds\x18\a \x01(\x01R\x12linkLatencySeconds\x121\n" +
 	"\x15link_bytes_per_second\x18\b \x01(\x01R\x12linkBytesPerSecond\"\v\n" +
-	"\tAvailable\"\xd9\x02\n" +
+	"\tAvailable\"\xf4\x02\n" +
 	"\n" +
 	"Generation\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\x04R\x06number\x12)\n" +
@@ -2594,7 +2603,8 @@ const file_ddpm_v1_coordinator_proto_rawDesc = "" +
 	"\rsave_at_start\x18\b \x01(\bR\vsaveAtStart\x12\x12\n" +
 	"\x04size\x18\t \x01(\rR\x04size\x12#\n" +
 	"\rhalving_elems\x18\n" +
-	" \x01(\x04R\fhalvingElems\"\x85\x02\n" +
+	" \x01(\x04R\fhalvingElems\x12\x19\n" +
+	"\bone_host\x18\x10 \x01(\bR\aoneHost\"\x85\x02\n" +
 	"\x06Member\x12\x1b\n" +
 	"\tworker_id\x18\x01 \x01(\tR\bworkerId\x12!\n" +
 	"\fring_address\x18\x02 \x01(\tR\vringAddress\x12\x1f\n" +

@@ -1,0 +1,212 @@
+package allreduce
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// ErrApart marks a ring whose members can't reach each other's memory. It goes on by
+// messages.
+var ErrApart = errors.New("the members share no memory")
+
+// host is the memory that the members of a ring share, all of them on one machine.
+type host struct {
+	rank  int
+	rooms []*room // by rank, the own one too
+	// pieces is how many have been reduced in earlier steps.
+	pieces uint32
+	// sums is room for a block.
+	sums [blockOfPiece]int64
+}
+
+func (h *host) own() *room { return h.rooms[h.rank] }
+
+// unmap gives the memory back. Nobody may use it any more.
+func (h *host) unmap() {
+	for _, r := range h.rooms {
+		if r != nil {
+			r.unmap()
+		}
+	}
+}
+
+// Share makes the ring reduce through memory that all members share, if they can: if
+// all are processes of one machine and see each other's. Either all members call it
+// before their first step, or none. Every byte that it asks of the others goes round
+// the ring, and it waits for all. Where one can't, all go on by messages, and the error
+// is ErrApart with the reason; any other breaks the ring.
+func (r *Ring) Share(ctx context.Context) error {
+	if r.cfg.World == 1 {
+		return nil
+	}
+	if err := r.begin(); err != nil {
+		return fmt.Errorf("share memory: %w", err)
+	}
+	h, apart, err := r.meet(ctx)
+	if err == nil && apart == nil {
+		r.settle(h)
+	}
+	if err := r.end(err); err != nil {
+		return fmt.Errorf("share memory, %v: %w", r.cfg.Member, err)
+	}
+	return apart
+}
+
+// settle gives the ring its shared memory.
+func (r *Ring) settle(h *host) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.host = h
+}
+
+// borrow returns the shared memory for an all-reduce, nil if the ring has none. It is
+// there until giveBack.
+func (r *Ring) borrow() *host {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.borrowed = r.host != nil
+	return r.host
+}
+
+func (r *Ring) giveBack() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.borrowed = false
+	r.moveOut()
+}
+
+// moveOut gives the shared memory of a ring back that is over. It is called under mu.
+func (r *Ring) moveOut() {
+	if r.host != nil && r.broken != nil && !r.borrowed && !r.busy {
+		r.host.unmap()
+		r.host = nil
+	}
+}
+
+// Shared says that the ring reduces through memory.
+func (r *Ring) Shared() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.host != nil
+}
+
+// meet makes this rank's room, opens the others', and hears whether all could.
+func (r *Ring) meet(ctx context.Context) (h *host, apart, err error) {
+	h = &host{rank: r.cfg.Rank, rooms: make([]*room, r.cfg.World)}
+	defer func() {
+		if apart != nil || err != nil {
+			h.unmap()
+		}
+	}()
+	own, key, file, failed := r.makeRoom()
+	if failed == nil {
+		h.rooms[h.rank] = own
+		// Others open it before they say that they have.
+		defer func() { err = errors.Join(err, file.Close()) }()
+	}
+	keys, err := r.circulate(ctx, appendOffer(nil, key, failed))
+	if err != nil {
+		return h, nil, err
+	}
+	for rank, m := range keys {
+		if failed != nil {
+			break
+		}
+		if rank == h.rank {
+			continue
+		}
+		var key roomKey
+		if key, failed = parseOffer(m); failed == nil {
+			h.rooms[rank], failed = openRoom(key)
+		}
+	}
+	verdicts, err := r.circulate(ctx, appendOffer(nil, roomKey{}, failed))
+	if err != nil {
+		return h, nil, err
+	}
+	for rank, m := range verdicts {
+		if _, failed := parseOffer(m); failed != nil {
+			return h, fmt.Errorf("%w: rank %d: %w", ErrApart, rank, failed), nil
+		}
+	}
+	return h, nil, nil
+}
+
+var errPrivate = errors.New("it was told not to share memory")
+
+func (r *Ring) makeRoom() (*room, roomKey, *os.File, error) {
+	if r.cfg.Private {
+		return nil, roomKey{}, nil, errPrivate
+	}
+	return makeRoom()
+}
+
+// circulate sends what this rank has to say round the ring, and returns what all say,
+// by rank. A message begins with its rank, after the magic.
+func (r *Ring) circulate(ctx context.Context, own []byte) ([][]byte, error) {
+	world := r.cfg.World
+	all := make([][]byte, world)
+	all[r.cfg.Rank] = own
+	for hop := range world - 1 {
+		g, ctx := errgroup.WithContext(ctx)
+		g.Go(func() error {
+			from := (r.cfg.Rank + world - hop) % world
+			b := binary.LittleEndian.AppendUint32([]byte(offerMagic), uint32(from))
+			return r.link.Send(ctx, message(append(b, all[from]...)))
+		})
+		g.Go(func() error {
+			s, err := r.link.Recv(ctx)
+			if err != nil {
+				return err
+			}
+			defer s.Release()
+			from, b := (r.cfg.Rank+world-1-hop)%world, *s.buf
+			if len(b) < len(offerMagic)+4 || string(b[:len(offerMagic)]) != offerMagic || binary.LittleEndian.Uint32(b[len(offerMagic):]) != uint32(from) {
+				return fmt.Errorf("%w: a message of %d bytes where rank %d tells of its memory", ErrMalformed, len(b), from)
+			}
+			all[from] = append([]byte(nil), b[len(offerMagic)+4:]...)
+			return nil
+		})
+		if err := g.Wait(); err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
+}
+
+// An offer says where a rank's room is, or why there is none. Its layout after magic
+// and rank, little-endian: pid, 4 bytes; descriptor, 4 bytes; name, 16 bytes; the
+// reason.
+const (
+	offerMagic = "DRM\x01"
+	offerBytes = 24
+	maxReason  = 512
+)
+
+func appendOffer(dst []byte, key roomKey, failed error) []byte {
+	dst = binary.LittleEndian.AppendUint32(dst, key.pid)
+	dst = binary.LittleEndian.AppendUint32(dst, key.descriptor)
+	dst = append(dst, key.name[:]...)
+	if failed != nil {
+		reason := failed.Error()
+		dst = append(dst, reason[:min(len(reason), maxReason)]...)
+	}
+	return dst
+}
+
+func parseOffer(src []byte) (roomKey, error) {
+	if len(src) < offerBytes {
+		return roomKey{}, fmt.Errorf("%w offer of memory: %d bytes, want %d at least", ErrMalformed, len(src), offerBytes)
+	}
+	if len(src) > offerBytes {
+		return roomKey{}, errors.New(string(src[offerBytes:]))
+	}
+	return roomKey{
+		pid: binary.LittleEndian.Uint32(src), descriptor: binary.LittleEndian.Uint32(src[4:]), name: [16]byte(src[8:offerBytes]),
+	}, nil
+}
