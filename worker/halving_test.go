@@ -32,6 +32,19 @@ func TestHalvingTrainsToTheSameBits(t *testing.T) {
 	}
 }
 
+// Members that may share memory do, and those that won't halve.
+func TestHalvingAndSharedMemory(t *testing.T) {
+	want := newCluster(t, 1).quiet(t)
+	for _, private := range []int{0, 1} {
+		c := newCluster(t, 5)
+		c.oneHost, c.private, c.bucketElems = true, private, 300
+		c.halving(1 << 20)
+		if _, digest := c.train(t); digest != want {
+			t.Errorf("%d private: digest %s, want %s", private, digest, want)
+		}
+	}
+}
+
 // A member that is killed is gone from its ring and its partners: those that stay notice
 // it and go on to the same bits.
 func TestLostPartner(t *testing.T) {
