@@ -1,5 +1,6 @@
 // Package allreduce sums vectors over the members of a ring, exactly. It knows
-// vectors, not what they mean.
+// vectors, not what they mean. They go round the ring, or by recursive halving and
+// doubling between partners, whichever takes less; package choice chooses.
 //
 // # Why the sums are integers
 //
@@ -58,13 +59,45 @@
 // 0 of the last bucket, as sums in the first phase and as their totals in the second, and costs no
 // message of its own. An empty chunk travels as one empty segment.
 //
+// # Halving and doubling
+//
+// A ring has 2(W-1) hops, and a small bucket at many ranks waits for little else. Up to
+// Config.HalvingElems elements a bucket goes by recursive halving and doubling instead
+// (Rabenseifner 2004; Thakur, Rabenseifner and Gropp 2005), which sends as many bytes in
+// 2 log2 W rounds. Each rank has a link, both ways, to each of its Partners.
+//
+// Let P be the largest power of two that is at most W, and d = P/2, P/4 … 1.
+//
+//   - Folding. Rank P+i sends all its sums to rank i, which adds them. It has no part in
+//     what follows, and the others go on as P ranks.
+//   - Halving. Rank r and rank r xor d exchange sums: each keeps the half of what it has
+//     that its own chunk lies in, of P chunks, sends the other half, and adds what comes.
+//     After log2 P rounds each has the complete sums of its own chunk, and Finish turns
+//     these into float32.
+//   - Doubling. The same, backward: partners exchange the results that they have, so
+//     that each has twice as many after a round.
+//   - Unfolding. Rank i sends all results to rank P+i.
+//
+// Between two ranks everything goes in segments as round the ring, and a segment is sent
+// as soon as all that it is made of has come, whatever else of the round has not: packing,
+// sending and adding overlap. Which segments come first is chosen so that a rank has early
+// what it sends next. Results travel as values or packed sums as they do round the ring.
+// The tail travels in segment 0 of each exchange of sums, and is added like them.
+//
+// A rank adds to a copy of its part of the bucket, of 8 bytes an element, since Sum
+// remains as it was. So no more than InFlight such buckets are under way at once; a
+// partner that is ahead may send of InFlight more, which are laid aside. Segments are
+// packed when the link takes them, not before. Each link has a receiver and a sender of
+// its own, and the reducer waits for neither.
+//
 // # Buckets
 //
 // A vector need not be complete when its all-reduce begins. Backward makes a gradient
 // from its end on, so buckets are counted from there: the caller releases what is
 // final (Reduction.Release), and a bucket travels while those before it are made. All
-// share the one stream, each message naming its bucket: one is gathered while the next
-// is still reduced. The last bucket, which brings the tail, goes when all is final
+// share the streams, each message naming its bucket: one is gathered while the next
+// is still reduced. Those that go by halving and those that go round the ring do not wait
+// for each other. The last bucket, which brings the tail, goes when all is final
 // (Complete), and so no rank has completed a step before every rank has come that far.
 //
 // Ranks release at different times. A partial sum of a bucket that this rank has not
@@ -110,16 +143,17 @@
 // ring), and the successor takes one stream a generation, from its predecessor
 // alone, and answers with its own handshake. A stream of an older generation is
 // refused. One of a newer generation is held for a while, since a neighbour may
-// hear of it first; when its time comes it is taken.
+// hear of it first; when its time comes it is taken. Links between partners are told
+// from the ring's by their method, and each is taken from the partner of its rank alone.
 //
 // A receiver also refuses a message whose place in the schedule, vector length,
 // tail length or checksum (CRC-32C of the payload) is not what it expects. All
-// members must use one SegmentElems, one InFlight and one BucketElems.
+// members must use one SegmentElems, one InFlight, one BucketElems and one HalvingElems.
 //
 // # Failure
 //
 // A ring that fails is over; it is never repaired. When a link breaks, a message
-// is refused, or the caller's context ends, the rank breaks both of its links at
+// is refused, or the caller's context ends, the rank breaks all of its links at
 // once, so its neighbours fail at once, and so on round the ring: AllReduce
 // returns an error on every rank that has not completed the step, and every later
 // call returns it too. Nothing is lost but the ring: Sum and Tail are as they

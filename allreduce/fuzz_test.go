@@ -31,7 +31,7 @@ func FuzzTake(f *testing.F) {
 		for _, phase := range []Phase{ReduceScatter, AllGather} {
 			for hop := range s.hops() {
 				chunk := b.receives(phase, hop)
-				p := place{number, phase, hop, chunk, 0, b.segment(chunk, 0)}
+				p := place{bucket: number, phase: phase, hop: hop, chunk: chunk, span: b.segment(chunk, 0)}
 				h := s.header(p)
 				tail := make([]byte, s.tailBytes(p))
 				f.Add(message(h, append(tail, AppendPacked(nil, s.v.Sum[p.span.lo:p.span.hi])...)), false)

@@ -11,8 +11,8 @@ import (
 // errServerClosed is why a closed server's streams end.
 var errServerClosed = errors.New("the ring server was closed")
 
-// gate lets in the one stream that a worker expects, from its predecessor in the
-// generation that it is in. It refuses what is late or misplaced and holds what is
+// gate lets in the one stream that a worker expects in the generation that it is in, from
+// its predecessor or, a gate each, from its partners. It refuses what is late or misplaced and holds what is
 // early: a neighbour may hear of a new generation first.
 type gate struct {
 	// hold is how long an early stream is kept waiting.
@@ -31,6 +31,7 @@ type gate struct {
 // wanted is the stream that a member expects.
 type wanted struct {
 	member Member // who expects it
+	from   Member // whom
 	came   chan *inbound
 	// over says that it came, or that nobody waits for it any more.
 	over bool
@@ -46,7 +47,12 @@ func (g *gate) close() { g.closeOnce.Do(func() { close(g.done) }) }
 
 // accept announces that this worker is m and waits for its predecessor's stream.
 func (g *gate) accept(ctx context.Context, m Member) (*inbound, error) {
-	w, err := g.announce(m)
+	return g.acceptFrom(ctx, m, m.Predecessor())
+}
+
+// acceptFrom waits for the stream of from.
+func (g *gate) acceptFrom(ctx context.Context, m, from Member) (*inbound, error) {
+	w, err := g.announceFrom(m, from)
 	if err != nil {
 		return nil, err
 	}
@@ -71,8 +77,11 @@ func (g *gate) accept(ctx context.Context, m Member) (*inbound, error) {
 	return nil, err
 }
 
-// announce sets what the worker expects and wakes those who are held.
-func (g *gate) announce(m Member) (*wanted, error) {
+// announce expects the predecessor.
+func (g *gate) announce(m Member) (*wanted, error) { return g.announceFrom(m, m.Predecessor()) }
+
+// announceFrom sets what the worker expects and wakes those who are held.
+func (g *gate) announceFrom(m, from Member) (*wanted, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if old := g.want; old != nil {
@@ -81,7 +90,7 @@ func (g *gate) announce(m Member) (*wanted, error) {
 		}
 		close(old.replaced)
 	}
-	g.want = &wanted{member: m, came: make(chan *inbound, 1), replaced: make(chan struct{})}
+	g.want = &wanted{member: m, from: from, came: make(chan *inbound, 1), replaced: make(chan struct{})}
 	close(g.changed)
 	g.changed = make(chan struct{})
 	return g.want, nil
@@ -124,13 +133,14 @@ func (g *gate) try(from Member, in *inbound) (early error, changed <-chan struct
 		return fmt.Errorf("%w: a link of generation %d to a worker in generation %d", ErrFenced, from.Generation, w.member.Generation), g.changed, nil
 	case from.Generation < w.member.Generation:
 		return nil, nil, fmt.Errorf("%w: a link of generation %d to a worker in generation %d", ErrFenced, from.Generation, w.member.Generation)
-	case from != w.member.Predecessor():
+	case from != w.from:
 		return nil, nil, fmt.Errorf("%w: a link from rank %d of %d to rank %d of %d, whose predecessor is rank %d",
 			ErrFenced, from.Rank, from.World, w.member.Rank, w.member.World, w.member.Predecessor().Rank)
 	case w.over:
 		return nil, nil, fmt.Errorf("%w: rank %d already has, or no longer waits for, its link of generation %d", ErrFenced, w.member.Rank, from.Generation)
 	}
 	w.over = true
+	in.to = w.member
 	w.came <- in
 	return nil, nil, nil
 }

@@ -88,7 +88,7 @@ func parseHeader(src []byte) (Header, error) {
 		Checksum:   le.Uint32(src[60:]),
 		Bucket:     le.Uint32(src[64:]),
 	}
-	if h.Phase != ReduceScatter && h.Phase != AllGather {
+	if h.Phase < ReduceScatter || h.Phase > Doubling {
 		return Header{}, fmt.Errorf("%w ring message: phase %d", ErrMalformed, uint16(h.Phase))
 	}
 	return h, nil

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -55,16 +56,34 @@ func Connect(ctx context.Context, server *Server, m Member, addr string, opts ..
 	if m.World == 1 {
 		return nil, nil
 	}
+	l, err := connect(ctx, server.gate, ringCall(m), m.Predecessor(), addr, opts)
+	if err != nil {
+		return nil, fmt.Errorf("connect %v: %w", m, err)
+	}
+	return l, nil
+}
+
+// call is whom a member calls, and by which method.
+type call struct {
+	from, to Member
+	method   string
+}
+
+// ringCall is a member's to its successor.
+func ringCall(m Member) call { return call{m, m.Successor(), linkMethod} }
+
+// connect makes the link of a call and of the one that comes by a gate.
+func connect(ctx context.Context, gate *gate, c call, from Member, addr string, opts []grpc.DialOption) (*grpcLink, error) {
 	l := &grpcLink{linger: linger}
 	var dialed, accepted error
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
-		l.out, dialed = dial(gctx, addr, m, opts)
+		l.out, dialed = c.dial(gctx, addr, opts)
 		return dialed
 	})
 	g.Go(func() error {
-		if l.in, accepted = server.gate.accept(gctx, m); accepted != nil {
-			accepted = fmt.Errorf("wait for the link from rank %d: %w", m.Predecessor().Rank, accepted)
+		if l.in, accepted = gate.acceptFrom(gctx, c.from, from); accepted != nil {
+			accepted = fmt.Errorf("wait for the link from rank %d: %w", from.Rank, accepted)
 		}
 		return accepted
 	})
@@ -82,11 +101,12 @@ func Connect(ctx context.Context, server *Server, m Member, addr string, opts ..
 	if l.out != nil {
 		l.out.abort(err)
 	}
-	return nil, fmt.Errorf("connect %v: %w", m, err)
+	return nil, err
 }
 
-// outbound is the successor's end of a link.
+// outbound is the successor's end of a link, or a partner's.
 type outbound struct {
+	to     Member
 	conn   *grpc.ClientConn
 	stream grpc.ClientStream
 	cancel context.CancelCauseFunc
@@ -94,23 +114,27 @@ type outbound struct {
 	// the successor has all that it needs.
 	ended chan struct{}
 	err   error
+	// roundTrip is the connection's, when it was new.
+	roundTrip time.Duration
 }
 
-// dial opens the stream to m's successor and waits until it is taken.
-func dial(ctx context.Context, addr string, m Member, opts []grpc.DialOption) (*outbound, error) {
+// dial opens the stream and waits until it is taken.
+func (c call) dial(ctx context.Context, addr string, opts []grpc.DialOption) (*outbound, error) {
 	fail := func(err error) (*outbound, error) {
-		return nil, fmt.Errorf("link to rank %d at %s: %w", m.Successor().Rank, addr, err)
+		return nil, fmt.Errorf("link to rank %d at %s: %w", c.to.Rank, addr, err)
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	patient := patientDialer{silent: cancel}
+	var took atomic.Int64
+	patient := patientDialer{silent: cancel, took: &took}
 	conn, err := grpc.NewClient(addr, append(append(DialOptions(), grpc.WithContextDialer(patient.dial)), opts...)...)
 	if err != nil {
 		return fail(err)
 	}
 	for wait := firstRetry; ; wait = min(2*wait, lastRetry) {
-		out, err := open(ctx, conn, m)
+		out, err := c.open(ctx, conn)
 		if err == nil {
+			out.roundTrip = time.Duration(took.Load())
 			return out, nil
 		}
 		var away notReached
@@ -133,11 +157,11 @@ func dial(ctx context.Context, addr string, m Member, opts []grpc.DialOption) (*
 }
 
 // open makes one attempt.
-func open(ctx context.Context, conn *grpc.ClientConn, m Member) (*outbound, error) {
+func (c call) open(ctx context.Context, conn *grpc.ClientConn) (*outbound, error) {
 	// The stream outlives ctx, but ctx ends the attempt.
 	sctx, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	stop := context.AfterFunc(ctx, func() { cancel(context.Cause(ctx)) })
-	out, err := handshake(sctx, conn, m)
+	out, err := c.handshake(sctx, conn)
 	if !stop() && err == nil {
 		err = context.Cause(ctx)
 	}
@@ -169,24 +193,33 @@ func (o *outbound) watch() {
 }
 
 // handshake opens a stream, says who is there and checks who answers.
-func handshake(ctx context.Context, conn *grpc.ClientConn, m Member) (*outbound, error) {
+func (c call) handshake(ctx context.Context, conn *grpc.ClientConn) (*outbound, error) {
 	desc := &grpc.StreamDesc{StreamName: "Link", ServerStreams: true, ClientStreams: true}
-	stream, err := conn.NewStream(ctx, desc, linkMethod, grpc.WaitForReady(true))
+	stream, err := conn.NewStream(ctx, desc, c.method, grpc.WaitForReady(true))
 	if err != nil {
 		return nil, notReached{err}
 	}
 	// An error of SendMsg is told by receiving.
-	if err := stream.SendMsg(message(appendHandshake(nil, m))); err != nil && !errors.Is(err, io.EOF) {
+	if err := stream.SendMsg(message(appendHandshake(nil, c.from))); err != nil && !errors.Is(err, io.EOF) {
 		return nil, err
 	}
 	peer, err := receiveHandshake(stream.RecvMsg)
 	if err != nil {
 		return nil, err
 	}
-	if peer != m.Successor() {
-		return nil, fmt.Errorf("%w: %v answers, want %v", ErrFenced, peer, m.Successor())
+	if peer != c.to {
+		return nil, fmt.Errorf("%w: %v answers, want %v", ErrFenced, peer, c.to)
 	}
-	return &outbound{conn: conn, stream: stream, ended: make(chan struct{})}, nil
+	return &outbound{to: c.to, conn: conn, stream: stream, ended: make(chan struct{})}, nil
+}
+
+// RoundTrip is how long the way there and back took when a link's kernels connected; 0
+// where that is not known.
+func RoundTrip(l Link) time.Duration {
+	if l, ok := l.(*grpcLink); ok {
+		return l.out.roundTrip
+	}
+	return 0
 }
 
 // plain puts a status from the other end, or the end of ctx, in plain words.
@@ -239,7 +272,7 @@ func (l *grpcLink) watch() {
 	l.group.Go(func() {
 		<-l.out.ended
 		if !errors.Is(l.out.err, errPeace) {
-			l.in.close(fmt.Errorf("the link to rank %d: %w", l.in.from.Successor().Successor().Rank, l.out.err))
+			l.in.close(fmt.Errorf("the link to rank %d: %w", l.out.to.Rank, l.out.err))
 		}
 	})
 }

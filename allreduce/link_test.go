@@ -40,7 +40,7 @@ func TestLinkIsRefusedWithAReason(t *testing.T) {
 		{"wrong rank", c.member(7, 2), "predecessor is rank 0"},
 		{"same generation again", c.member(7, 0), "already has"},
 	} {
-		_, err := dial(testContext(t), c.addresses[1], tt.from, []grpc.DialOption{insecureCredentials()})
+		_, err := ringCall(tt.from).dial(testContext(t), c.addresses[1], []grpc.DialOption{insecureCredentials()})
 		if !errors.Is(err, ErrFenced) || !strings.Contains(err.Error(), tt.says) {
 			t.Errorf("%s: %v, want %q", tt.name, err, tt.says)
 		}
@@ -66,7 +66,7 @@ func TestLinkRefusesAWrongAnswer(t *testing.T) {
 		s, err := streamer(ctx, desc, conn, method, opts...)
 		return answering{s, c.member(7, 2)}, err
 	})
-	_, err := dial(ctx, c.addresses[1], m, []grpc.DialOption{insecureCredentials(), impostor})
+	_, err := ringCall(m).dial(ctx, c.addresses[1], []grpc.DialOption{insecureCredentials(), impostor})
 	if !errors.Is(err, ErrFenced) || !strings.Contains(err.Error(), "rank 2 of 3 in generation 7") {
 		t.Errorf("%v", err)
 	}

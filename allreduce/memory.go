@@ -20,6 +20,27 @@ func NewMemoryRing(world int) []Link {
 	return links
 }
 
+// NewMemoryPartners returns the links of a ring's Partners, those of each rank in their
+// order, as NewMemoryRing does those of the ring.
+func NewMemoryPartners(world int) [][]Link {
+	edges := map[[2]int]*memoryEdge{}
+	edge := func(from, to int) *memoryEdge {
+		e := edges[[2]int{from, to}]
+		if e == nil {
+			e = &memoryEdge{segments: make(chan *Segment), done: make(chan struct{})}
+			edges[[2]int{from, to}] = e
+		}
+		return e
+	}
+	links := make([][]Link, world)
+	for rank := range links {
+		for _, partner := range Partners(world, rank) {
+			links[rank] = append(links[rank], &memoryLink{rank: rank, in: edge(partner, rank), out: edge(rank, partner)})
+		}
+	}
+	return links
+}
+
 // memoryEdge goes from one rank to the next.
 type memoryEdge struct {
 	segments chan *Segment

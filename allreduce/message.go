@@ -3,6 +3,7 @@ package allreduce
 import (
 	"encoding/binary"
 	"fmt"
+	"math/bits"
 )
 
 // place is where a message stands in the schedule.
@@ -12,6 +13,8 @@ type place struct {
 	hop            int
 	chunk, segment int
 	span           span
+	// exchange is the number of this rank's, where the bucket goes by halving.
+	exchange int
 }
 
 // last says that the message goes no further in its phase.
@@ -19,17 +22,20 @@ func (s *step) last(p place) bool { return p.hop == s.hops()-1 }
 
 // tailBytes is the size of the tail that the message carries.
 func (s *step) tailBytes(p place) int {
-	if p.bucket == len(s.buckets)-1 && p.chunk == 0 && p.segment == 0 {
-		return 8 * len(s.tail)
+	if p.bucket != len(s.buckets)-1 || p.chunk != 0 || p.segment != 0 {
+		return 0
 	}
-	return 0
+	if p.phase == Doubling && p.hop < bits.Len(uint(core(s.ring.cfg.World)))-1 {
+		return 0 // both partners have the totals
+	}
+	return 8 * len(s.tail)
 }
 
 // start makes the first message of one of this rank's own segments.
 func (s *step) start(own ownSegment) *Segment {
 	b := s.buckets[own.bucket]
 	chunk := b.sends(ReduceScatter, 0)
-	p := place{own.bucket, ReduceScatter, 0, chunk, own.segment, b.segment(chunk, own.segment)}
+	p := place{bucket: own.bucket, phase: ReduceScatter, chunk: chunk, segment: own.segment, span: b.segment(chunk, own.segment)}
 	m := newSegment(&s.ring.pool, headerBytes+s.tailBytes(p)+PackedBound(p.span.len()))
 	payload := (*m.buf)[:headerBytes]
 	if s.tailBytes(p) > 0 {
@@ -44,6 +50,8 @@ func (s *step) start(own ownSegment) *Segment {
 func (s *step) take(a arrival) error {
 	var err error
 	switch m, p := a.message, a.place; {
+	case s.halved[p.bucket] != nil:
+		err = s.takeHalved(a)
 	case p.phase == AllGather:
 		err = s.gather(m, a.header, p)
 	case s.last(p):
@@ -56,12 +64,18 @@ func (s *step) take(a arrival) error {
 }
 
 // expect checks a message and finds its place, which must be the next of its hop.
-func (s *step) expect(m *Segment) (arrival, error) {
+func (s *step) expect(d delivery) (arrival, error) {
+	m := d.message
 	h, err := m.Header()
 	if err != nil {
 		return arrival{}, err
 	}
-	p, err := s.place(h)
+	var p place
+	if d.from == fromRing {
+		p, err = s.place(h)
+	} else {
+		p, err = s.placeOf(h, d.from)
+	}
 	if err != nil {
 		return arrival{}, err
 	}
@@ -74,21 +88,32 @@ func (s *step) expect(m *Segment) (arrival, error) {
 	return arrival{m, h, p}, nil
 }
 
-// place is where a header says that its message belongs.
-func (s *step) place(h Header) (place, error) {
+// known refuses a header that is of nothing that this rank reduces now.
+func (s *step) known(h Header) error {
 	cfg := s.ring.cfg
 	if err := h.fence(cfg.Run, cfg.Generation, s.number); err != nil {
-		return place{}, err
+		return err
 	}
 	if h.Elems != uint64(len(s.v.Sum)) || h.TailLanes != uint32(len(s.tail)) {
-		return place{}, fmt.Errorf("that rank reduces %d elements and %d tail lanes, this one %d and %d: all ranks must reduce the same",
+		return fmt.Errorf("that rank reduces %d elements and %d tail lanes, this one %d and %d: all ranks must reduce the same",
 			h.Elems, h.TailLanes, len(s.v.Sum), len(s.tail))
 	}
-	if int(h.Hop) >= s.hops() {
-		return place{}, fmt.Errorf("%w ring message: hop %d, a ring of %d has %d", ErrMalformed, h.Hop, cfg.World, s.hops())
-	}
 	if uint64(h.Bucket) >= uint64(len(s.buckets)) {
-		return place{}, fmt.Errorf("%w ring message: bucket %d of %d: all ranks must use the same bucket size", ErrMalformed, h.Bucket, len(s.buckets))
+		return fmt.Errorf("%w ring message: bucket %d of %d: all ranks must use the same bucket size", ErrMalformed, h.Bucket, len(s.buckets))
+	}
+	return nil
+}
+
+// place is where a header says that the predecessor's message belongs.
+func (s *step) place(h Header) (place, error) {
+	if err := s.known(h); err != nil {
+		return place{}, err
+	}
+	if int(h.Hop) >= s.hops() {
+		return place{}, fmt.Errorf("%w ring message: hop %d, a ring of %d has %d", ErrMalformed, h.Hop, s.ring.cfg.World, s.hops())
+	}
+	if s.halved[h.Bucket] != nil || h.Phase != ReduceScatter && h.Phase != AllGather {
+		return place{}, fmt.Errorf("%w ring message: %v of bucket %d round the ring: all ranks must halve the same buckets", ErrMalformed, h.Phase, h.Bucket)
 	}
 	b := s.buckets[h.Bucket]
 	p := place{bucket: int(h.Bucket), phase: h.Phase, hop: int(h.Hop), chunk: b.receives(h.Phase, int(h.Hop))}
@@ -97,12 +122,20 @@ func (s *step) place(h Header) (place, error) {
 		return place{}, fmt.Errorf("%w ring message: more than %d segments at hop %d of %v", ErrMalformed, p.segment, p.hop, p.phase)
 	}
 	p.span = b.segment(p.chunk, p.segment)
-	if h.Segment != uint32(p.segment) || h.Offset != uint64(p.span.lo) || h.Count != uint32(p.span.len()) {
-		return place{}, fmt.Errorf("segment %d with %d elements from %d at hop %d of %v in bucket %d, want segment %d with %d from %d: all ranks must use the same segment size and bucket size",
-			h.Segment, h.Count, h.Offset, p.hop, p.phase, p.bucket, p.segment, p.span.len(), p.span.lo)
+	if err := p.check(h); err != nil {
+		return place{}, err
 	}
 	*next++
 	return p, nil
+}
+
+// check refuses a header whose segment is not the place's.
+func (p place) check(h Header) error {
+	if h.Segment != uint32(p.segment) || h.Offset != uint64(p.span.lo) || h.Count != uint32(p.span.len()) {
+		return fmt.Errorf("segment %d with %d elements from %d at hop %d of %v in bucket %d, want segment %d with %d from %d: all ranks must use the same segment size and bucket size",
+			h.Segment, h.Count, h.Offset, p.hop, p.phase, p.bucket, p.segment, p.span.len(), p.span.lo)
+	}
+	return nil
 }
 
 // addAndPass adds this rank's sums to a partial sum and passes it on.

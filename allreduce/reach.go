@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -22,7 +23,11 @@ const (
 
 // patientDialer dials for one link. Where nothing answers it gives up the link by
 // silent, with ErrUnreachable.
-type patientDialer struct{ silent context.CancelCauseFunc }
+type patientDialer struct {
+	silent context.CancelCauseFunc
+	// took, where set, becomes the round trip of the last connection.
+	took *atomic.Int64
+}
 
 // Reach dials for a connection that nobody waits for longer than for a ring's.
 func Reach() grpc.DialOption {
@@ -46,7 +51,11 @@ func (p patientDialer) dial(ctx context.Context, addr string) (net.Conn, error) 
 	results := make(chan dialed)
 	for range silentTries {
 		group.Go(func() {
+			began := time.Now()
 			conn, err := new(net.Dialer).DialContext(ctx, "tcp", addr)
+			if err == nil && p.took != nil {
+				p.took.Store(int64(roundTrip(conn, time.Since(began))))
+			}
 			if errors.Is(err, syscall.EHOSTUNREACH) || errors.Is(err, syscall.ENETUNREACH) {
 				return // it is this machine that says so, or one on the way
 			}

@@ -58,6 +58,10 @@ type Config struct {
 	// BucketElems is how many elements are released, and reduced, together; 0 means
 	// DefaultBucketElems. No result depends on it.
 	BucketElems int
+	// HalvingElems is up to how many elements a bucket goes by recursive halving and
+	// doubling between Partners, and not round the ring; 0: none does. No result depends
+	// on it.
+	HalvingElems int
 	// Private keeps this rank's memory to itself: Share ends in ErrApart, for all ranks.
 	Private bool
 }
@@ -85,6 +89,12 @@ func (c Config) withDefaults() (Config, error) {
 	if c.BucketElems < 1 {
 		return c, fmt.Errorf("buckets of %d elements: must be at least 1", c.BucketElems)
 	}
+	if c.HalvingElems < 0 {
+		return c, fmt.Errorf("halving up to %d elements: must be at least 0", c.HalvingElems)
+	}
+	if c.World == 1 {
+		c.HalvingElems = 0
+	}
 	return c, nil
 }
 
@@ -95,6 +105,10 @@ type Ring struct {
 	pool bufferPool
 	// sums is room for one segment's complete sums.
 	sums []int64
+	// partners have a link each where buckets go by halving; mesh is all links then.
+	partners []Link
+	mesh     *mesh
+	spare    spares
 
 	mu     sync.Mutex
 	busy   bool
@@ -109,37 +123,64 @@ type Ring struct {
 var ErrClosed = errors.New("the ring was closed")
 
 // NewRing makes a rank's ring over link, which it owns from here on, also when it
-// refuses the config. A ring of one member needs no link.
-func NewRing(cfg Config, link Link) (*Ring, error) {
+// refuses the config. A ring of one member needs no link. With HalvingElems it also
+// owns the links of the rank's Partners, in their order.
+func NewRing(cfg Config, link Link, partners ...Link) (*Ring, error) {
 	cfg, err := cfg.withDefaults()
-	if err == nil && link == nil && cfg.World > 1 {
+	switch {
+	case err != nil:
+	case link == nil && cfg.World > 1:
 		err = fmt.Errorf("%v has no link", cfg.Member)
+	case cfg.HalvingElems > 0 && len(partners) != len(Partners(cfg.World, cfg.Rank)):
+		err = fmt.Errorf("%v has %d links to partners, it takes %d", cfg.Member, len(partners), len(Partners(cfg.World, cfg.Rank)))
+	case cfg.HalvingElems == 0 && len(partners) > 0:
+		err = fmt.Errorf("%v has links to partners, and halves no bucket", cfg.Member)
 	}
+	links := append([]Link{link}, partners...)
 	if err != nil {
 		err = fmt.Errorf("make a ring: %w", err)
-		if link != nil {
-			err = errors.Join(err, link.Close(err))
-		}
-		return nil, err
+		return nil, errors.Join(err, closeAll(links, err))
 	}
-	return &Ring{cfg: cfg, link: link}, nil
+	r := &Ring{cfg: cfg, link: link, partners: partners}
+	if len(partners) > 0 {
+		r.mesh = newMesh(links, append([]int{cfg.Predecessor().Rank}, Partners(cfg.World, cfg.Rank)...))
+	}
+	return r, nil
 }
 
 // Broken is closed when a neighbour has broken the ring, or this rank has closed
 // it. A ring of one member never breaks.
 func (r *Ring) Broken() <-chan struct{} {
-	if r.link == nil {
+	switch {
+	case r.mesh != nil:
+		return r.mesh.broken
+	case r.link == nil:
 		return nil
 	}
 	return r.link.Broken()
 }
 
-// Cause is why Broken is closed: ErrLost marks a successor whose connection failed.
+// Cause is why Broken is closed: ErrLost marks a successor whose connection failed, or
+// with PartnerError a partner.
 func (r *Ring) Cause() error {
-	if r.link == nil {
+	switch {
+	case r.mesh != nil:
+		return r.mesh.why()
+	case r.link == nil:
 		return nil
 	}
 	return r.link.Cause()
+}
+
+// closeLinks closes all that there are.
+func (r *Ring) closeLinks(cause error) error {
+	switch {
+	case r.mesh != nil:
+		return r.mesh.close(cause)
+	case r.link == nil:
+		return nil
+	}
+	return r.link.Close(cause)
 }
 
 // begin marks the ring busy, unless it is broken.
@@ -163,9 +204,7 @@ func (r *Ring) end(err error) error {
 	r.busy = false
 	if err != nil {
 		r.broken = err
-		if r.link != nil {
-			_ = r.link.Close(err) // the cause is what the caller has to know
-		}
+		_ = r.closeLinks(err) // the cause is what the caller has to know
 	}
 	r.moveOut()
 	return err
@@ -184,8 +223,5 @@ func (r *Ring) Close(cause error) error {
 		r.broken = ErrClosed
 	}
 	r.moveOut()
-	if r.link == nil {
-		return nil
-	}
-	return r.link.Close(cause)
+	return r.closeLinks(cause)
 }

@@ -9,6 +9,10 @@ const (
 	ReduceScatter Phase = 1
 	// AllGather carries the owner's result round the ring to everyone.
 	AllGather Phase = 2
+	// Halving carries sums between partners, Doubling results the other way: see
+	// exchange. Their hop is the exchange's round.
+	Halving  Phase = 3
+	Doubling Phase = 4
 )
 
 func (p Phase) String() string {
@@ -17,6 +21,10 @@ func (p Phase) String() string {
 		return "reduce-scatter"
 	case AllGather:
 		return "all-gather"
+	case Halving:
+		return "halving"
+	case Doubling:
+		return "doubling"
 	}
 	return "no phase"
 }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -16,33 +18,61 @@ import (
 const (
 	serviceName = "ddpm.v1.Ring"
 	linkMethod  = "/" + serviceName + "/Link"
+	// partnerMethod is the same between partners.
+	partnerMethod = "/" + serviceName + "/Partner"
 	// holdEarly is how long a link of a generation that this worker has not been
 	// told of is held.
 	holdEarly = 30 * time.Second
 )
 
-// Server receives the links of a worker's predecessors, one in each generation.
-// It belongs on a grpc.Server made with ServerOptions.
+// Server receives the links of a worker's predecessors, one in each generation, and
+// those of its partners. It belongs on a grpc.Server made with ServerOptions.
 type Server struct {
 	gate *gate
 	log  *slog.Logger
+
+	mu sync.Mutex
+	// partners are the gates of the ranks that have been partners, or wanted to be;
+	// closed is for those to come.
+	partners map[int]*gate
+	closed   bool
 }
 
 // NewServer returns a server for one worker. Refused links are logged.
 func NewServer(log *slog.Logger) *Server {
-	return &Server{gate: newGate(holdEarly), log: log}
+	return &Server{gate: newGate(holdEarly), log: log, partners: map[int]*gate{}}
 }
 
-// Register adds the service ddpm.v1.Ring. Its one method is a stream both ways:
-// the predecessor sends its handshake and then segments; the worker answers with
-// its own handshake once it has taken the link, and ends the stream.
+// partner is the gate of a rank.
+func (s *Server) partner(rank int) *gate {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	g := s.partners[rank]
+	if g == nil {
+		g = newGate(holdEarly)
+		s.partners[rank] = g
+		if s.closed {
+			g.close()
+		}
+	}
+	return g
+}
+
+// Register adds the service ddpm.v1.Ring. Its methods are streams both ways, from the
+// predecessor and from a partner: that one sends its handshake and then segments; the
+// worker answers with its own handshake once it has taken the link, and ends the stream.
 func (s *Server) Register(r grpc.ServiceRegistrar) {
 	r.RegisterService(&grpc.ServiceDesc{
 		ServiceName: serviceName,
 		HandlerType: (*any)(nil),
 		Streams: []grpc.StreamDesc{{
 			StreamName:    "Link",
-			Handler:       func(_ any, stream grpc.ServerStream) error { return s.serve(stream) },
+			Handler:       func(_ any, stream grpc.ServerStream) error { return s.serve(stream, s.ringGate) },
+			ServerStreams: true,
+			ClientStreams: true,
+		}, {
+			StreamName:    "Partner",
+			Handler:       func(_ any, stream grpc.ServerStream) error { return s.serve(stream, s.partner) },
 			ServerStreams: true,
 			ClientStreams: true,
 		}},
@@ -51,28 +81,39 @@ func (s *Server) Register(r grpc.ServiceRegistrar) {
 
 // Close ends all links and refuses further ones. Call it before the grpc.Server's
 // Stop.
-func (s *Server) Close() { s.gate.close() }
+func (s *Server) Close() {
+	s.gate.close()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = true
+	for _, rank := range slices.Sorted(maps.Keys(s.partners)) {
+		s.partners[rank].close()
+	}
+}
 
-// serve is the life of one stream.
-func (s *Server) serve(stream grpc.ServerStream) error {
+func (s *Server) ringGate(int) *gate { return s.gate }
+
+// serve is the life of one stream, which comes by the gate of its rank.
+func (s *Server) serve(stream grpc.ServerStream, gateOf func(rank int) *gate) error {
 	from, err := receiveHandshake(stream.RecvMsg)
 	if err != nil {
 		return status.Error(codes.InvalidArgument, err.Error())
 	}
 	in := newInbound(stream, from)
-	if err := s.gate.admit(stream.Context(), from, in); err != nil {
+	gate := gateOf(from.Rank)
+	if err := gate.admit(stream.Context(), from, in); err != nil {
 		s.log.Warn("ring link refused", "from", from.String(), "reason", err.Error())
 		return status.Error(codes.FailedPrecondition, err.Error())
 	}
 	// The stream is the link's now. It lasts as long as this function.
-	if err := stream.SendMsg(message(appendHandshake(nil, from.Successor()))); err != nil {
+	if err := stream.SendMsg(message(appendHandshake(nil, in.to))); err != nil {
 		in.close(fmt.Errorf("answer the handshake: %w", err))
 	}
 	select {
 	case <-in.done:
 	case <-stream.Context().Done():
 		in.close(in.lost())
-	case <-s.gate.done:
+	case <-gate.done:
 		in.close(errServerClosed)
 	}
 	if in.cause != nil {
@@ -81,13 +122,13 @@ func (s *Server) serve(stream grpc.ServerStream) error {
 	return nil
 }
 
-// inbound is the predecessor's end of a link.
+// inbound is the predecessor's end of a link, or a partner's.
 type inbound struct {
-	from   Member
-	stream grpc.ServerStream
-	once   sync.Once
-	done   chan struct{} // closed when the end is
-	cause  error         // set before done is closed; nil when all is well
+	from, to Member
+	stream   grpc.ServerStream
+	once     sync.Once
+	done     chan struct{} // closed when the end is
+	cause    error         // set before done is closed; nil when all is well
 }
 
 func newInbound(stream grpc.ServerStream, from Member) *inbound {

@@ -32,7 +32,7 @@ type step struct {
 	number  uint64
 	v       Vector
 	queue   chan job
-	arrived chan *Segment
+	arrived chan delivery
 	// final counts the buckets that the caller has released: it alone uses it.
 	final int
 	// released has an element for each bucket that the caller has released and the
@@ -47,8 +47,16 @@ type step struct {
 	// may be under way.
 	next ownSegment
 	room int
-	// received counts the segments that have come, for each bucket, phase and hop.
+	// received counts the segments that have come round the ring, for each bucket, phase
+	// and hop.
 	received []int
+	// halved are the buckets that go by halving, nil for the others, and halving their
+	// numbers; partners are the links that they go by. begun of them have begun, and
+	// active have not ended: no more than InFlight.
+	halved        []*halved
+	halving       []int
+	partners      []partnerEnd
+	begun, active int
 	// tail becomes the sums of the tail. Segment 0 of chunk 0 of the last bucket
 	// carries them.
 	tail []int64
@@ -80,17 +88,25 @@ func newStep(r *Ring, number uint64, v Vector) *step {
 		number:  number,
 		v:       v,
 		queue:   make(chan job, 2*r.cfg.InFlight*r.cfg.World),
-		arrived: make(chan *Segment),
+		arrived: make(chan delivery),
 		room:    r.cfg.InFlight,
 		tail:    make([]int64, len(v.Tail)),
 	}
 	s.released = make(chan struct{}, len(s.buckets))
 	s.busy.left = make([]int, len(s.buckets))
+	s.halved = make([]*halved, len(s.buckets))
 	for i := range s.buckets {
 		b := bucket(n, r.cfg.BucketElems, i)
 		s.buckets[i] = schedule{world: r.cfg.World, rank: r.cfg.Rank, at: b.lo, elems: b.len(), segmentElems: r.cfg.SegmentElems}
+		if r.cfg.HalvingElems > 0 && b.len() <= r.cfg.HalvingElems {
+			s.halved[i] = s.buckets[i].halve()
+			s.halving = append(s.halving, i)
+			s.busy.left[i] = s.halved[i].left
+			continue
+		}
 		_, s.busy.left[i] = s.buckets[i].messages()
 	}
+	s.joinPartners()
 	s.received = make([]int, len(s.buckets)*2*s.hops())
 	if room := min(r.cfg.SegmentElems, n); len(r.sums) < room {
 		r.sums = make([]int64, room)
@@ -123,14 +139,22 @@ func (s *step) hops() int { return s.ring.cfg.World - 1 }
 // run implements reducer.
 func (s *step) run(ctx context.Context) error {
 	sends, receives := 0, 0
-	for _, b := range s.buckets {
-		sent, received := b.messages()
-		sends, receives = sends+sent, receives+received
+	for i, b := range s.buckets {
+		if s.halved[i] == nil {
+			sent, received := b.messages()
+			sends, receives = sends+sent, receives+received
+		}
 	}
+	all := receives
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return s.sendAll(ctx, sends) })
 	g.Go(func() error { return s.receiveAll(ctx, receives) })
-	g.Go(func() error { return s.reduceAll(ctx, receives) })
+	for i, p := range s.partners {
+		all += p.receives
+		g.Go(func() error { return s.sendTo(ctx, p) })
+		g.Go(func() error { return s.receiveFrom(ctx, i) })
+	}
+	g.Go(func() error { return s.reduceAll(ctx, all) })
 	if err := g.Wait(); err != nil {
 		return err
 	}
@@ -163,7 +187,7 @@ func (s *step) receiveAll(ctx context.Context, n int) error {
 			return fmt.Errorf("receive from rank %d: %w", s.ring.cfg.Predecessor().Rank, err)
 		}
 		select {
-		case s.arrived <- m:
+		case s.arrived <- delivery{m, fromRing}:
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
@@ -174,17 +198,19 @@ func (s *step) receiveAll(ctx context.Context, n int) error {
 func (s *step) reduceAll(ctx context.Context, n int) error {
 	for n > 0 || s.open < len(s.buckets) {
 		var err error
+		from := fromRing
 		select {
 		case <-s.released:
 			err = s.openNext()
-		case m := <-s.arrived:
+		case d := <-s.arrived:
 			n--
-			err = s.arrive(m)
+			from = d.from
+			err = s.arriveFrom(d)
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
 		if err != nil {
-			return fmt.Errorf("message from rank %d: %w", s.ring.cfg.Predecessor().Rank, err)
+			return fmt.Errorf("message from rank %d: %w", s.source(from), err)
 		}
 	}
 	return nil
@@ -196,6 +222,9 @@ func (s *step) openNext() error {
 	opened := s.open
 	s.open++
 	s.opened(s.open == len(s.buckets))
+	if err := s.beginHalving(); err != nil {
+		return err
+	}
 	if err := s.startOwn(); err != nil {
 		return err
 	}
@@ -214,6 +243,10 @@ func (s *step) openNext() error {
 // startOwn starts as many own segments as are released and have room.
 func (s *step) startOwn() error {
 	for s.room > 0 && s.next.bucket < s.open {
+		if s.halved[s.next.bucket] != nil {
+			s.next.bucket++
+			continue
+		}
 		if err := s.enqueue(job{own: s.next}); err != nil {
 			return err
 		}
@@ -226,17 +259,23 @@ func (s *step) startOwn() error {
 	return nil
 }
 
-// arrive finds the place of a message, and takes it or lays it aside.
-func (s *step) arrive(m *Segment) error {
-	a, err := s.expect(m)
+// arrive takes a message of the predecessor.
+func (s *step) arrive(m *Segment) error { return s.arriveFrom(delivery{m, fromRing}) }
+
+// arriveFrom finds the place of a message, and takes it or lays it aside.
+func (s *step) arriveFrom(d delivery) error {
+	a, err := s.expect(d)
 	if err != nil {
 		return err
 	}
-	if a.place.bucket < s.open {
+	if s.begins(a.place.bucket) {
 		return s.take(a)
 	}
-	if a.place.phase == AllGather {
+	if a.place.phase == AllGather || a.place.phase == Doubling {
 		return fmt.Errorf("%w ring message: a result of bucket %d, which this rank has not released", ErrMalformed, a.place.bucket)
+	}
+	if d.from != fromRing {
+		return s.layHalvedAside(a)
 	}
 	if len(s.aside) == cap(s.queue) { // only a neighbour that breaks the schedule has more under way
 		return s.crowded()

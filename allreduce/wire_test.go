@@ -71,7 +71,7 @@ func TestMalformedHeadersAndHandshakes(t *testing.T) {
 		{"other magic", "header", change(header, 0, 'X')},
 		{"other version", "header", change(header, 3, 1)},
 		{"phase 0", "header", change(header, 28, 0)},
-		{"phase 3", "header", change(header, 28, 3)},
+		{"phase 5", "header", change(header, 28, 5)},
 		{"nothing", "handshake", nil},
 		{"one byte short", "handshake", handshake[:handshakeBytes-1]},
 		{"one byte more", "handshake", append(bytes.Clone(handshake), 0)},

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/ddpm-cluster/ddpm-cluster/allreduce"
 	"github.com/ddpm-cluster/ddpm-cluster/coordinator/core"
 	ddpmv1 "github.com/ddpm-cluster/ddpm-cluster/proto/ddpm/v1"
 )
@@ -28,6 +29,11 @@ func newAssignments(g core.Generation) assignments {
 	a := assignments{generation: g, knows: make([][]int, n), oneHost: oneHost(g.Members)}
 	for rank := range n {
 		a.knows[rank] = append(a.knows[rank], rank, (rank+1)%n, (rank+n-1)%n)
+	}
+	if g.HalvingElems > 0 {
+		for rank := range n {
+			a.knows[rank] = append(a.knows[rank], allreduce.Partners(n, rank)...)
+		}
 	}
 	if g.Source == core.FromMembers {
 		a.lend()
@@ -94,7 +100,7 @@ func (a assignments) of(rank int, reported uint64) *ddpmv1.Assignment {
 	g := &ddpmv1.Generation{
 		Number: e.Number, Size: uint32(len(e.Members)), StartStep: e.StartStep, LastStep: e.LastStep, CheckpointEvery: e.CheckpointEvery,
 		SaveAtStart: e.SaveAtStart, Reason: strings.ToValidUTF8(e.Reason, "?"), Source: sources[e.Source], OneHost: a.oneHost,
-		Members: make([]*ddpmv1.Member, len(a.knows[rank])),
+		Members: make([]*ddpmv1.Member, len(a.knows[rank])), HalvingElems: uint64(e.HalvingElems),
 	}
 	for i, other := range a.knows[rank] {
 		m := e.Members[other]

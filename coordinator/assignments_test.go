@@ -2,11 +2,14 @@ package coordinator
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"testing"
 
 	"google.golang.org/protobuf/proto"
 
+	"github.com/ddpm-cluster/ddpm-cluster/allreduce"
+	"github.com/ddpm-cluster/ddpm-cluster/allreduce/choice"
 	"github.com/ddpm-cluster/ddpm-cluster/coordinator/core"
 	ddpmv1 "github.com/ddpm-cluster/ddpm-cluster/proto/ddpm/v1"
 )
@@ -131,5 +134,42 @@ func TestMembersOfOneHostAreToldSo(t *testing.T) {
 				t.Errorf("members at %q: rank %d is told %v", v.addresses, rank, got)
 			}
 		}
+	}
+}
+
+// Where buckets go by halving, a member is told of its partners too, and they of it;
+// elsewhere of nobody more.
+func TestMembersAreToldOfPartners(t *testing.T) {
+	t.Parallel()
+	const members = 1000
+	g := manyMembers(members, nil)
+	g.HalvingElems = 4096
+	a := newAssignments(g)
+	for rank := range members {
+		e := a.of(rank, 6).GetGeneration()
+		if e.GetHalvingElems() != 4096 || len(e.GetMembers()) > 3+10 {
+			t.Fatalf("rank %d is told of %d members, halving up to %d elements", rank, len(e.GetMembers()), e.GetHalvingElems())
+		}
+		for _, partner := range allreduce.Partners(members, rank) {
+			if !slices.Contains(a.knows[rank], partner) || !slices.Contains(a.knows[partner], rank) {
+				t.Fatalf("ranks %d and %d do not know each other", rank, partner)
+			}
+		}
+	}
+}
+
+// What a worker says of its link is other machines' word.
+func TestLinkOf(t *testing.T) {
+	t.Parallel()
+	for _, h := range []*ddpmv1.Heartbeat{
+		{}, {LinkLatencySeconds: -1, LinkBytesPerSecond: -1}, {LinkLatencySeconds: math.NaN(), LinkBytesPerSecond: math.NaN()},
+		{LinkLatencySeconds: math.Inf(1), LinkBytesPerSecond: math.Inf(1)},
+	} {
+		if l := linkOf(h); l != (choice.Link{}) {
+			t.Errorf("%v is taken for %+v", h, l)
+		}
+	}
+	if l := linkOf(&ddpmv1.Heartbeat{LinkLatencySeconds: 1e-4, LinkBytesPerSecond: 1e9}); l != (choice.Link{Latency: 1e-4, Bandwidth: 1e9}) {
+		t.Errorf("%+v", l)
 	}
 }

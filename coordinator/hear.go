@@ -8,6 +8,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/ddpm-cluster/ddpm-cluster/allreduce/choice"
 	"github.com/ddpm-cluster/ddpm-cluster/coordinator/core"
 	"github.com/ddpm-cluster/ddpm-cluster/coordinator/report"
 	ddpmv1 "github.com/ddpm-cluster/ddpm-cluster/proto/ddpm/v1"
@@ -30,7 +31,7 @@ func (l *loop) hear(ctx context.Context, e sessionEvent) {
 	}
 	switch body := e.message.Body.(type) {
 	case *ddpmv1.WorkerMessage_Heartbeat:
-		l.step(ctx, core.Heard{Worker: id, Rate: body.Heartbeat.GetShardRate()})
+		l.step(ctx, core.Heard{Worker: id, Rate: body.Heartbeat.GetShardRate(), Link: linkOf(body.Heartbeat)})
 		l.view.heard(id, body.Heartbeat)
 		l.leases.heard(id)
 	case *ddpmv1.WorkerMessage_Available:
@@ -58,6 +59,19 @@ func (l *loop) hear(ctx context.Context, e sessionEvent) {
 	case *ddpmv1.WorkerMessage_Failure:
 		l.step(ctx, core.Failed{Worker: id, Reason: fmt.Sprintf("after step %d: %s", body.Failure.GetStep(), body.Failure.GetReason())})
 	}
+}
+
+// linkOf is what a worker has measured of its link. It is other machines' word: what can't
+// be is not known.
+func linkOf(h *ddpmv1.Heartbeat) choice.Link {
+	l := choice.Link{Latency: h.GetLinkLatencySeconds(), Bandwidth: h.GetLinkBytesPerSecond()}
+	if !(l.Latency > 0 && l.Latency < 1e3) {
+		l.Latency = 0
+	}
+	if !(l.Bandwidth > 0 && l.Bandwidth < 1e15) {
+		l.Bandwidth = 0
+	}
+	return l
 }
 
 // joined gives a worker its name: the one in its certificate, or the one that it

@@ -81,6 +81,7 @@ func (s *start) newLoop(leader *registry.Leader, last core.Generation, runID str
 	view := newView(s.plan.Run, s.newest.Step, s.plan.Steps, newest, s.plan.Spec.Model.MACs(), s.security.counts, s.measured()...)
 	if !s.config.Local { // whose workers end with their coordinator
 		view.members = last.Members
+		view.status.HalvingElems, view.status.AllReduce = last.HalvingElems, last.AllReduce
 	}
 	return &loop{
 		machine: core.New(core.Config{
@@ -90,7 +91,7 @@ func (s *start) newLoop(leader *registry.Leader, last core.Generation, runID str
 			// Local workers end with their coordinator.
 			Last: last, Adopt: !s.config.Local, AdoptPatience: s.options.limits.adopt,
 			Heartbeat: s.options.limits.heartbeat, Silence: s.options.limits.silence, MaxSkipped: s.config.MaxSkipped,
-			Version: ddpmcluster.Version(), Build: ddpmcluster.Fingerprint(),
+			Elems: s.plan.Spec.Model.ParamCount(), Version: ddpmcluster.Version(), Build: ddpmcluster.Fingerprint(),
 		}),
 		registry: leader,
 		plan: welcome{

@@ -131,6 +131,8 @@ func (v *view) heard(id string, h *ddpmv1.Heartbeat) {
 		if w := v.at[id]; w != nil {
 			w.Step, w.ShardRate, w.at = h.GetStep(), h.GetShardRate(), time.Now()
 			w.RingSentBytes, w.RingBytesPerSecond = h.GetRingSentBytes(), h.GetRingBytesPerSecond()
+			l := linkOf(h)
+			w.LinkLatencySeconds, w.LinkBytesPerSecond = l.Latency, l.Bandwidth
 		}
 	})
 }
@@ -169,7 +171,7 @@ const keptGenerations = 100
 
 func (v *view) generation(g core.Generation) {
 	v.change(func() {
-		v.status.Generation = g.Number
+		v.status.Generation, v.status.HalvingElems, v.status.AllReduce = g.Number, g.HalvingElems, g.AllReduce
 		v.status.History = last(append(v.status.History, report.Generation{Number: g.Number, Members: len(g.Members), StartStep: g.StartStep, Reason: g.Reason, At: time.Now().UTC()}), keptGenerations)
 		v.members = g.Members
 		v.rank()

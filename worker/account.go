@@ -100,27 +100,53 @@ func (c *stepClock) total() time.Duration {
 	return c.compute() + c.reduce() + c.update() + c.checkpoint()
 }
 
-// meter counts what goes to the successor in the ring.
+// meter counts what goes to other members in all-reduces, and measures the link to the
+// successor in the ring.
 type meter struct {
 	// sent is in bytes, rate in bytes a second of the last all-reduce.
 	sent atomic.Uint64
 	rate float64 // under the trainer's mu
+	// ringSent is what of it went to the successor, in so many nanoseconds of sending.
+	ringSent, sending atomic.Uint64
+	// latency is the link's, in nanoseconds, bandwidth in bytes a second; 0: not known.
+	latency   atomic.Int64
+	bandwidth float64 // under the trainer's mu
+	// at is what ringSent and sending were when the bandwidth was last reckoned.
+	at [2]uint64
 }
 
-// metered is a link that a meter counts.
+// toldApart is how many bytes have to go before the time that it takes says something
+// of the link, and not of what its sender may be ahead of it.
+const toldApart = 4 << 20
+
+// connected notes how long a connection to the successor took to come about: the way
+// there and back.
+func (m *meter) connected(roundTrip time.Duration) {
+	if roundTrip > 0 {
+		m.latency.Store(int64(roundTrip / 2))
+	}
+}
+
+// metered is a link that a meter counts, and measures if it is the ring's.
 type metered struct {
 	allreduce.Link
 	meter *meter
+	ring  bool
 }
 
 // Send implements allreduce.Link.
 func (m metered) Send(ctx context.Context, s *allreduce.Segment) error {
-	n := s.Len() // the segment is gone afterwards
+	n, began := uint64(s.Len()), time.Now() // the segment is gone afterwards
 	err := m.Link.Send(ctx, s)
-	if err == nil {
-		m.meter.sent.Add(uint64(n))
+	if err != nil {
+		return err
 	}
-	return err
+	m.meter.sent.Add(n)
+	if m.ring {
+		m.meter.ringSent.Add(n)
+		m.meter.sending.Add(uint64(time.Since(began)))
+	}
+	return nil
 }
 
 // measured notes an all-reduce that sent so much.
@@ -130,7 +156,13 @@ func (t *trainer) measured(bytes uint64, took time.Duration) {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.meter.rate = float64(bytes) / took.Seconds()
+	m := &t.meter
+	m.rate = float64(bytes) / took.Seconds()
+	sent, sending := m.ringSent.Load(), m.sending.Load()
+	if sent-m.at[0] >= toldApart && sending > m.at[1] {
+		m.bandwidth = float64(sent-m.at[0]) / time.Duration(sending-m.at[1]).Seconds()
+	}
+	m.at = [2]uint64{sent, sending}
 }
 
 // corePeak measures what one of this machine's cores makes at most, in floating-point

@@ -6,10 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"slices"
 	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 
@@ -23,8 +25,11 @@ type generation struct {
 	number     uint64
 	rank, size int
 	self       *ddpmv1.Member
-	// next is the member that this one sends to.
-	next *ddpmv1.Member
+	// next is the member that this one sends to in the ring; partners are those that it
+	// exchanges with where buckets of up to so many elements go by halving, by rank.
+	next         *ddpmv1.Member
+	halvingElems int
+	partners     map[int]*ddpmv1.Member
 
 	ctx    context.Context
 	cancel context.CancelCauseFunc
@@ -81,12 +86,33 @@ func newGeneration(ctx context.Context, id string, shards int, a *ddpmv1.Assignm
 	if a.GetGeneration().GetLastStep() < a.GetGeneration().GetStartStep() {
 		return nil, wrong("trains from step %d to %d", a.GetGeneration().GetStartStep(), a.GetGeneration().GetLastStep())
 	}
+	partners, err := partnersOf(a, members, int(rank), int(size))
+	if err != nil {
+		return nil, wrong("%v", err)
+	}
 	g := &generation{
+		partners: partners, halvingElems: int(min(a.GetGeneration().GetHalvingElems(), math.MaxInt32)),
 		assignment: a, number: a.GetGeneration().GetNumber(), rank: int(rank), size: int(size), self: self, next: next, group: group,
 		parted: departure{unreachable: -1},
 	}
 	g.ctx, g.cancel = context.WithCancelCause(ctx)
 	return g, nil
+}
+
+// partnersOf are the partners of a member, by rank, where it has use for any.
+func partnersOf(a *ddpmv1.Assignment, members []*ddpmv1.Member, rank, size int) (map[int]*ddpmv1.Member, error) {
+	partners := map[int]*ddpmv1.Member{}
+	if a.GetGeneration().GetHalvingElems() == 0 || size == 1 {
+		return partners, nil
+	}
+	for _, partner := range allreduce.Partners(size, rank) {
+		m := memberAt(members, int64(partner))
+		if m == nil {
+			return nil, fmt.Errorf("does not name partner %d of rank %d of %d", partner, rank, size)
+		}
+		partners[partner] = m
+	}
+	return partners, nil
 }
 
 // memberAt is the one of a rank among members in the order of their ranks, nil if that
@@ -111,20 +137,27 @@ func (g *generation) savesAt(step uint64) bool {
 	return every > 0 && step%every == 0
 }
 
-// connect links up with both neighbours and, where all members are reached at one host,
-// shares memory with all of them.
+// connect links up with both neighbours, and with the partners and, where all members are
+// reached at one host, shares memory with all of them.
 func (g *generation) connect(tag allreduce.RunTag, server *allreduce.Server, m *meter, cfg allreduce.Config, log *slog.Logger) (*allreduce.Ring, error) {
 	ctx, cancel := context.WithTimeoutCause(g.ctx, linkPatience, fmt.Errorf("not linked up within %v", linkPatience))
 	defer cancel()
 	cfg.Member = allreduce.Member{Run: tag, Generation: g.number, Rank: g.rank, World: g.size}
-	link, err := allreduce.Connect(ctx, server, cfg.Member, g.next.GetRingAddress(), grpc.WithTransportCredentials(g.security(g.next.GetWorkerId())))
+	link, partners, err := g.links(ctx, server, cfg.Member)
 	if err != nil {
 		return nil, err
 	}
 	if link != nil { // a ring of one has none
-		link = metered{link, m}
+		m.connected(allreduce.RoundTrip(link))
+		link = metered{link, m, true}
 	}
-	ring, err := allreduce.NewRing(cfg, link)
+	for i, l := range partners {
+		partners[i] = metered{l, m, false}
+	}
+	if len(partners) > 0 {
+		cfg.HalvingElems = g.halvingElems
+	}
+	ring, err := allreduce.NewRing(cfg, link, partners...)
 	if err != nil || !g.assignment.GetGeneration().GetOneHost() {
 		return ring, err
 	}
@@ -137,6 +170,36 @@ func (g *generation) connect(tag allreduce.RunTag, server *allreduce.Server, m *
 		log.Debug("reducing through shared memory", "members", g.size)
 	}
 	return ring, nil
+}
+
+// links makes the ring's, and those of the partners.
+func (g *generation) links(ctx context.Context, server *allreduce.Server, member allreduce.Member) (link allreduce.Link, partners []allreduce.Link, err error) {
+	both, gctx := errgroup.WithContext(ctx)
+	both.Go(func() (err error) {
+		link, err = allreduce.Connect(gctx, server, member, g.next.GetRingAddress(), g.credentials(g.next))
+		return err
+	})
+	if len(g.partners) > 0 {
+		both.Go(func() (err error) {
+			partners, err = allreduce.ConnectPartners(gctx, server, member, func(rank int) (string, []grpc.DialOption) {
+				return g.partners[rank].GetRingAddress(), []grpc.DialOption{g.credentials(g.partners[rank])}
+			})
+			return err
+		})
+	}
+	if err := both.Wait(); err != nil {
+		for _, l := range append(partners, link) {
+			if l != nil {
+				_ = l.Close(err) // the cause is what the others have to know
+			}
+		}
+		return nil, nil, err
+	}
+	return link, partners, nil
+}
+
+func (g *generation) credentials(m *ddpmv1.Member) grpc.DialOption {
+	return grpc.WithTransportCredentials(g.security(m.GetWorkerId()))
 }
 
 // close ends what the generation has under way. Without a cause the successor is

@@ -203,7 +203,11 @@ func (t *trainer) broke(g *generation, err error) departure {
 	d := departure{cause: err, broke: err.Error(), unreachable: -1}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	next := g.next.GetWorkerId()
+	next, rank := g.next.GetWorkerId(), (g.rank+1)%g.size
+	var p *allreduce.PartnerError
+	if errors.As(err, &p) {
+		next, rank = g.partners[p.Rank].GetWorkerId(), p.Rank
+	}
 	switch {
 	case errors.Is(err, allreduce.ErrUnreachable):
 	case errors.Is(err, allreduce.ErrLost) && t.doubted != next:
@@ -211,7 +215,7 @@ func (t *trainer) broke(g *generation, err error) departure {
 	default:
 		return d
 	}
-	d.unreachable = (g.rank + 1) % g.size
+	d.unreachable = rank
 	return d
 }
 
@@ -298,6 +302,7 @@ func (t *trainer) heartbeat() *ddpmv1.Heartbeat {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	h := &ddpmv1.Heartbeat{Step: t.step, ShardRate: t.rate.perSecond(), RingSentBytes: t.meter.sent.Load(), RingBytesPerSecond: t.meter.rate}
+	h.LinkLatencySeconds, h.LinkBytesPerSecond = time.Duration(t.meter.latency.Load()).Seconds(), t.meter.bandwidth
 	if t.generation != nil {
 		h.Generation = t.generation.number
 	}

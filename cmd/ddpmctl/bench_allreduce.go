@@ -12,6 +12,9 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/ddpm-cluster/ddpm-cluster/allreduce"
+	"github.com/ddpm-cluster/ddpm-cluster/allreduce/choice"
 )
 
 // ringBench is what a benchmark of the ring is of.
@@ -23,6 +26,8 @@ type ringBench struct {
 	// wire has the members use their connections, though they share a machine.
 	wire bool
 	json bool
+	// algorithm is one of algorithms, empty the ring.
+	algorithm string
 	// compute is what a member sleeps in each step, and backward the share of it, the
 	// last, in which the vector is released. in is the command that a member is started
 	// by, address the host at which it listens, both with {rank}.
@@ -55,12 +60,41 @@ type ringResult struct {
 	CPUSeconds float64 `json:"cpu_seconds"`
 }
 
+// The algorithms.
+const (
+	byRing    = "ring"
+	byHalving = "halving"
+	byChoice  = "auto"
+)
+
+var algorithms = []string{byRing, byHalving, byChoice}
+
+// words is the algorithm as a member is told it.
+func (b ringBench) words() string {
+	if b.algorithm == "" {
+		return byRing
+	}
+	return b.algorithm
+}
+
+// halvingElems is up to how many elements a bucket goes by halving.
+func (b ringBench) halvingElems() int {
+	switch b.algorithm {
+	case byHalving:
+		return max(b.elements, allreduce.DefaultBucketElems)
+	case byChoice:
+		elems, _ := choice.HalvingElems(choice.Cluster{Members: b.world, PerHost: b.world, Elems: b.elements})
+		return elems
+	}
+	return 0
+}
+
 func benchAllReduceCommand(stdin io.Reader, stdout io.Writer) *cobra.Command {
 	b := ringBench{}
 	c := &cobra.Command{
 		Use:   "allreduce",
 		Short: "Time the exact all-reduce between processes on this machine",
-		Long: "Allreduce starts a process for each member, connects them to a ring over loopback, and prints the\n" +
+		Long: "Allreduce starts a process for each member, connects them over loopback, and prints the\n" +
 			"median time in which values like a gradient's, already in fixed point, become their float32 means\n" +
 			"everywhere. As workers of one machine do, they reduce through shared memory; --wire has them do as\n" +
 			"workers of several do. It fails when the members end with different bits.",
@@ -69,6 +103,9 @@ func benchAllReduceCommand(stdin io.Reader, stdout io.Writer) *cobra.Command {
 		RunE: func(c *cobra.Command, _ []string) error {
 			if b.world < 1 || b.elements < 1 || b.steps < 1 {
 				return usageError{fmt.Errorf("--world %d --elements %d --steps %d: all must be at least 1", b.world, b.elements, b.steps)}
+			}
+			if !slices.Contains(algorithms, b.algorithm) {
+				return usageError{fmt.Errorf("--algorithm %s: must be one of %s", b.algorithm, strings.Join(algorithms, ", "))}
 			}
 			if b.rank >= 0 {
 				return b.member(c.Context(), stdin, stdout)
@@ -87,6 +124,7 @@ func benchAllReduceCommand(stdin io.Reader, stdout io.Writer) *cobra.Command {
 	f.BoolVar(&b.tls, "tls", false, "under TLS with certificates at both ends, as workers speak it")
 	f.BoolVar(&b.wire, "wire", false, "reduce over the connections, as between machines, and not through shared memory")
 	f.BoolVar(&b.json, "json", false, "print JSON")
+	f.StringVar(&b.algorithm, "algorithm", byRing, "ring, halving (recursive halving and doubling), or auto, as a coordinator chooses it; what is halved goes over the connections")
 	f.IntVar(&b.rank, "rank", -1, "be this member; for the processes that the command starts")
 	f.DurationVar(&b.compute, "compute", 0, "wait so long before each all-reduce; for those processes")
 	f.Float64Var(&b.backward, "backward", 0, "release the vector during this last share of the wait; for those processes")
@@ -109,7 +147,7 @@ func (b ringBench) run(ctx context.Context) (ringResult, error) {
 	for rank := range b.world {
 		words := append(strings.Fields(forRank(b.in, rank)), program, "bench", "allreduce", "--rank", fmt.Sprint(rank), "--world", fmt.Sprint(b.world),
 			"--elements", fmt.Sprint(b.elements), "--steps", fmt.Sprint(b.steps), fmt.Sprintf("--tls=%t", b.tls), fmt.Sprintf("--wire=%t", b.wire),
-			"--compute", b.compute.String(), "--backward", fmt.Sprint(b.backward), "--address", forRank(b.address, rank))
+			"--algorithm", b.words(), "--compute", b.compute.String(), "--backward", fmt.Sprint(b.backward), "--address", forRank(b.address, rank))
 		m, err := startRingProcess(ctx, words[0], words[1:]...)
 		if err != nil {
 			cancel()

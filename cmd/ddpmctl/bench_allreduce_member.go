@@ -130,7 +130,16 @@ func (b ringBench) member(ctx context.Context, stdin io.Reader, stdout io.Writer
 	if err != nil {
 		return err
 	}
-	report, err := b.time(ctx, m, link, v)
+	var partners []allreduce.Link
+	if b.halvingElems() > 0 && b.world > 1 {
+		partners, err = allreduce.ConnectPartners(ctx, server, m, func(rank int) (string, []grpc.DialOption) {
+			return addresses[rank], []grpc.DialOption{grpc.WithTransportCredentials(dialing)}
+		})
+		if err != nil {
+			return errors.Join(err, link.Close(err))
+		}
+	}
+	report, err := b.time(ctx, m, link, partners, v)
 	if err != nil {
 		return err
 	}
@@ -138,17 +147,28 @@ func (b ringBench) member(ctx context.Context, stdin io.Reader, stdout io.Writer
 }
 
 // time makes the steps.
-func (b ringBench) time(ctx context.Context, m allreduce.Member, link allreduce.Link, v allreduce.Vector) (r ringReport, err error) {
-	counted := &countedLink{Link: link}
-	if link != nil {
-		link = counted
+func (b ringBench) time(ctx context.Context, m allreduce.Member, link allreduce.Link, partners []allreduce.Link, v allreduce.Vector) (r ringReport, err error) {
+	var all []*countedLink
+	count := func(l allreduce.Link) allreduce.Link {
+		all = append(all, &countedLink{Link: l})
+		return all[len(all)-1]
 	}
-	ring, err := allreduce.NewRing(allreduce.Config{Member: m}, link)
+	if link != nil {
+		link = count(link)
+	}
+	for i, l := range partners {
+		partners[i] = count(l)
+	}
+	cfg := allreduce.Config{Member: m}
+	if len(partners) > 0 {
+		cfg.HalvingElems = b.halvingElems()
+	}
+	ring, err := allreduce.NewRing(cfg, link, partners...)
 	if err != nil {
 		return r, err
 	}
 	defer func() { err = errors.Join(err, ring.Close(err)) }()
-	if !b.wire {
+	if !b.wire && cfg.HalvingElems == 0 {
 		if err := ring.Share(ctx); err != nil && !errors.Is(err, allreduce.ErrApart) {
 			return r, err
 		}
@@ -160,7 +180,9 @@ func (b ringBench) time(ctx context.Context, m allreduce.Member, link allreduce.
 		if step == 1 { // the first has filled the pools
 			before = cpuSeconds()
 		}
-		counted.sent = 0
+		for _, l := range all {
+			l.sent = 0
+		}
 		start := time.Now()
 		one, err := b.step(ctx, ring, uint64(step), v)
 		if err != nil {
@@ -175,7 +197,10 @@ func (b ringBench) time(ctx context.Context, m allreduce.Member, link allreduce.
 		r.Hidden = hidden.Seconds() / reduced.Seconds()
 	}
 	r.Seconds, r.CPU = r.Seconds[1:], cpuSeconds()-before
-	r.Sent, r.Checksum = counted.sent, checksum(v.Out)
+	for _, l := range all {
+		r.Sent += l.sent
+	}
+	r.Checksum = checksum(v.Out)
 	return r, nil
 }
 

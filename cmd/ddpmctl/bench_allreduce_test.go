@@ -41,6 +41,17 @@ func checkBenchAllReduce(t *testing.T, args string) {
 	}
 }
 
+// Each algorithm makes the same bits, or the benchmark fails.
+func TestBenchAllReduceByEach(t *testing.T) {
+	t.Setenv(asCommand, "1")
+	for _, a := range algorithms {
+		var out, errs bytes.Buffer
+		if code := run(t.Context(), strings.Fields("bench allreduce --world 5 --elements 5000 --steps 1 --algorithm "+a), &out, &errs); code != 0 {
+			t.Errorf("%s: exit %d: %s", a, code, &errs)
+		}
+	}
+}
+
 // A member that dies ends the benchmark, with what it said.
 func TestBenchAllReduceTellsOfAMember(t *testing.T) {
 	t.Setenv(asCommand, "1")
@@ -52,7 +63,7 @@ func TestBenchAllReduceTellsOfAMember(t *testing.T) {
 }
 
 func TestBenchAllReduceRefusals(t *testing.T) {
-	for _, args := range []string{"--world 0", "--elements 0", "--steps 0", "--elements many", "what"} {
+	for _, args := range []string{"--world 0", "--elements 0", "--steps 0", "--elements many", "what", "--algorithm tree"} {
 		var out, errs bytes.Buffer
 		if code := run(t.Context(), strings.Fields("bench allreduce "+args), &out, &errs); code != exitUsage {
 			t.Errorf("%v: exit %d: %s", args, code, &errs)

@@ -39,6 +39,9 @@ func (p *page) status(s report.Status) {
 	if s.SecondsPerStep.Finite() {
 		p.line("a step takes %s: compute %s, all-reduce %s, update %s", short(s.SecondsPerStep), short(s.Stages.Compute), short(s.Stages.Reduce), short(s.Stages.Update))
 	}
+	if s.AllReduce != "" {
+		p.line("all-reduce  %s", s.AllReduce)
+	}
 	if s.Skipped > 0 {
 		p.line("%s skipped: the gradient overflowed", english.Plural(int(s.Skipped), "step", ""))
 	}

@@ -19,6 +19,7 @@ func aStatus() report.Status {
 	return report.Status{
 		Run: "digits", At: now, Phase: "training", Reason: "worker w2 is gone", Step: 1234, Steps: 20000, Loss: 0.03, LossMean: 0.0312,
 		ImagesPerSecond: 181.5, SecondsPerStep: 0.35, SecondsLeft: 6568, Stages: report.Stages{Compute: 0.31, Reduce: 0.03, Update: 0.01}, Skipped: 2, Generation: 3,
+		HalvingElems: 524288, AllReduce: "halving up to 524288 elements, ring above: 8 members, 80 us a hop, 7.9 Gbit/s",
 		Workers:    []report.Worker{{ID: "w1", Place: report.Place{Hostname: "node-a", PID: 17, CPULevel: "avx2", Threads: 4}, Shards: 8, ShardRate: 2.5, Step: 1234, SeenSeconds: 0.1}},
 		Gone:       []report.Worker{{ID: "w2", Place: report.Place{Hostname: "node-b"}, Gone: "its link broke", GoneAt: &before}},
 		History:    []report.Generation{{Number: 3, Members: 1, StartStep: 1200, Reason: "worker w2 is gone", At: before}},
@@ -60,6 +61,7 @@ func TestStatusForPeople(t *testing.T) {
 		"run digits · training · generation 3\nworker w2 is gone\n",
 		"step 1,234 of 20,000 (6.2%) · loss 0.0312 · 181.5 images/s · 1h49m28s left\n",
 		"a step takes 350 ms: compute 310 ms, all-reduce 30 ms, update 10 ms\n",
+		"\nall-reduce  halving up to 524288 elements, ring above: 8 members, 80 us a hop, 7.9 Gbit/s\n",
 		"2 steps skipped: the gradient overflowed", "newest checkpoint: step 1,200, 1m30s ago, 3.0 MiB, sha256:0123456789ab",
 		"1 checkpoint was given up, the last one of step 1100: the Store is away\n",
 		"WORKER  HOST", "w1      node-a  17   avx2  4        8       2.50      1234  100 ms ago\n",

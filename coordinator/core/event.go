@@ -1,5 +1,7 @@
 package core
 
+import "github.com/ddpm-cluster/ddpm-cluster/allreduce/choice"
+
 // Event is what can happen to a run.
 type Event interface{ event() }
 
@@ -22,6 +24,8 @@ type Heard struct {
 	Worker string
 	// Rate is how many shards it computes in a second, 0 where it does not say.
 	Rate float64
+	// Link is what it has measured of its link to its successor.
+	Link choice.Link
 }
 
 // Left says that a worker's session broke.

@@ -50,6 +50,10 @@ type Generation struct {
 	SaveAtStart bool
 	Source      Source
 	Reason      string
+	// HalvingElems is up to how many elements a bucket goes by halving, 0: none does;
+	// AllReduce says why, as part of a sentence.
+	HalvingElems int    `json:",omitempty"`
+	AllReduce    string `json:",omitempty"`
 }
 
 // member returns the member that a worker is, nil if it is none.

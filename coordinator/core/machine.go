@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/ddpm-cluster/ddpm-cluster/allreduce/choice"
 )
 
 // Config is what a run's machine is made of.
@@ -35,6 +37,8 @@ type Config struct {
 	Silence   Silence
 	// MaxSkipped steps in a row whose gradient overflowed end the run; 0: never.
 	MaxSkipped int
+	// Elems is how many the gradient has; 0: nothing is chosen of how it is summed.
+	Elems int
 }
 
 type phase int
@@ -59,6 +63,7 @@ type worker struct {
 	id, address string
 	life        liveness
 	rate        float64
+	link        choice.Link
 	// available says that it has opened the run.
 	available bool
 	// leaving is why it asked to leave.
@@ -232,6 +237,7 @@ func (m *Machine) hear(e Event) {
 			if e.Rate > 0 {
 				w.rate = e.Rate
 			}
+			w.measured(e.Link)
 		}
 	case Available:
 		if w := m.find(e.Worker); w != nil && !w.available {

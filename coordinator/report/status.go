@@ -52,8 +52,13 @@ type Status struct {
 	// SecondsLeft is how long the steps that remain take at the present rate.
 	SecondsLeft Number `json:"seconds_left"`
 
-	Generation uint64   `json:"generation"`
-	Workers    []Worker `json:"workers"`
+	Generation uint64 `json:"generation"`
+	// HalvingElems is up to how many elements a bucket of the gradient goes by halving, 0:
+	// all go round the ring; AllReduce says so in words, and why; empty where a run has
+	// no two members.
+	HalvingElems int      `json:"halving_elems"`
+	AllReduce    string   `json:"all_reduce,omitempty"`
+	Workers      []Worker `json:"workers"`
 	// Gone are the last workers that are not in the run any more, with the reason.
 	Gone []Worker `json:"gone"`
 	// History are the last generations.
@@ -127,6 +132,10 @@ type Worker struct {
 	// fast in its last all-reduce, waiting for others included; 0 where there was none.
 	RingSentBytes      uint64  `json:"ring_sent_bytes"`
 	RingBytesPerSecond float64 `json:"ring_bytes_per_second"`
+	// LinkLatencySeconds and LinkBytesPerSecond are what it has measured of that link, one
+	// way; 0: not known.
+	LinkLatencySeconds float64 `json:"link_latency_seconds"`
+	LinkBytesPerSecond float64 `json:"link_bytes_per_second"`
 	// Gone is why it is not in the run any more, GoneAt since when.
 	Gone   string     `json:"gone,omitempty"`
 	GoneAt *time.Time `json:"gone_at,omitempty"`

@@ -53,6 +53,7 @@ function glance(s) {
   write("peaknote", s.flops_per_second === null ? "" : `${flops(s.flops_per_second)} of ${flops(s.peak_flops_per_second)}`);
   const members = s.workers.filter((w) => w.shards > 0).length;
   write("members", members === s.workers.length ? count(members) : `${count(members)} of ${count(s.workers.length)}`);
+  write("all-reduce", s.all_reduce ? `all-reduce: ${s.all_reduce}` : "");
   write("generation", `generation ${count(s.generation)}` + (s.gone.length ? ` · ${count(s.gone.length)} gone lately` : ""));
   const c = s.checkpoint;
   write("checkpoint", c ? count(c.step) : "none yet");

@@ -936,9 +936,13 @@ type Heartbeat struct {
 	// the first.
 	RingBytesPerSecond float64 `protobuf:"fixed64,5,opt,name=ring_bytes_per_second,json=ringBytesPerSecond,proto3" json:"ring_bytes_per_second,omitempty"`
 	// It was asked for, and so needs no answer.
-	Asked         bool `protobuf:"varint,6,opt,name=asked,proto3" json:"asked,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Asked bool `protobuf:"varint,6,opt,name=asked,proto3" json:"asked,omitempty"`
+	// Of its link to its successor: one way, half of what it took to connect, and bytes in
+	// a second of sending in a step that sent enough to tell; 0: not known.
+	LinkLatencySeconds float64 `protobuf:"fixed64,7,opt,name=link_latency_seconds,json=linkLatencySeconds,proto3" json:"link_latency_seconds,omitempty"`
+	LinkBytesPerSecond float64 `protobuf:"fixed64,8,opt,name=link_bytes_per_second,json=linkBytesPerSecond,proto3" json:"link_bytes_per_second,omitempty"`
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
 }
 
 func (x *Heartbeat) Reset() {
@@ -1013,6 +1017,20 @@ func (x *Heartbeat) GetAsked() bool {
 	return false
 }
 
+func (x *Heartbeat) GetLinkLatencySeconds() float64 {
+	if x != nil {
+		return x.LinkLatencySeconds
+	}
+	return 0
+}
+
+func (x *Heartbeat) GetLinkBytesPerSecond() float64 {
+	if x != nil {
+		return x.LinkBytesPerSecond
+	}
+	return 0
+}
+
 // Available says that the worker has opened the run's Store and dataset: it can
 // be a member.
 type Available struct {
@@ -1055,9 +1073,9 @@ func (*Available) Descriptor() ([]byte, []int) {
 type Generation struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	Number uint64                 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`
-	// Those whom this member has to know, by rank: itself, its neighbours and, where
-	// the source is the members, those whom it takes what it lacks from and those who
-	// take it from this one. A list of all would be most of what a coordinator of a
+	// Those whom this member has to know, by rank: itself, its neighbours, its partners
+	// where buckets go by halving and, where the source is the members, those whom it takes
+	// what it lacks from and those who take it from this one. A list of all would be most of what a coordinator of a
 	// thousand says in a change.
 	Members []*Member `protobuf:"bytes,2,rep,name=members,proto3" json:"members,omitempty"`
 	// Steps that are complete when the generation begins.
@@ -1076,6 +1094,9 @@ type Generation struct {
 	// How many members there are. Each sends to the one of the next rank, and the last
 	// to the one of rank 0.
 	Size uint32 `protobuf:"varint,9,opt,name=size,proto3" json:"size,omitempty"`
+	// Up to how many elements a bucket of the gradient goes by recursive halving and
+	// doubling between partners, and not round the ring; 0: none does.
+	HalvingElems uint64 `protobuf:"varint,10,opt,name=halving_elems,json=halvingElems,proto3" json:"halving_elems,omitempty"`
 	// All members are reached at one host: they try to reduce through shared memory.
 	OneHost       bool `protobuf:"varint,16,opt,name=one_host,json=oneHost,proto3" json:"one_host,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -1171,6 +1192,13 @@ func (x *Generation) GetSaveAtStart() bool {
 func (x *Generation) GetSize() uint32 {
 	if x != nil {
 		return x.Size
+	}
+	return 0
+}
+
+func (x *Generation) GetHalvingElems() uint64 {
+	if x != nil {
+		return x.HalvingElems
 	}
 	return 0
 }
@@ -2548,7 +2576,7 @@ const file_ddpm_v1_coordinator_proto_rawDesc = "" +
 	"\rcompare_every\x18\t \x01(\x04R\fcompareEvery\x12)\n" +
 	"\x10ask_milliseconds\x18\n" +
 	" \x01(\rR\x0faskMilliseconds\"\x05\n" +
-	"\x03Ask\"\xcf\x01\n" +
+	"\x03Ask\"\xb4\x02\n" +
 	"\tHeartbeat\x12\x1e\n" +
 	"\n" +
 	"generation\x18\x01 \x01(\x04R\n" +
@@ -2558,8 +2586,10 @@ const file_ddpm_v1_coordinator_proto_rawDesc = "" +
 	"shard_rate\x18\x03 \x01(\x01R\tshardRate\x12&\n" +
 	"\x0fring_sent_bytes\x18\x04 \x01(\x04R\rringSentBytes\x121\n" +
 	"\x15ring_bytes_per_second\x18\x05 \x01(\x01R\x12ringBytesPerSecond\x12\x14\n" +
-	"\x05asked\x18\x06 \x01(\bR\x05asked\"\v\n" +
-	"\tAvailable\"\xcf\x02\n" +
+	"\x05asked\x18\x06 \x01(\bR\x05asked\x120\n" +
+	"\x14link_latency_seconds\x18\a \x01(\x01R\x12linkLatencySeconds\x121\n" +
+	"\x15link_bytes_per_second\x18\b \x01(\x01R\x12linkBytesPerSecond\"\v\n" +
+	"\tAvailable\"\xf4\x02\n" +
 	"\n" +
 	"Generation\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\x04R\x06number\x12)\n" +
@@ -2571,7 +2601,9 @@ const file_ddpm_v1_coordinator_proto_rawDesc = "" +
 	"\tlast_step\x18\x06 \x01(\x04R\blastStep\x12)\n" +
 	"\x10checkpoint_every\x18\a \x01(\x04R\x0fcheckpointEvery\x12\"\n" +
 	"\rsave_at_start\x18\b \x01(\bR\vsaveAtStart\x12\x12\n" +
-	"\x04size\x18\t \x01(\rR\x04size\x12\x19\n" +
+	"\x04size\x18\t \x01(\rR\x04size\x12#\n" +
+	"\rhalving_elems\x18\n" +
+	" \x01(\x04R\fhalvingElems\x12\x19\n" +
 	"\bone_host\x18\x10 \x01(\bR\aoneHost\"\x85\x02\n" +
 	"\x06Member\x12\x1b\n" +
 	"\tworker_id\x18\x01 \x01(\tR\bworkerId\x12!\n" +

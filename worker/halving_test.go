@@ -1,0 +1,124 @@
+package worker
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	ddpmv1 "github.com/ddpm-cluster/ddpm-cluster/proto/ddpm/v1"
+)
+
+// halving makes the buckets of up to so many elements go by halving.
+func (c *cluster) halving(elems uint64) {
+	c.onAssign = func(a *ddpmv1.Assignment) { a.Generation.HalvingElems = elems }
+}
+
+// Whichever way buckets go, the weights are those of a quiet worker.
+func TestHalvingTrainsToTheSameBits(t *testing.T) {
+	want := newCluster(t, 1).quiet(t)
+	for _, workers := range []int{2, 5, 8} {
+		for _, buckets := range []int{200, 1 << 20} {
+			for _, elems := range []uint64{150, 1 << 20} {
+				t.Run(fmt.Sprintf("%d/%d/%d", workers, buckets, elems), func(t *testing.T) {
+					c := newCluster(t, workers)
+					c.bucketElems = buckets
+					c.halving(elems)
+					if _, digest := c.train(t); digest != want {
+						t.Errorf("digest %s, want %s", digest, want)
+					}
+				})
+			}
+		}
+	}
+}
+
+// Members that may share memory do, and those that won't halve.
+func TestHalvingAndSharedMemory(t *testing.T) {
+	want := newCluster(t, 1).quiet(t)
+	for _, private := range []int{0, 1} {
+		c := newCluster(t, 5)
+		c.oneHost, c.private, c.bucketElems = true, private, 300
+		c.halving(1 << 20)
+		if _, digest := c.train(t); digest != want {
+			t.Errorf("%d private: digest %s, want %s", private, digest, want)
+		}
+	}
+}
+
+// A member that is killed is gone from its ring and its partners: those that stay notice
+// it and go on to the same bits.
+func TestLostPartner(t *testing.T) {
+	c := newCluster(t, 6)
+	c.steps, c.bucketElems = 12, 300
+	c.halving(1 << 20)
+	want := quietOf(t, c)
+	g := newGauge(5)
+	c.device = spoil(g.after)
+	c.onMessage = atStep(3, func(f *fake) { f.peers[4].dismiss(false, "a test") })
+	released := false
+	c.onSettled = func(*fake) bool {
+		if !released {
+			released = true
+			g.release()
+		}
+		return false
+	}
+	f, errs := c.run(t.Context(), t)
+	left := 0
+	for _, err := range errs {
+		if err != nil {
+			left++
+			wantErrors(t, []error{err}, "ended this worker: a test")
+		}
+	}
+	if left != 1 {
+		t.Errorf("%d workers end with an error, want the one that was sent away: %v", left, errs)
+	}
+	if digest := f.digest(c.steps); digest != want {
+		t.Errorf("digest %s, want %s", digest, want)
+	}
+}
+
+// A member that is not told of a partner says so.
+func TestUnnamedPartner(t *testing.T) {
+	var members []*ddpmv1.Member
+	for rank := range 8 {
+		if rank != 4 {
+			members = append(members, &ddpmv1.Member{WorkerId: fmt.Sprint(rank), Rank: uint32(rank)})
+		}
+	}
+	a := &ddpmv1.Assignment{Generation: &ddpmv1.Generation{Size: 8, Members: members}}
+	if _, err := partnersOf(a, members, 0, 8); err != nil {
+		t.Errorf("round the ring: %v", err)
+	}
+	a.Generation.HalvingElems = 1
+	if _, err := partnersOf(a, members, 0, 8); err == nil {
+		t.Error("a partner that is not named is not missed")
+	}
+	if p, err := partnersOf(a, members, 1, 8); err != nil || len(p) != 3 {
+		t.Errorf("rank 1 has partners %v (%v)", p, err)
+	}
+}
+
+// What was sent, and how long that took, tell the link's bandwidth where it was enough.
+func TestMeterTellsTheLink(t *testing.T) {
+	tr := new(trainer)
+	send := func(bytes uint64, took time.Duration) {
+		tr.meter.ringSent.Add(bytes)
+		tr.meter.sending.Add(uint64(took))
+		tr.measured(bytes, took)
+	}
+	send(toldApart-1, time.Second)
+	if tr.meter.bandwidth != 0 {
+		t.Errorf("%f bytes/s by too few", tr.meter.bandwidth)
+	}
+	send(8<<20, time.Second/2)
+	if tr.meter.bandwidth != 16<<20 {
+		t.Errorf("%f bytes/s", tr.meter.bandwidth)
+	}
+	tr.meter.connected(200 * time.Microsecond)
+	tr.meter.connected(0)
+	if h := tr.heartbeat(); h.GetLinkLatencySeconds() != 100e-6 || h.GetLinkBytesPerSecond() != 16<<20 {
+		t.Errorf("it tells %v", h)
+	}
+}
