@@ -2,6 +2,7 @@ package allreduce
 
 import (
 	"bytes"
+	"math"
 	"math/rand/v2"
 	"runtime"
 	"runtime/debug"
@@ -163,27 +164,27 @@ func TestBufferPoolIsBounded(t *testing.T) {
 	}
 }
 
-// A step over gRPC allocates little beside what it sends: no buffer is made anew.
+// A step over gRPC allocates little beside what it sends: no buffer is made anew. A
+// step in which more is under way than ever before makes some, so the least counts.
 func TestSteadyStepAllocatesLittle(t *testing.T) {
-	const n = 40 * DefaultSegmentElems
+	const segments, messages = 40, 2 * 40 * 2 // of both ranks, received and sent
 	rings := newRings(t, Config{}, newCluster(t, 2).connect(t, 7, insecureCredentials()))
-	vs := randomVectors(newRand(t), 2, n, 1)
-	step := uint64(0)
-	for range 5 { // fills the pools
-		reduceAll(t, rings, step, vs)
-		step++
-	}
+	vs := randomVectors(newRand(t), 2, segments*DefaultSegmentElems, 0)
 	defer debug.SetGCPercent(debug.SetGCPercent(-1))
-	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
-	each(2, func(rank int) {
-		if err := rings[rank].AllReduce(testContext(t), step, vs[rank]); err != nil {
-			t.Error(err)
-		}
-	})
-	runtime.ReadMemStats(&after)
-	const messages = 2 * 40 * 2 // of both ranks, received and sent
-	if perMessage := (after.TotalAlloc - before.TotalAlloc) / messages; perMessage > 4<<10 {
-		t.Errorf("%d bytes allocated for each message", perMessage)
+	least := uint64(math.MaxUint64)
+	for step := range uint64(10) {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		each(2, func(rank int) {
+			if err := rings[rank].AllReduce(testContext(t), step, vs[rank]); err != nil {
+				t.Error(err)
+			}
+		})
+		runtime.ReadMemStats(&after)
+		least = min(least, (after.TotalAlloc-before.TotalAlloc)/messages)
 	}
+	if least > 4<<10 {
+		t.Errorf("%d bytes allocated for each message", least)
+	}
+	t.Logf("%d bytes allocated for each message", least)
 }

@@ -16,5 +16,11 @@ func main() {
 	pack()
 	unpack(false)
 	unpack(true)
+	meansAVX512(true)
+	meansAVX512(false)
+	zigzagAVX512()
+	packAVX512()
+	unpackAVX512(false)
+	unpackAVX512(true)
 	Generate()
 }
