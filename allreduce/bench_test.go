@@ -77,7 +77,9 @@ func BenchmarkUnpackAddFromMemory(b *testing.B) {
 		if err := unpackAdd(dst, src, local[from:from+DefaultSegmentElems]); err != nil {
 			b.Fatal(err)
 		}
-		from = (from + DefaultSegmentElems) % n
+		if from += DefaultSegmentElems; from+DefaultSegmentElems > n {
+			from = 0
+		}
 	})
 }
 

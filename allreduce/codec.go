@@ -12,8 +12,8 @@ import (
 	"google.golang.org/grpc/mem"
 )
 
-// codec sends a Segment's buffer as it is, without a copy, and receives one with
-// the single copy that joins its frames. All other messages are protobuf's.
+// codec sends a Segment's buffer as it is, without a copy, and receives one where its
+// frames were read, or with a single copy that joins them. All other messages are protobuf's.
 type codec struct {
 	pool  *bufferPool
 	proto encoding.CodecV2
@@ -38,6 +38,10 @@ func (c codec) Unmarshal(data mem.BufferSlice, v any) error {
 	if !ok {
 		return c.proto.Unmarshal(data, v)
 	}
+	if whole, ok := join(data); ok {
+		*s = *whole
+		return nil
+	}
 	*s = *newSegment(c.pool, data.Len())
 	data.CopyTo(*s.buf)
 	return nil
@@ -49,7 +53,10 @@ func (c codec) Unmarshal(data mem.BufferSlice, v any) error {
 const (
 	streamWindow     = 4 << 20
 	connectionWindow = 8 << 20
-	socketBuffer     = 256 << 10
+	// Nothing is read ahead: a frame goes from the kernel, or the TLS record, to where
+	// its message lies.
+	readBuffer       = 0
+	writeBuffer      = 256 << 10
 	keepaliveTime    = 10 * time.Second // grpc's least
 	keepaliveTimeout = 2500 * time.Millisecond
 	// unacknowledged is for how long the successor's kernel may acknowledge nothing
@@ -67,13 +74,13 @@ const maxMessageBytes = headerBytes + 8*MaxTailLanes + MaxSegmentElems/blockLen*
 func ServerOptions() []grpc.ServerOption {
 	return []grpc.ServerOption{
 		grpc.ForceServerCodecV2(newCodec()),
-		experimental.BufferPool(new(bufferPool)), // grpc's own clears every buffer
+		experimental.BufferPool(new(framePool)),
 		grpc.MaxRecvMsgSize(maxMessageBytes),
 		grpc.MaxSendMsgSize(maxMessageBytes),
 		grpc.StaticStreamWindowSize(streamWindow),
 		grpc.StaticConnWindowSize(connectionWindow),
-		grpc.ReadBufferSize(socketBuffer),
-		grpc.WriteBufferSize(socketBuffer),
+		grpc.ReadBufferSize(readBuffer),
+		grpc.WriteBufferSize(writeBuffer),
 		grpc.WaitForHandlers(true),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: keepaliveTime, Timeout: keepaliveTimeout}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: keepaliveTime / 2, PermitWithoutStream: true}),
@@ -91,8 +98,8 @@ func DialOptions() []grpc.DialOption {
 		),
 		grpc.WithStaticStreamWindowSize(streamWindow),
 		grpc.WithStaticConnWindowSize(connectionWindow),
-		grpc.WithReadBufferSize(socketBuffer),
-		grpc.WithWriteBufferSize(socketBuffer),
+		grpc.WithReadBufferSize(readBuffer),
+		grpc.WithWriteBufferSize(writeBuffer),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: keepaliveTime, Timeout: unacknowledged}),
 		grpc.WithConnectParams(grpc.ConnectParams{
 			Backoff:           backoff.Config{BaseDelay: firstRetry, Multiplier: 1.6, Jitter: 0.2, MaxDelay: lastRetry},

@@ -44,6 +44,10 @@ func means(dst []float32, src []int64, resolution, terms float64) {
 	n := whole(len(src))
 	switch {
 	case n == 0:
+	case terms == 1 && useAVX512:
+		scaledAVX512(&dst[0], &src[0], n, resolution)
+	case useAVX512:
+		meansAVX512(&dst[0], &src[0], n, resolution, terms)
 	case terms == 1:
 		scaledAVX2(&dst[0], &src[0], n, resolution)
 	default:
@@ -61,35 +65,48 @@ func add(dst, a, b []int64) {
 }
 
 func zigzagBlock(z *[blockLen]uint64, block *[blockLen]int64) uint64 {
-	if useAVX2 {
+	switch {
+	case useAVX512:
+		return zigzagAVX512(&z[0], &block[0])
+	case useAVX2:
 		return zigzagAVX2(&z[0], &block[0])
 	}
 	return zigzagBlockPortable(z, block)
 }
 
 func packLanes(dst []byte, z *[blockLen]uint64, n int, w uint) {
-	if useAVX2 && n == allRows {
+	switch {
+	case !useAVX2 || n != allRows:
+		packLanesPortable(dst, z, n, w)
+	case useAVX512:
+		packAVX512(&dst[0], &z[0], uint64(w))
+	default:
 		packAVX2(&dst[0], &z[0], uint64(w))
-		return
 	}
-	packLanesPortable(dst, z, n, w)
 }
 
 // A whole block fills its words, so nothing is set after its last values.
 func unpackLanes(block *[blockLen]int64, src []byte, n int, w uint) uint64 {
-	if useAVX2 && n == allRows {
+	switch {
+	case !useAVX2 || n != allRows:
+		return unpackLanesPortable(block, src, n, w)
+	case useAVX512:
+		unpackAVX512(&block[0], &src[0], uint64(w))
+	default:
 		unpackAVX2(&block[0], &src[0], uint64(w))
-		return 0
 	}
-	return unpackLanesPortable(block, src, n, w)
+	return 0
 }
 
 func unpackAddLanes(block *[blockLen]int64, src []byte, local *[blockLen]int64, w uint) {
-	if useAVX2 {
+	switch {
+	case useAVX512:
+		unpackAddAVX512(&block[0], &src[0], &local[0], uint64(w))
+	case useAVX2:
 		unpackAddAVX2(&block[0], &src[0], &local[0], uint64(w))
-		return
+	default:
+		unpackAddLanesPortable(block, src, local, w)
 	}
-	unpackAddLanesPortable(block, src, local, w)
 }
 
 // The CPU's order of bytes is the message's.

@@ -594,3 +594,537 @@ group:
 	JNZ        group
 	VZEROUPPER
 	RET
+
+// func meansAVX512(dst *float32, src *int64, n int, resolution float64, terms float64)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·meansAVX512(SB), NOSPLIT, $0-40
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	VBROADCASTSD resolution+24(FP), Z0
+	VBROADCASTSD terms+32(FP), Z1
+	MOVQ         n+16(FP), DX
+
+group:
+	VCVTQQ2PD (CX), Z2
+	VMULPD    Z0, Z2, Z2
+	VDIVPD    Z1, Z2, Z2
+	VCVTPD2PS Z2, Y2
+	VMOVUPS   Y2, (AX)
+	ADDQ      $0x20, AX
+	ADDQ      $0x40, CX
+	SUBQ      $0x08, DX
+	JNZ       group
+	VZEROUPPER
+	RET
+
+// func scaledAVX512(dst *float32, src *int64, n int, resolution float64)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·scaledAVX512(SB), NOSPLIT, $0-32
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	VBROADCASTSD resolution+24(FP), Z0
+	MOVQ         n+16(FP), DX
+
+group:
+	VCVTQQ2PD (CX), Z1
+	VMULPD    Z0, Z1, Z1
+	VCVTPD2PS Z1, Y1
+	VMOVUPS   Y1, (AX)
+	ADDQ      $0x20, AX
+	ADDQ      $0x40, CX
+	SUBQ      $0x08, DX
+	JNZ       group
+	VZEROUPPER
+	RET
+
+// func zigzagAVX512(dst *uint64, src *int64) (all uint64)
+// Requires: AVX, AVX2, AVX512F, MMX+
+TEXT ·zigzagAVX512(SB), NOSPLIT, $0-24
+	MOVQ   dst+0(FP), AX
+	MOVQ   src+8(FP), CX
+	VPXORQ Z0, Z0, Z0
+	XORQ   DX, DX
+
+pairs:
+	VMOVDQU64     (CX)(DX*1), Z1
+	PREFETCHT0    4096(CX)(DX*1)
+	VPSRAQ        $0x3f, Z1, Z2
+	VPADDQ        Z1, Z1, Z1
+	VPXORQ        Z2, Z1, Z1
+	VPORQ         Z1, Z0, Z0
+	VMOVDQU64     Z1, (AX)(DX*1)
+	ADDQ          $0x40, DX
+	VMOVDQU64     (CX)(DX*1), Z1
+	PREFETCHT0    4096(CX)(DX*1)
+	VPSRAQ        $0x3f, Z1, Z2
+	VPADDQ        Z1, Z1, Z1
+	VPXORQ        Z2, Z1, Z1
+	VPORQ         Z1, Z0, Z0
+	VMOVDQU64     Z1, (AX)(DX*1)
+	ADDQ          $0x40, DX
+	VMOVDQU64     (CX)(DX*1), Z1
+	PREFETCHT0    4096(CX)(DX*1)
+	VPSRAQ        $0x3f, Z1, Z2
+	VPADDQ        Z1, Z1, Z1
+	VPXORQ        Z2, Z1, Z1
+	VPORQ         Z1, Z0, Z0
+	VMOVDQU64     Z1, (AX)(DX*1)
+	ADDQ          $0x40, DX
+	VMOVDQU64     (CX)(DX*1), Z1
+	PREFETCHT0    4096(CX)(DX*1)
+	VPSRAQ        $0x3f, Z1, Z2
+	VPADDQ        Z1, Z1, Z1
+	VPXORQ        Z2, Z1, Z1
+	VPORQ         Z1, Z0, Z0
+	VMOVDQU64     Z1, (AX)(DX*1)
+	ADDQ          $0x40, DX
+	CMPQ          DX, $0x00000800
+	JLT           pairs
+	VEXTRACTI64X4 $0x01, Z0, Y1
+	VPOR          Y1, Y0, Y1
+	VEXTRACTI128  $0x01, Y1, X0
+	VPOR          X0, X1, X0
+	VPSHUFD       $0xee, X0, X1
+	VPOR          X1, X0, X0
+	VMOVQ         X0, AX
+	VZEROUPPER
+	MOVQ          AX, all+16(FP)
+	RET
+
+// func packAVX512(dst *byte, src *uint64, w uint64)
+// Requires: AVX, AVX2, AVX512F
+TEXT ·packAVX512(SB), NOSPLIT, $0-24
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	MOVQ         w+16(FP), DX
+	VPBROADCASTQ w+16(FP), Z0
+	VPTERNLOGQ   $0xff, Z1, Z1, Z1
+	VPSRLQ       $0x3a, Z1, Z1
+	VPTERNLOGQ   $0xff, Z2, Z2, Z2
+	VPSRLQ       $0x3f, Z2, Z2
+	VPSLLQ       $0x06, Z2, Z2
+	VPXORQ       Z4, Z4, Z4
+	VPXORQ       Z5, Z5, Z5
+	VPSLLQ       $0x05, Z0, Z3
+	VPANDQ       Z1, Z3, Z3
+	VINSERTI64X4 $0x01, Y3, Z4, Z4
+	XORQ         BX, BX
+	MOVQ         DX, DI
+	SHLQ         $0x05, DI
+	XORQ         R8, R8
+
+halves:
+	VMOVDQU       (CX)(R8*1), Y6
+	VINSERTI64X4  $0x01, 1024(CX)(R8*1), Z6, Z6
+	VPSUBQ        Z4, Z2, Z7
+	VPSRLVQ       Z7, Z6, Z7
+	VPSLLVQ       Z4, Z6, Z6
+	VPORQ         Z6, Z5, Z5
+	MOVQ          BX, SI
+	SHRQ          $0x06, SI
+	SHLQ          $0x05, SI
+	VMOVDQU       Y5, (AX)(SI*1)
+	LEAQ          (BX)(DI*1), SI
+	SHRQ          $0x06, SI
+	SHLQ          $0x05, SI
+	VEXTRACTI64X4 $0x01, Z5, (AX)(SI*1)
+	ADDQ          DX, BX
+	VPADDQ        Z0, Z4, Z4
+	VPCMPUQ       $0x06, Z1, Z4, K1
+	VPANDQ        Z1, Z4, Z4
+	VMOVDQA64     Z7, K1, Z5
+	ADDQ          $0x20, R8
+	VMOVDQU       (CX)(R8*1), Y8
+	VINSERTI64X4  $0x01, 1024(CX)(R8*1), Z8, Z8
+	VPSUBQ        Z4, Z2, Z7
+	VPSRLVQ       Z7, Z8, Z7
+	VPSLLVQ       Z4, Z8, Z8
+	VPORQ         Z8, Z5, Z5
+	MOVQ          BX, SI
+	SHRQ          $0x06, SI
+	SHLQ          $0x05, SI
+	VMOVDQU       Y5, (AX)(SI*1)
+	LEAQ          (BX)(DI*1), SI
+	SHRQ          $0x06, SI
+	SHLQ          $0x05, SI
+	VEXTRACTI64X4 $0x01, Z5, (AX)(SI*1)
+	ADDQ          DX, BX
+	VPADDQ        Z0, Z4, Z4
+	VPCMPUQ       $0x06, Z1, Z4, K1
+	VPANDQ        Z1, Z4, Z4
+	VMOVDQA64     Z7, K1, Z5
+	ADDQ          $0x20, R8
+	VMOVDQU       (CX)(R8*1), Y9
+	VINSERTI64X4  $0x01, 1024(CX)(R8*1), Z9, Z9
+	VPSUBQ        Z4, Z2, Z7
+	VPSRLVQ       Z7, Z9, Z7
+	VPSLLVQ       Z4, Z9, Z9
+	VPORQ         Z9, Z5, Z5
+	MOVQ          BX, SI
+	SHRQ          $0x06, SI
+	SHLQ          $0x05, SI
+	VMOVDQU       Y5, (AX)(SI*1)
+	LEAQ          (BX)(DI*1), SI
+	SHRQ          $0x06, SI
+	SHLQ          $0x05, SI
+	VEXTRACTI64X4 $0x01, Z5, (AX)(SI*1)
+	ADDQ          DX, BX
+	VPADDQ        Z0, Z4, Z4
+	VPCMPUQ       $0x06, Z1, Z4, K1
+	VPANDQ        Z1, Z4, Z4
+	VMOVDQA64     Z7, K1, Z5
+	ADDQ          $0x20, R8
+	VMOVDQU       (CX)(R8*1), Y10
+	VINSERTI64X4  $0x01, 1024(CX)(R8*1), Z10, Z10
+	VPSUBQ        Z4, Z2, Z7
+	VPSRLVQ       Z7, Z10, Z7
+	VPSLLVQ       Z4, Z10, Z10
+	VPORQ         Z10, Z5, Z5
+	MOVQ          BX, SI
+	SHRQ          $0x06, SI
+	SHLQ          $0x05, SI
+	VMOVDQU       Y5, (AX)(SI*1)
+	LEAQ          (BX)(DI*1), SI
+	SHRQ          $0x06, SI
+	SHLQ          $0x05, SI
+	VEXTRACTI64X4 $0x01, Z5, (AX)(SI*1)
+	ADDQ          DX, BX
+	VPADDQ        Z0, Z4, Z4
+	VPCMPUQ       $0x06, Z1, Z4, K1
+	VPANDQ        Z1, Z4, Z4
+	VMOVDQA64     Z7, K1, Z5
+	ADDQ          $0x20, R8
+	CMPQ          R8, $0x00000400
+	JLT           halves
+	TESTQ         $0x00000001, DX
+	JZ            even
+	MOVQ          $0x00000020, BX
+
+shared:
+	VMOVDQU 1024(CX), Y1
+	VPSLLVQ Y3, Y1, Y1
+	VPOR    Y1, Y5, Y5
+	VPADDQ  Y0, Y3, Y3
+	ADDQ    $0x20, CX
+	ADDQ    DX, BX
+	CMPQ    BX, $0x40
+	JLT     shared
+	MOVQ    DI, SI
+	SHRQ    $0x06, SI
+	SHLQ    $0x05, SI
+	VMOVDQU Y5, (AX)(SI*1)
+
+even:
+	VZEROUPPER
+	RET
+
+// func unpackAVX512(dst *int64, src *byte, w uint64)
+// Requires: AVX, AVX512F
+TEXT ·unpackAVX512(SB), NOSPLIT, $0-24
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	MOVQ         w+16(FP), DX
+	VPBROADCASTQ w+16(FP), Z0
+	VPTERNLOGQ   $0xff, Z2, Z2, Z2
+	VPSRLQ       $0x3a, Z2, Z2
+	VPTERNLOGQ   $0xff, Z3, Z3, Z3
+	VPSRLQ       $0x3f, Z3, Z3
+	VPSLLQ       $0x06, Z3, Z3
+	VPTERNLOGQ   $0xff, Z4, Z4, Z4
+	VPSRLQ       $0x3f, Z4, Z4
+	VPXORQ       Z5, Z5, Z5
+	VPSUBQ       Z0, Z3, Z1
+	VPTERNLOGQ   $0xff, Z6, Z6, Z6
+	VPSRLVQ      Z1, Z6, Z1
+	VPXORQ       Z7, Z7, Z7
+	VPANDQ       Z2, Z0, Z6
+	VINSERTI64X4 $0x01, Y6, Z7, Z7
+	VPADDQ       Z0, Z0, Z0
+	XORQ         BX, BX
+	XORQ         DI, DI
+
+pairs:
+	MOVQ         BX, SI
+	SHRQ         $0x06, SI
+	SHLQ         $0x05, SI
+	VMOVDQU      (CX)(SI*1), Y8
+	LEAQ         -1(BX)(DX*1), SI
+	SHRQ         $0x06, SI
+	SHLQ         $0x05, SI
+	VMOVDQU      (CX)(SI*1), Y9
+	ADDQ         DX, BX
+	MOVQ         BX, SI
+	SHRQ         $0x06, SI
+	SHLQ         $0x05, SI
+	VINSERTI64X4 $0x01, (CX)(SI*1), Z8, Z8
+	LEAQ         -1(BX)(DX*1), SI
+	SHRQ         $0x06, SI
+	SHLQ         $0x05, SI
+	VINSERTI64X4 $0x01, (CX)(SI*1), Z9, Z9
+	ADDQ         DX, BX
+	VPSUBQ       Z7, Z3, Z6
+	VPSRLVQ      Z7, Z8, Z8
+	VPSLLVQ      Z6, Z9, Z9
+	VPTERNLOGQ   $0xa8, Z1, Z9, Z8
+	VPADDQ       Z0, Z7, Z7
+	VPANDQ       Z2, Z7, Z7
+	VPANDQ       Z4, Z8, Z6
+	VPSUBQ       Z6, Z5, Z6
+	VPSRLQ       $0x01, Z8, Z8
+	VPXORQ       Z6, Z8, Z8
+	VMOVDQU64    Z8, (AX)(DI*1)
+	ADDQ         $0x40, DI
+	MOVQ         BX, SI
+	SHRQ         $0x06, SI
+	SHLQ         $0x05, SI
+	VMOVDQU      (CX)(SI*1), Y10
+	LEAQ         -1(BX)(DX*1), SI
+	SHRQ         $0x06, SI
+	SHLQ         $0x05, SI
+	VMOVDQU      (CX)(SI*1), Y11
+	ADDQ         DX, BX
+	MOVQ         BX, SI
+	SHRQ         $0x06, SI
+	SHLQ         $0x05, SI
+	VINSERTI64X4 $0x01, (CX)(SI*1), Z10, Z10
+	LEAQ         -1(BX)(DX*1), SI
+	SHRQ         $0x06, SI
+	SHLQ         $0x05, SI
+	VINSERTI64X4 $0x01, (CX)(SI*1), Z11, Z11
+	ADDQ         DX, BX
+	VPSUBQ       Z7, Z3, Z6
+	VPSRLVQ      Z7, Z10, Z10
+	VPSLLVQ      Z6, Z11, Z11
+	VPTERNLOGQ   $0xa8, Z1, Z11, Z10
+	VPADDQ       Z0, Z7, Z7
+	VPANDQ       Z2, Z7, Z7
+	VPANDQ       Z4, Z10, Z6
+	VPSUBQ       Z6, Z5, Z6
+	VPSRLQ       $0x01, Z10, Z10
+	VPXORQ       Z6, Z10, Z10
+	VMOVDQU64    Z10, (AX)(DI*1)
+	ADDQ         $0x40, DI
+	MOVQ         BX, SI
+	SHRQ         $0x06, SI
+	SHLQ         $0x05, SI
+	VMOVDQU      (CX)(SI*1), Y12
+	LEAQ         -1(BX)(DX*1), SI
+	SHRQ         $0x06, SI
+	SHLQ         $0x05, SI
+	VMOVDQU      (CX)(SI*1), Y13
+	ADDQ         DX, BX
+	MOVQ         BX, SI
+	SHRQ         $0x06, SI
+	SHLQ         $0x05, SI
+	VINSERTI64X4 $0x01, (CX)(SI*1), Z12, Z12
+	LEAQ         -1(BX)(DX*1), SI
+	SHRQ         $0x06, SI
+	SHLQ         $0x05, SI
+	VINSERTI64X4 $0x01, (CX)(SI*1), Z13, Z13
+	ADDQ         DX, BX
+	VPSUBQ       Z7, Z3, Z6
+	VPSRLVQ      Z7, Z12, Z12
+	VPSLLVQ      Z6, Z13, Z13
+	VPTERNLOGQ   $0xa8, Z1, Z13, Z12
+	VPADDQ       Z0, Z7, Z7
+	VPANDQ       Z2, Z7, Z7
+	VPANDQ       Z4, Z12, Z6
+	VPSUBQ       Z6, Z5, Z6
+	VPSRLQ       $0x01, Z12, Z12
+	VPXORQ       Z6, Z12, Z12
+	VMOVDQU64    Z12, (AX)(DI*1)
+	ADDQ         $0x40, DI
+	MOVQ         BX, SI
+	SHRQ         $0x06, SI
+	SHLQ         $0x05, SI
+	VMOVDQU      (CX)(SI*1), Y14
+	LEAQ         -1(BX)(DX*1), SI
+	SHRQ         $0x06, SI
+	SHLQ         $0x05, SI
+	VMOVDQU      (CX)(SI*1), Y15
+	ADDQ         DX, BX
+	MOVQ         BX, SI
+	SHRQ         $0x06, SI
+	SHLQ         $0x05, SI
+	VINSERTI64X4 $0x01, (CX)(SI*1), Z14, Z14
+	LEAQ         -1(BX)(DX*1), SI
+	SHRQ         $0x06, SI
+	SHLQ         $0x05, SI
+	VINSERTI64X4 $0x01, (CX)(SI*1), Z15, Z15
+	ADDQ         DX, BX
+	VPSUBQ       Z7, Z3, Z6
+	VPSRLVQ      Z7, Z14, Z14
+	VPSLLVQ      Z6, Z15, Z15
+	VPTERNLOGQ   $0xa8, Z1, Z15, Z14
+	VPADDQ       Z0, Z7, Z7
+	VPANDQ       Z2, Z7, Z7
+	VPANDQ       Z4, Z14, Z6
+	VPSUBQ       Z6, Z5, Z6
+	VPSRLQ       $0x01, Z14, Z14
+	VPXORQ       Z6, Z14, Z14
+	VMOVDQU64    Z14, (AX)(DI*1)
+	ADDQ         $0x40, DI
+	CMPQ         DI, $0x00000800
+	JLT          pairs
+	VZEROUPPER
+	RET
+
+// func unpackAddAVX512(dst *int64, src *byte, local *int64, w uint64)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·unpackAddAVX512(SB), NOSPLIT, $0-32
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	MOVQ         local+16(FP), DX
+	MOVQ         w+24(FP), BX
+	VPBROADCASTQ w+24(FP), Z0
+	VPTERNLOGQ   $0xff, Z2, Z2, Z2
+	VPSRLQ       $0x3a, Z2, Z2
+	VPTERNLOGQ   $0xff, Z3, Z3, Z3
+	VPSRLQ       $0x3f, Z3, Z3
+	VPSLLQ       $0x06, Z3, Z3
+	VPTERNLOGQ   $0xff, Z4, Z4, Z4
+	VPSRLQ       $0x3f, Z4, Z4
+	VPXORQ       Z5, Z5, Z5
+	VPSUBQ       Z0, Z3, Z1
+	VPTERNLOGQ   $0xff, Z6, Z6, Z6
+	VPSRLVQ      Z1, Z6, Z1
+	VPXORQ       Z7, Z7, Z7
+	VPANDQ       Z2, Z0, Z6
+	VINSERTI64X4 $0x01, Y6, Z7, Z7
+	VPADDQ       Z0, Z0, Z0
+	XORQ         SI, SI
+	XORQ         R8, R8
+
+pairs:
+	MOVQ         SI, DI
+	SHRQ         $0x06, DI
+	SHLQ         $0x05, DI
+	VMOVDQU      (CX)(DI*1), Y8
+	LEAQ         -1(SI)(BX*1), DI
+	SHRQ         $0x06, DI
+	SHLQ         $0x05, DI
+	VMOVDQU      (CX)(DI*1), Y9
+	ADDQ         BX, SI
+	MOVQ         SI, DI
+	SHRQ         $0x06, DI
+	SHLQ         $0x05, DI
+	VINSERTI64X4 $0x01, (CX)(DI*1), Z8, Z8
+	LEAQ         -1(SI)(BX*1), DI
+	SHRQ         $0x06, DI
+	SHLQ         $0x05, DI
+	VINSERTI64X4 $0x01, (CX)(DI*1), Z9, Z9
+	ADDQ         BX, SI
+	VPSUBQ       Z7, Z3, Z6
+	VPSRLVQ      Z7, Z8, Z8
+	VPSLLVQ      Z6, Z9, Z9
+	VPTERNLOGQ   $0xa8, Z1, Z9, Z8
+	VPADDQ       Z0, Z7, Z7
+	VPANDQ       Z2, Z7, Z7
+	VPANDQ       Z4, Z8, Z6
+	VPSUBQ       Z6, Z5, Z6
+	VPSRLQ       $0x01, Z8, Z8
+	VPXORQ       Z6, Z8, Z8
+	VPADDQ       (DX)(R8*1), Z8, Z8
+	PREFETCHT0   4096(DX)(R8*1)
+	VMOVDQU64    Z8, (AX)(R8*1)
+	ADDQ         $0x40, R8
+	MOVQ         SI, DI
+	SHRQ         $0x06, DI
+	SHLQ         $0x05, DI
+	VMOVDQU      (CX)(DI*1), Y10
+	LEAQ         -1(SI)(BX*1), DI
+	SHRQ         $0x06, DI
+	SHLQ         $0x05, DI
+	VMOVDQU      (CX)(DI*1), Y11
+	ADDQ         BX, SI
+	MOVQ         SI, DI
+	SHRQ         $0x06, DI
+	SHLQ         $0x05, DI
+	VINSERTI64X4 $0x01, (CX)(DI*1), Z10, Z10
+	LEAQ         -1(SI)(BX*1), DI
+	SHRQ         $0x06, DI
+	SHLQ         $0x05, DI
+	VINSERTI64X4 $0x01, (CX)(DI*1), Z11, Z11
+	ADDQ         BX, SI
+	VPSUBQ       Z7, Z3, Z6
+	VPSRLVQ      Z7, Z10, Z10
+	VPSLLVQ      Z6, Z11, Z11
+	VPTERNLOGQ   $0xa8, Z1, Z11, Z10
+	VPADDQ       Z0, Z7, Z7
+	VPANDQ       Z2, Z7, Z7
+	VPANDQ       Z4, Z10, Z6
+	VPSUBQ       Z6, Z5, Z6
+	VPSRLQ       $0x01, Z10, Z10
+	VPXORQ       Z6, Z10, Z10
+	VPADDQ       (DX)(R8*1), Z10, Z10
+	PREFETCHT0   4096(DX)(R8*1)
+	VMOVDQU64    Z10, (AX)(R8*1)
+	ADDQ         $0x40, R8
+	MOVQ         SI, DI
+	SHRQ         $0x06, DI
+	SHLQ         $0x05, DI
+	VMOVDQU      (CX)(DI*1), Y12
+	LEAQ         -1(SI)(BX*1), DI
+	SHRQ         $0x06, DI
+	SHLQ         $0x05, DI
+	VMOVDQU      (CX)(DI*1), Y13
+	ADDQ         BX, SI
+	MOVQ         SI, DI
+	SHRQ         $0x06, DI
+	SHLQ         $0x05, DI
+	VINSERTI64X4 $0x01, (CX)(DI*1), Z12, Z12
+	LEAQ         -1(SI)(BX*1), DI
+	SHRQ         $0x06, DI
+	SHLQ         $0x05, DI
+	VINSERTI64X4 $0x01, (CX)(DI*1), Z13, Z13
+	ADDQ         BX, SI
+	VPSUBQ       Z7, Z3, Z6
+	VPSRLVQ      Z7, Z12, Z12
+	VPSLLVQ      Z6, Z13, Z13
+	VPTERNLOGQ   $0xa8, Z1, Z13, Z12
+	VPADDQ       Z0, Z7, Z7
+	VPANDQ       Z2, Z7, Z7
+	VPANDQ       Z4, Z12, Z6
+	VPSUBQ       Z6, Z5, Z6
+	VPSRLQ       $0x01, Z12, Z12
+	VPXORQ       Z6, Z12, Z12
+	VPADDQ       (DX)(R8*1), Z12, Z12
+	PREFETCHT0   4096(DX)(R8*1)
+	VMOVDQU64    Z12, (AX)(R8*1)
+	ADDQ         $0x40, R8
+	MOVQ         SI, DI
+	SHRQ         $0x06, DI
+	SHLQ         $0x05, DI
+	VMOVDQU      (CX)(DI*1), Y14
+	LEAQ         -1(SI)(BX*1), DI
+	SHRQ         $0x06, DI
+	SHLQ         $0x05, DI
+	VMOVDQU      (CX)(DI*1), Y15
+	ADDQ         BX, SI
+	MOVQ         SI, DI
+	SHRQ         $0x06, DI
+	SHLQ         $0x05, DI
+	VINSERTI64X4 $0x01, (CX)(DI*1), Z14, Z14
+	LEAQ         -1(SI)(BX*1), DI
+	SHRQ         $0x06, DI
+	SHLQ         $0x05, DI
+	VINSERTI64X4 $0x01, (CX)(DI*1), Z15, Z15
+	ADDQ         BX, SI
+	VPSUBQ       Z7, Z3, Z6
+	VPSRLVQ      Z7, Z14, Z14
+	VPSLLVQ      Z6, Z15, Z15
+	VPTERNLOGQ   $0xa8, Z1, Z15, Z14
+	VPADDQ       Z0, Z7, Z7
+	VPANDQ       Z2, Z7, Z7
+	VPANDQ       Z4, Z14, Z6
+	VPSUBQ       Z6, Z5, Z6
+	VPSRLQ       $0x01, Z14, Z14
+	VPXORQ       Z6, Z14, Z14
+	VPADDQ       (DX)(R8*1), Z14, Z14
+	PREFETCHT0   4096(DX)(R8*1)
+	VMOVDQU64    Z14, (AX)(R8*1)
+	ADDQ         $0x40, R8
+	CMPQ         R8, $0x00000800
+	JLT          pairs
+	VZEROUPPER
+	RET

@@ -48,3 +48,33 @@ func unpackAddAVX2(dst *int64, src *byte, local *int64, w uint64)
 //
 //go:noescape
 func addAVX2(dst *int64, a *int64, b *int64, n int)
+
+// meansAVX512 is meansPortable for n values, a multiple of 8.
+//
+//go:noescape
+func meansAVX512(dst *float32, src *int64, n int, resolution float64, terms float64)
+
+// scaledAVX512 is meansPortable of one term for n values, a multiple of 8.
+//
+//go:noescape
+func scaledAVX512(dst *float32, src *int64, n int, resolution float64)
+
+// zigzagAVX512 is zigzagPortable for a whole block.
+//
+//go:noescape
+func zigzagAVX512(dst *uint64, src *int64) (all uint64)
+
+// packAVX512 is packPortable for a whole block of width 1 … 64. It writes w rows of words.
+//
+//go:noescape
+func packAVX512(dst *byte, src *uint64, w uint64)
+
+// unpackAVX512 is unpackPortable for a whole block of width 1 … 64. It reads w rows of words.
+//
+//go:noescape
+func unpackAVX512(dst *int64, src *byte, w uint64)
+
+// unpackAddAVX512 is unpackPortable for a whole block of width 1 … 64, plus local. It reads w rows of words.
+//
+//go:noescape
+func unpackAddAVX512(dst *int64, src *byte, local *int64, w uint64)

@@ -32,9 +32,11 @@ type Link interface {
 	Cause() error
 }
 
-// The sizes that a Config may leave out.
+// The sizes that a Config may leave out. A segment is 127 blocks, so that its results
+// and what goes before them just fit into 8 frames of HTTP/2, or 4 as bfloat16: grpc
+// does not read a short last frame to where the others are (see framePool).
 const (
-	DefaultSegmentElems = 1 << 15
+	DefaultSegmentElems = 127 * blockLen
 	DefaultInFlight     = 4
 	DefaultBucketElems  = 1 << 20
 )

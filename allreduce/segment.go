@@ -3,8 +3,6 @@ package allreduce
 import (
 	"fmt"
 	"hash/crc32"
-	"math/bits"
-	"sync"
 
 	"google.golang.org/grpc/mem"
 )
@@ -55,26 +53,3 @@ func (s *Segment) verify(h Header) error {
 }
 
 func checksum(p []byte) uint32 { return crc32.Checksum(p, crc32.MakeTable(crc32.Castagnoli)) }
-
-// bufferPool keeps buffers for reuse, in classes of a power of two. Unlike grpc's
-// pools it hands them out as they are: every byte of a message is written anyway.
-// It is a mem.BufferPool, so that grpc returns a buffer when it has left.
-type bufferPool struct {
-	classes [bits.UintSize]sync.Pool
-}
-
-// Get returns a buffer of n bytes with undefined contents.
-func (p *bufferPool) Get(n int) *[]byte {
-	class := bits.Len(uint(max(n, 1) - 1))
-	if b, ok := p.classes[class].Get().(*[]byte); ok {
-		*b = (*b)[:n]
-		return b
-	}
-	b := make([]byte, n, 1<<class)
-	return &b
-}
-
-// Put takes back a buffer that Get returned.
-func (p *bufferPool) Put(b *[]byte) {
-	p.classes[bits.Len(uint(cap(*b))-1)].Put(b)
-}

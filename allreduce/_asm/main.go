@@ -17,5 +17,11 @@ func main() {
 	unpack(false)
 	unpack(true)
 	add()
+	meansAVX512(true)
+	meansAVX512(false)
+	zigzagAVX512()
+	packAVX512()
+	unpackAVX512(false)
+	unpackAVX512(true)
 	Generate()
 }
