@@ -38,8 +38,17 @@ type Link interface {
 const (
 	DefaultSegmentElems = 127 * blockLen
 	DefaultInFlight     = 4
-	DefaultBucketElems  = 1 << 20
+	// MaxBucketElems and minBucketElems bound DefaultBucketElems.
+	MaxBucketElems = 1 << 20
+	minBucketElems = 1 << 16
 )
+
+// DefaultBucketElems is the size of a bucket where a Config leaves it out: a twelfth of
+// the vector, within bounds. What backward ends with, the last bucket, can't be hidden
+// behind it, so a small vector has small buckets; each costs messages.
+func DefaultBucketElems(elems int) int {
+	return min(max(elems/12, minBucketElems), MaxBucketElems)
+}
 
 // Bounds of what a message may carry.
 const (
@@ -58,7 +67,7 @@ type Config struct {
 	// the ring at once; 0 means DefaultInFlight. It bounds memory: see doc.go.
 	InFlight int
 	// BucketElems is how many elements are released, and reduced, together; 0 means
-	// DefaultBucketElems. No result depends on it.
+	// DefaultBucketElems of the vector. No result depends on it.
 	BucketElems int
 	// HalvingElems is up to how many elements a bucket goes by recursive halving and
 	// doubling between Partners, and not round the ring; 0: none does. No result depends
@@ -76,9 +85,6 @@ func (c Config) withDefaults() (Config, error) {
 	if c.InFlight == 0 {
 		c.InFlight = DefaultInFlight
 	}
-	if c.BucketElems == 0 {
-		c.BucketElems = DefaultBucketElems
-	}
 	if err := c.Validate(); err != nil {
 		return c, err
 	}
@@ -88,8 +94,8 @@ func (c Config) withDefaults() (Config, error) {
 	if c.InFlight < 1 {
 		return c, fmt.Errorf("%d segments in flight: must be at least 1", c.InFlight)
 	}
-	if c.BucketElems < 1 {
-		return c, fmt.Errorf("buckets of %d elements: must be at least 1", c.BucketElems)
+	if c.BucketElems < 0 {
+		return c, fmt.Errorf("buckets of %d elements: must be at least 1, or 0 for the default", c.BucketElems)
 	}
 	if c.HalvingElems < 0 {
 		return c, fmt.Errorf("halving up to %d elements: must be at least 0", c.HalvingElems)

@@ -81,10 +81,13 @@ type arrival struct {
 }
 
 func newStep(r *Ring, number uint64, v Vector) *step {
-	n := len(v.Sum)
+	n, size := len(v.Sum), r.cfg.BucketElems
+	if size == 0 {
+		size = DefaultBucketElems(n)
+	}
 	s := &step{
 		ring:    r,
-		buckets: make([]schedule, buckets(n, r.cfg.BucketElems)),
+		buckets: make([]schedule, buckets(n, size)),
 		number:  number,
 		v:       v,
 		queue:   make(chan job, 2*r.cfg.InFlight*r.cfg.World),
@@ -96,7 +99,7 @@ func newStep(r *Ring, number uint64, v Vector) *step {
 	s.busy.left = make([]int, len(s.buckets))
 	s.halved = make([]*halved, len(s.buckets))
 	for i := range s.buckets {
-		b := bucket(n, r.cfg.BucketElems, i)
+		b := bucket(n, size, i)
 		s.buckets[i] = schedule{world: r.cfg.World, rank: r.cfg.Rank, at: b.lo, elems: b.len(), segmentElems: r.cfg.SegmentElems}
 		if r.cfg.HalvingElems > 0 && b.len() <= r.cfg.HalvingElems {
 			s.halved[i] = s.buckets[i].halve()

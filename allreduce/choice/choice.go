@@ -35,7 +35,7 @@ type Cluster struct {
 	// Members are so many, PerHost of them on a machine at most.
 	Members, PerHost int
 	// Elems is the vector's length, in buckets of BucketElems; 0 means
-	// allreduce.DefaultBucketElems.
+	// allreduce.DefaultBucketElems of it.
 	Elems, BucketElems int
 	// Links are the members', as far as they are known.
 	Links []Link
@@ -44,7 +44,7 @@ type Cluster struct {
 // HalvingElems is up to how many elements a bucket is to go by halving, and why; 0: none.
 func HalvingElems(c Cluster) (elems int, reason string) {
 	if c.BucketElems == 0 {
-		c.BucketElems = allreduce.DefaultBucketElems
+		c.BucketElems = allreduce.DefaultBucketElems(c.Elems)
 	}
 	link, told := c.link()
 	why := fmt.Sprintf("%s, %.0f us a hop%s, %.3g Gbit/s%s",

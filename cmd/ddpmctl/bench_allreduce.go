@@ -81,7 +81,7 @@ func (b ringBench) words() string {
 func (b ringBench) halvingElems() int {
 	switch b.algorithm {
 	case byHalving:
-		return max(b.elements, allreduce.DefaultBucketElems)
+		return max(b.elements, allreduce.MaxBucketElems)
 	case byChoice:
 		elems, _ := choice.HalvingElems(choice.Cluster{Members: b.world, PerHost: b.world, Elems: b.elements})
 		return elems

@@ -228,7 +228,8 @@ func (b ringBench) step(ctx context.Context, ring *allreduce.Ring, number uint64
 func (b ringBench) release(ctx context.Context, start time.Time, a *allreduce.Reduction, elements int) error {
 	if b.backward > 0 {
 		backward := float64(b.compute) * b.backward
-		for lo := elements - allreduce.DefaultBucketElems; lo > 0; lo -= allreduce.DefaultBucketElems {
+		bucket := allreduce.DefaultBucketElems(elements)
+		for lo := elements - bucket; lo > 0; lo -= bucket {
 			before := time.Duration(float64(backward) * float64(lo) / float64(elements)) // the end of backward
 			if err := wait(ctx, b.compute-before-time.Since(start)); err != nil {
 				return err

@@ -45,7 +45,7 @@ func TestBenchClusterRefusals(t *testing.T) {
 
 // When the gradient is released decides nothing of what comes out, in a ring of any size.
 func TestBenchClusterMakesTheSameBits(t *testing.T) {
-	const elements = 2*allreduce.DefaultBucketElems + 12345
+	const elements = 3*allreduce.MaxBucketElems/2 + 12345
 	var want uint32
 	for i, backward := range []float64{0, 0.6, 1} {
 		for _, world := range []int{1, 3} {

@@ -29,7 +29,7 @@ type measured struct {
 const (
 	// elems are two of a worker's buckets: few enough that the work of all members on
 	// two processors is a minor part of the step, also on fast links.
-	elems    = 2 * allreduce.DefaultBucketElems
+	elems    = 2 << 20
 	compute  = 500 * time.Millisecond
 	backward = 0.6
 	// payload is TCP's share of an Ethernet frame.
@@ -96,7 +96,7 @@ func config(world, mbits int, backward float64, m measured) stepsim.Config {
 	moved := float64(elems) * float64(world-1) / float64(world) // of a rank, in each phase
 	processor := m.CPUSeconds / float64(world) / (2 * moved)    // for an element sent and received
 	return stepsim.Config{
-		World: world, Elems: elems, Buckets: elems / allreduce.DefaultBucketElems, SegmentElems: allreduce.DefaultSegmentElems, InFlight: allreduce.DefaultInFlight,
+		World: world, Elems: elems, Buckets: elems / allreduce.DefaultBucketElems(elems), SegmentElems: allreduce.DefaultSegmentElems, InFlight: allreduce.DefaultInFlight,
 		Compute: compute.Seconds(), Backward: backward * compute.Seconds(),
 		Bandwidth: float64(mbits) * 1e6 / 8 * payload, Burst: float64(burst(mbits)) * payload, Latency: 100e-6, Buffer: 1 << 20,
 		SumBytes: m.WireBytes / moved / 2, ResultBytes: m.WireBytes / moved / 2,
