@@ -61,6 +61,8 @@ var documentedCommands = []documented{
 	{line: "ddpmctl bench step", as: "ddpmctl bench step --preset tiny --batch 4 --threads 1 --steps 1"},
 	{line: "ddpmctl bench kernels", not: "it takes minutes; its own test runs it on less"},
 	{line: "ddpmctl bench wire", as: "ddpmctl bench wire --preset tiny --world 2 --warmup 1"},
+	{line: "ddpmctl bench allreduce", as: "ddpmctl bench allreduce --world 2 --elements 1000 --steps 1"},
+	{line: "ddpmctl bench cluster", as: "ddpmctl bench cluster --world 2 --elements 1000 --compute 10ms --steps 1"},
 	{line: "ddpmctl bench coordinator", as: "ddpmctl bench coordinator --workers 3 --deaths 1 --steady 1s"},
 	// A coordinator that waits for workers answers all that asks for one.
 	{line: "ddpm-coordinator --workers 3 --preset cifar10 --listen", until: "waiting for 3 workers",
