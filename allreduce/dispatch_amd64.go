@@ -44,10 +44,6 @@ func means(dst []float32, src []int64, resolution, terms float64) {
 	n := whole(len(src))
 	switch {
 	case n == 0:
-	case terms == 1 && useAVX512:
-		scaledAVX512(&dst[0], &src[0], n, resolution)
-	case useAVX512:
-		meansAVX512(&dst[0], &src[0], n, resolution, terms)
 	case terms == 1:
 		scaledAVX2(&dst[0], &src[0], n, resolution)
 	default:

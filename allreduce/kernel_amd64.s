@@ -595,48 +595,6 @@ group:
 	VZEROUPPER
 	RET
 
-// func meansAVX512(dst *float32, src *int64, n int, resolution float64, terms float64)
-// Requires: AVX, AVX512DQ, AVX512F
-TEXT ·meansAVX512(SB), NOSPLIT, $0-40
-	MOVQ         dst+0(FP), AX
-	MOVQ         src+8(FP), CX
-	VBROADCASTSD resolution+24(FP), Z0
-	VBROADCASTSD terms+32(FP), Z1
-	MOVQ         n+16(FP), DX
-
-group:
-	VCVTQQ2PD (CX), Z2
-	VMULPD    Z0, Z2, Z2
-	VDIVPD    Z1, Z2, Z2
-	VCVTPD2PS Z2, Y2
-	VMOVUPS   Y2, (AX)
-	ADDQ      $0x20, AX
-	ADDQ      $0x40, CX
-	SUBQ      $0x08, DX
-	JNZ       group
-	VZEROUPPER
-	RET
-
-// func scaledAVX512(dst *float32, src *int64, n int, resolution float64)
-// Requires: AVX, AVX512DQ, AVX512F
-TEXT ·scaledAVX512(SB), NOSPLIT, $0-32
-	MOVQ         dst+0(FP), AX
-	MOVQ         src+8(FP), CX
-	VBROADCASTSD resolution+24(FP), Z0
-	MOVQ         n+16(FP), DX
-
-group:
-	VCVTQQ2PD (CX), Z1
-	VMULPD    Z0, Z1, Z1
-	VCVTPD2PS Z1, Y1
-	VMOVUPS   Y1, (AX)
-	ADDQ      $0x20, AX
-	ADDQ      $0x40, CX
-	SUBQ      $0x08, DX
-	JNZ       group
-	VZEROUPPER
-	RET
-
 // func zigzagAVX512(dst *uint64, src *int64) (all uint64)
 // Requires: AVX, AVX2, AVX512F, MMX+
 TEXT ·zigzagAVX512(SB), NOSPLIT, $0-24

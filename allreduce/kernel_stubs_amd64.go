@@ -49,16 +49,6 @@ func unpackAddAVX2(dst *int64, src *byte, local *int64, w uint64)
 //go:noescape
 func addAVX2(dst *int64, a *int64, b *int64, n int)
 
-// meansAVX512 is meansPortable for n values, a multiple of 8.
-//
-//go:noescape
-func meansAVX512(dst *float32, src *int64, n int, resolution float64, terms float64)
-
-// scaledAVX512 is meansPortable of one term for n values, a multiple of 8.
-//
-//go:noescape
-func scaledAVX512(dst *float32, src *int64, n int, resolution float64)
-
 // zigzagAVX512 is zigzagPortable for a whole block.
 //
 //go:noescape

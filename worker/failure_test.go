@@ -41,12 +41,27 @@ func wantErrors(t *testing.T, errs []error, texts ...string) {
 // One of three leaves without a word to its neighbours. They notice by the ring,
 // say where they stand, and go on without it to the same bits.
 func TestLostNeighbour(t *testing.T) {
-	c := newCluster(t, 3)
+	f := leaveOne(t, newCluster(t, 3), 1)
+	broke := 0
+	for _, p := range f.positions {
+		if p.GetGeneration() == fakeGeneration && p.GetBroke() != "" && !p.GetTraining() && p.GetHasState() && p.GetStep() >= 2 {
+			broke++
+		}
+	}
+	if broke < 2 {
+		t.Errorf("%d workers told that their ring broke, want both that stayed: %v", broke, f.positions)
+	}
+}
+
+// leaveOne trains, and has one member leave without a word to the others, which notice it
+// and go on to the same bits.
+func leaveOne(t *testing.T, c *cluster, member int) *fake {
+	t.Helper()
 	c.steps = 12
 	want := quietOf(t, c)
 	g := newGauge(5)
 	c.device = spoil(g.after)
-	c.onMessage = atStep(3, func(f *fake) { f.peers[1].dismiss(false, "a test") })
+	c.onMessage = atStep(3, func(f *fake) { f.peers[member].dismiss(false, "a test") })
 	released := false
 	c.onSettled = func(*fake) bool {
 		if !released { // they notice while they compute
@@ -69,15 +84,7 @@ func TestLostNeighbour(t *testing.T) {
 	if digest := f.digest(c.steps); digest != want {
 		t.Errorf("digest %s, want %s", digest, want)
 	}
-	broke := 0
-	for _, p := range f.positions {
-		if p.GetGeneration() == fakeGeneration && p.GetBroke() != "" && !p.GetTraining() && p.GetHasState() && p.GetStep() >= 2 {
-			broke++
-		}
-	}
-	if broke < 2 {
-		t.Errorf("%d workers told that their ring broke, want both that stayed: %v", broke, f.positions)
-	}
+	return f
 }
 
 // A coordinator that does not answer a Failure holds nobody for long.

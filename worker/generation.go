@@ -156,6 +156,7 @@ func (g *generation) connect(tag allreduce.RunTag, server *allreduce.Server, m *
 	}
 	if len(partners) > 0 {
 		cfg.HalvingElems = g.halvingElems
+		log.Debug("halving small buckets", "elements", g.halvingElems, "partners", len(partners))
 	}
 	ring, err := allreduce.NewRing(cfg, link, partners...)
 	if err != nil || !g.assignment.GetGeneration().GetOneHost() {

@@ -49,34 +49,16 @@ func TestHalvingAndSharedMemory(t *testing.T) {
 // it and go on to the same bits.
 func TestLostPartner(t *testing.T) {
 	c := newCluster(t, 6)
-	c.steps, c.bucketElems = 12, 300
+	c.bucketElems = 300
 	c.halving(1 << 20)
-	want := quietOf(t, c)
-	g := newGauge(5)
-	c.device = spoil(g.after)
-	c.onMessage = atStep(3, func(f *fake) { f.peers[4].dismiss(false, "a test") })
-	released := false
-	c.onSettled = func(*fake) bool {
-		if !released {
-			released = true
-			g.release()
-		}
-		return false
-	}
-	f, errs := c.run(t.Context(), t)
-	left := 0
-	for _, err := range errs {
-		if err != nil {
-			left++
-			wantErrors(t, []error{err}, "ended this worker: a test")
-		}
-	}
-	if left != 1 {
-		t.Errorf("%d workers end with an error, want the one that was sent away: %v", left, errs)
-	}
-	if digest := f.digest(c.steps); digest != want {
-		t.Errorf("digest %s, want %s", digest, want)
-	}
+	leaveOne(t, c, 4)
+}
+
+// Members that share memory notice it by their links.
+func TestLostMemberOfOneHost(t *testing.T) {
+	c := newCluster(t, 4)
+	c.oneHost = true
+	leaveOne(t, c, 2)
 }
 
 // A member that is not told of a partner says so.

@@ -17,8 +17,6 @@ func main() {
 	unpack(false)
 	unpack(true)
 	add()
-	meansAVX512(true)
-	meansAVX512(false)
 	zigzagAVX512()
 	packAVX512()
 	unpackAVX512(false)

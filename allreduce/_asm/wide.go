@@ -28,32 +28,6 @@ func small512(right, left uint64) VecVirtual {
 	return v
 }
 
-// meansAVX512 is bound by its divisions where it has any, and by memory otherwise.
-func meansAVX512(dividing bool) {
-	if dividing {
-		function("meansAVX512", "dst *float32, src *int64, n int, resolution float64, terms float64", "is meansPortable for n values, a multiple of 8.")
-	} else {
-		function("scaledAVX512", "dst *float32, src *int64, n int, resolution float64", "is meansPortable of one term for n values, a multiple of 8.")
-	}
-	dst, src := pointer("dst"), pointer("src")
-	resolution, terms := broadcast("resolution", ZMM()), ZMM()
-	if dividing {
-		broadcast("terms", terms)
-	}
-	groups(func() {
-		x, mean := ZMM(), YMM()
-		VCVTQQ2PD(displaced(src, 0), x)
-		VMULPD(resolution, x, x)
-		if dividing {
-			VDIVPD(terms, x, x)
-		}
-		VCVTPD2PS(x, mean)
-		VMOVUPS(mean, displaced(dst, 0))
-	}, []Register{dst, src}, []int{4, 8})
-	VZEROUPPER()
-	RET()
-}
-
 // pairs runs body on all pairs of rows of a block, whose byte offset is in a register,
 // and then moves a pair on.
 func pairs(body func(off Register)) {

@@ -5,7 +5,9 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -131,27 +133,46 @@ func joinFlags(line string, others ...string) []string {
 	return append(strings.Fields(joinLine.FindStringSubmatch(line)[1]), others...)
 }
 
-// Workers that are started by hand join by the line that the coordinator prints.
+// Workers that are started by hand join by the line that the coordinator prints, and
+// whichever way they reduce, they end with the same bits.
 func TestWorkersJoinByHand(t *testing.T) {
 	_, want := train(t, t.TempDir(), "--steps", "5", "--workers", "1").lastLine(t)
-	var workers [2]result
-	r := follow(t, once(func(_ int, line string) {
-		var group sync.WaitGroup
-		for i := range workers {
-			group.Go(func() {
-				workers[i] = run(t, nil, "ddpm-worker", joinFlags(line, "--threads", "1")...)
-			})
-		}
-		group.Wait()
-	}, "ddpm-worker --join"),
-		"--preset", "tiny", "--data-dir", t.TempDir(), "--steps", "5", "--workers", "2", "--listen", "127.0.0.1:0")
-	if _, got := r.lastLine(t); got != want {
-		t.Errorf("digest %s, a quiet run has %s", got, want)
-	}
-	for _, w := range workers {
-		if w.code != 0 || w.stderr == "" {
-			t.Errorf("a worker ended with %d:\n%s", w.code, w.stderr)
-		}
+	for _, v := range []struct {
+		name    string
+		workers int
+		flags   []string // {worker} is the worker's number
+		says    string   // every worker
+	}{
+		{"in shared memory", 2, nil, "reducing through shared memory"},
+		{"round a ring", 3, []string{"--shared-memory=false"}, "reduce by messages all the same"},
+		{"by halving", 4, []string{"--advertise", "127.0.0.{worker}"}, "halving small buckets"},
+	} {
+		t.Run(v.name, func(t *testing.T) {
+			if runtime.GOOS != "linux" && strings.Contains(strings.Join(v.flags, " "), "127.0.0.{") {
+				t.Skip("this system has one loopback address")
+			}
+			workers := make([]result, v.workers)
+			r := follow(t, once(func(_ int, line string) {
+				var group sync.WaitGroup
+				for i := range workers {
+					flags := []string{"--threads", "1", "-v"}
+					for _, f := range v.flags {
+						flags = append(flags, strings.ReplaceAll(f, "{worker}", strconv.Itoa(i+1)))
+					}
+					group.Go(func() { workers[i] = run(t, nil, "ddpm-worker", joinFlags(line, flags...)...) })
+				}
+				group.Wait()
+			}, "ddpm-worker --join"),
+				"--preset", "tiny", "--data-dir", t.TempDir(), "--steps", "5", "--workers", strconv.Itoa(v.workers), "--listen", "127.0.0.1:0")
+			if _, got := r.lastLine(t); got != want {
+				t.Errorf("digest %s, a quiet run has %s", got, want)
+			}
+			for _, w := range workers {
+				if w.code != 0 || !strings.Contains(w.stderr, v.says) {
+					t.Errorf("a worker ended with %d, want %q in what it says:\n%s", w.code, v.says, w.stderr)
+				}
+			}
+		})
 	}
 }
 
