@@ -9,15 +9,18 @@ import (
 // blockOfPiece is how many elements are summed at a time, in the nearest cache.
 const blockOfPiece = 2048
 
-// direct is one all-reduce under way on one rank of a ring whose members share memory.
+// direct is one all-reduce under way on one rank of a ring whose members share memory,
+// those of each host.
 //
-// The vector goes in pieces, from its end on. Of each piece every rank puts its sums
-// into its room, adds up those of its own chunk from all rooms, puts the results there,
-// and takes the others'. One goroutine does all of it, whatever of it can be done, and
-// sleeps when nothing can. A rank is never more than roomPieces ahead of another.
+// The vector goes in pieces, from its end on, and each is cut into a chunk for each lane,
+// which are all members where there is but one host. Of each piece every rank puts its
+// sums into its room; the lane's adds up those of its own chunk from all rooms, makes the
+// results, by its lane if there are other hosts, and puts them there; and every rank takes
+// them. One goroutine does all of it, whatever of it can be done, and sleeps when nothing
+// can. A rank is never more than roomPieces ahead of another of its host.
 //
-// A rank has completed the step when all ranks have taken all that it made. So nobody
-// needs it any more then, and what it lays there next overwrites nothing.
+// A rank has completed the step when all ranks of its host have taken all that it made. So
+// nobody needs it any more then, and what it lays there next overwrites nothing.
 type direct struct {
 	ring   *Ring
 	host   *host
@@ -26,9 +29,11 @@ type direct struct {
 	pieces int
 	// final counts the pieces whose sums are; the caller adds to it.
 	final atomic.Int64
-	// laid, made and taken are as in the room, of this step.
-	laid, made, taken int
-	tail              []int64
+	// laid, added, made and taken are as in the room, of this step.
+	laid, added, made, taken int
+	// passage is this rank's part in a lane, nil where it has none.
+	passage *passage
+	tail    []int64
 	// bytes counts what the others were given.
 	bytes int
 	busy
@@ -61,10 +66,11 @@ func (d *direct) advanceTo(final int64) {
 	}
 }
 
-// piece is the schedule of a piece, whose chunks belong to the ranks as a bucket's do.
+// piece is the schedule of a piece, whose chunks belong to the lanes as a bucket's do to
+// the ranks.
 func (d *direct) piece(i int) schedule {
 	b := bucket(len(d.v.Sum), pieceElems, i)
-	return schedule{world: d.ring.cfg.World, rank: d.ring.cfg.Rank, at: b.lo, elems: b.len()}
+	return schedule{world: d.host.lanes, rank: d.host.local, at: b.lo, elems: b.len()}
 }
 
 // run implements reducer.
@@ -73,6 +79,18 @@ func (d *direct) run(ctx context.Context) error {
 	atomic.StoreUint64(own.step, d.number)
 	atomic.StoreUint64(own.elems, uint64(len(d.v.Sum)))
 	atomic.StoreUint64(own.lanes, uint64(len(d.v.Tail)))
+	if d.host.lane != nil {
+		d.passage = newPassage(ctx, d)
+	}
+	err := d.reduceAll(ctx)
+	if d.passage != nil {
+		err = d.passage.end(err)
+	}
+	return err
+}
+
+func (d *direct) reduceAll(ctx context.Context) error {
+	own := d.host.own()
 	for {
 		heard := atomic.LoadUint32(own.bell)
 		moved, err := d.advance()
@@ -89,8 +107,8 @@ func (d *direct) run(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
-		case <-d.ring.link.Broken():
-			if err := d.ring.link.Cause(); err != nil {
+		case <-d.ring.Broken():
+			if err := d.ring.Cause(); err != nil {
 				return err
 			}
 			return fmt.Errorf("the link from rank %d broke", d.ring.cfg.Predecessor().Rank)
@@ -100,15 +118,25 @@ func (d *direct) run(ctx context.Context) error {
 	}
 }
 
-// done says that all ranks have taken all.
+// done says that all ranks of the host have taken all.
 func (d *direct) done() bool {
-	return d.taken == d.pieces && d.reached(func(r *room) *uint32 { return r.taken }, d.pieces)
+	return d.taken == d.pieces && d.all(func(r *room) *uint32 { return r.taken }, d.pieces)
 }
 
-// reached says that a counter of all ranks has come to a number of this step's pieces.
-func (d *direct) reached(counter func(*room) *uint32, pieces int) bool {
+// all says that a counter of all ranks of the host has come to a number of this step's
+// pieces.
+func (d *direct) all(counter func(*room) *uint32, pieces int) bool {
+	return d.reached(d.host.rooms, counter, pieces)
+}
+
+// lanes says it of those that are in a lane, for what the others never do.
+func (d *direct) lanes(counter func(*room) *uint32, pieces int) bool {
+	return d.reached(d.host.rooms[:d.host.lanes], counter, pieces)
+}
+
+func (d *direct) reached(rooms []*room, counter func(*room) *uint32, pieces int) bool {
 	want := d.host.pieces + uint32(pieces)
-	for _, r := range d.host.rooms {
+	for _, r := range rooms {
 		if int32(atomic.LoadUint32(counter(r))-want) < 0 { // they wrap round
 			return false
 		}
@@ -120,8 +148,8 @@ func (d *direct) reached(counter func(*room) *uint32, pieces int) bool {
 func (d *direct) count(counter *uint32, pieces *int) {
 	*pieces++
 	atomic.StoreUint32(counter, d.host.pieces+uint32(*pieces))
-	for rank, r := range d.host.rooms {
-		if rank != d.host.rank {
+	for local, r := range d.host.rooms {
+		if local != d.host.local {
 			r.ring()
 		}
 	}
@@ -130,37 +158,57 @@ func (d *direct) count(counter *uint32, pieces *int) {
 // advance does what can be done, once. What others wait for longest goes first.
 func (d *direct) advance() (moved bool, err error) {
 	own := d.host.own()
-	if d.taken < d.made && d.reached(func(r *room) *uint32 { return r.made }, d.taken+1) {
+	if d.taken < d.laid && d.lanes(func(r *room) *uint32 { return r.made }, d.taken+1) {
 		d.take(d.taken)
 		d.took(d.taken)
 		d.count(own.taken, &d.taken)
 		moved = true
 	}
-	// A place is free when all have taken what was in it.
-	if d.made < d.laid && d.reached(func(r *room) *uint32 { return r.put }, d.made+1) &&
-		d.reached(func(r *room) *uint32 { return r.taken }, d.made+1-roomPieces) {
-		if err := d.agree(); err != nil {
-			return false, err
-		}
-		d.reduce(d.made)
+	if d.passage != nil && d.made < d.added && d.passage.brought(d.made) && d.resultsFree(d.made) {
+		d.deliver(d.made)
 		d.count(own.made, &d.made)
 		moved = true
 	}
-	if int64(d.laid) < d.final.Load() && d.reached(func(r *room) *uint32 { return r.made }, d.laid+1-roomPieces) {
+	if d.host.local < d.host.lanes && d.added < d.laid && d.all(func(r *room) *uint32 { return r.put }, d.added+1) &&
+		(d.passage != nil || d.resultsFree(d.added)) {
+		if err := d.agree(); err != nil {
+			return false, err
+		}
+		if d.passage != nil {
+			d.bring(d.added)
+			d.count(own.added, &d.added)
+		} else {
+			d.reduce(d.added)
+			d.count(own.added, &d.added)
+			d.count(own.made, &d.made)
+		}
+		moved = true
+	}
+	// A place is free when all have added what was in it.
+	if int64(d.laid) < d.final.Load() && d.lanes(func(r *room) *uint32 { return r.added }, d.laid+1-roomPieces) {
 		d.opened(d.laid == d.pieces-1)
 		d.lay(d.laid)
 		d.count(own.put, &d.laid)
 		moved = true
 	}
-	return moved, nil
+	if d.passage != nil {
+		err = d.passage.failed()
+	}
+	return moved, err
+}
+
+// resultsFree says that all have taken what was in a piece's place for results.
+func (d *direct) resultsFree(i int) bool {
+	return d.all(func(r *room) *uint32 { return r.taken }, i+1-roomPieces)
 }
 
 // agree refuses to add to what others reduce in another step, or of another size.
 func (d *direct) agree() error {
-	if d.made > 0 {
+	if d.added > 0 {
 		return nil
 	}
-	for rank, r := range d.host.rooms {
+	for local, r := range d.host.rooms {
+		rank := d.host.first + local
 		step, elems, lanes := atomic.LoadUint64(r.step), atomic.LoadUint64(r.elems), atomic.LoadUint64(r.lanes)
 		if step != d.number {
 			return fmt.Errorf("%w: rank %d reduces step %d while this rank reduces step %d", ErrFenced, rank, step, d.number)
@@ -173,39 +221,61 @@ func (d *direct) agree() error {
 	return nil
 }
 
+// chunk is what of a piece is this rank's to reduce: nothing where it is in no lane.
+func (d *direct) chunk(p schedule) span {
+	if p.rank >= p.world {
+		return span{p.at, p.at}
+	}
+	return p.chunk(p.rank)
+}
+
 // lay puts the own sums of a piece into the own room, but for the own chunk.
 func (d *direct) lay(i int) {
 	p, own := d.piece(i), d.host.own()
-	sums, chunk := own.pieceSums(d.host.pieces+uint32(i)), p.chunk(p.rank)
-	copy(sums, d.v.Sum[p.at:chunk.lo])
-	copy(sums[chunk.hi-p.at:], d.v.Sum[chunk.hi:p.at+p.elems])
-	d.bytes += 8*(p.elems-chunk.len()) + 4*chunk.len()
+	if len(d.host.rooms) > 1 {
+		sums, chunk := own.pieceSums(d.host.pieces+uint32(i)), d.chunk(p)
+		copy(sums, d.v.Sum[p.at:chunk.lo])
+		copy(sums[chunk.hi-p.at:], d.v.Sum[chunk.hi:p.at+p.elems])
+		d.bytes += 8*(p.elems-chunk.len()) + 4*chunk.len()
+	}
 	if i == d.pieces-1 {
 		copy(own.tail, d.v.Tail)
 	}
 }
 
+// sum adds up elements [lo, hi) of a piece from all rooms, at most a block: into sums, or
+// nowhere where nobody adds to the own.
+func (d *direct) sum(sums []int64, p schedule, number uint32, lo, hi int) []int64 {
+	all := d.v.Sum[lo:hi]
+	for local, r := range d.host.rooms {
+		if local != d.host.local {
+			add(sums[:hi-lo], all, r.pieceSums(number)[lo-p.at:hi-p.at])
+			all = sums[:hi-lo]
+		}
+	}
+	return all
+}
+
 // reduce adds up the own chunk of a piece, and makes its results.
 func (d *direct) reduce(i int) {
 	p, number := d.piece(i), d.host.pieces+uint32(i)
-	chunk, results := p.chunk(p.rank), d.host.own().pieceResults(number)
+	chunk, results := d.chunk(p), d.host.own().pieceResults(number)
 	for lo := chunk.lo; lo < chunk.hi; lo += blockOfPiece {
 		hi := min(lo+blockOfPiece, chunk.hi)
-		sums := d.v.Sum[lo:hi]
-		for rank, r := range d.host.rooms {
-			if rank != d.host.rank {
-				add(d.host.sums[:hi-lo], sums, r.pieceSums(number)[lo-p.at:hi-p.at])
-				sums = d.host.sums[:hi-lo]
-			}
-		}
-		d.v.results(d.v.Out[lo:hi], sums)
+		d.v.results(d.v.Out[lo:hi], d.sum(d.host.sums[:], p, number, lo, hi))
 		copy(results[lo-p.at:], d.v.Out[lo:hi])
 	}
-	if i == d.pieces-1 {
+	if i == d.pieces-1 && d.host.local == 0 {
+		d.total(d.host.own().totals)
+	}
+}
+
+// total adds up the tails.
+func (d *direct) total(totals []int64) {
+	for lane := range d.tail {
+		totals[lane] = 0
 		for _, r := range d.host.rooms {
-			for lane := range d.tail {
-				d.tail[lane] += r.tail[lane]
-			}
+			totals[lane] += r.tail[lane]
 		}
 	}
 }
@@ -213,10 +283,13 @@ func (d *direct) reduce(i int) {
 // take copies what the others made of a piece.
 func (d *direct) take(i int) {
 	p, number := d.piece(i), d.host.pieces+uint32(i)
-	for rank, r := range d.host.rooms {
-		if rank != d.host.rank {
-			chunk := p.chunk(rank)
+	for local, r := range d.host.rooms[:d.host.lanes] {
+		if local != d.host.local {
+			chunk := p.chunk(local)
 			copy(d.v.Out[chunk.lo:chunk.hi], r.pieceResults(number)[chunk.lo-p.at:])
 		}
+	}
+	if i == d.pieces-1 {
+		copy(d.tail, d.host.rooms[0].totals)
 	}
 }

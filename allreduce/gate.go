@@ -134,8 +134,8 @@ func (g *gate) try(from Member, in *inbound) (early error, changed <-chan struct
 	case from.Generation < w.member.Generation:
 		return nil, nil, fmt.Errorf("%w: a link of generation %d to a worker in generation %d", ErrFenced, from.Generation, w.member.Generation)
 	case from != w.from:
-		return nil, nil, fmt.Errorf("%w: a link from rank %d of %d to rank %d of %d, whose predecessor is rank %d",
-			ErrFenced, from.Rank, from.World, w.member.Rank, w.member.World, w.member.Predecessor().Rank)
+		return nil, nil, fmt.Errorf("%w: a link from rank %d of %d to rank %d of %d, which waits for rank %d",
+			ErrFenced, from.Rank, from.World, w.member.Rank, w.member.World, w.from.Rank)
 	case w.over:
 		return nil, nil, fmt.Errorf("%w: rank %d already has, or no longer waits for, its link of generation %d", ErrFenced, w.member.Rank, from.Generation)
 	}

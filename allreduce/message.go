@@ -60,6 +60,7 @@ func (s *step) take(a arrival) error {
 		err = s.addAndPass(m, p)
 	}
 	s.took(a.place.bucket)
+	s.tellOn()
 	return err
 }
 

@@ -15,6 +15,8 @@ type Reduction struct {
 	vector Vector
 	// step is nil in a ring of one, and where the all-reduce could not begin.
 	step reducer
+	// tell, where set, is called with -1 just before the end.
+	tell func(from int)
 	// done is closed when the all-reduce has ended, for the reason err.
 	done chan struct{}
 	err  error
@@ -46,6 +48,13 @@ func (r *Ring) AllReduce(ctx context.Context, step uint64, v Vector) error {
 // Begin begins an all-reduce of which nothing is final yet. It waits for nothing, and
 // an error is told by Complete. All that AllReduce says holds of the two together.
 func (r *Ring) Begin(ctx context.Context, step uint64, v Vector) *Reduction {
+	return r.beginTold(ctx, step, v, nil)
+}
+
+// beginTold does as Begin, and calls tell, if it is there, on another goroutine: with the
+// element from which on results are final, and with -1 just before the end. It calls it no
+// more when the reduction has ended, and not where it could not begin.
+func (r *Ring) beginTold(ctx context.Context, step uint64, v Vector, tell func(from int)) *Reduction {
 	a := &Reduction{ring: r, number: step, vector: v, done: make(chan struct{})}
 	if err := r.begin(); err != nil {
 		a.err = fmt.Errorf("all-reduce of step %d: %w", step, err)
@@ -60,7 +69,9 @@ func (r *Ring) Begin(ctx context.Context, step uint64, v Vector) *Reduction {
 		if h := r.borrow(); h != nil {
 			a.step = newDirect(r, h, step, v)
 		} else {
-			a.step = newStep(r, step, v)
+			s := newStep(r, step, v)
+			s.tell, a.tell = tell, tell
+			a.step = s
 		}
 		go func() { a.end(a.step.run(ctx)) }() // until Complete or Abandon, which wait for it
 	}
@@ -73,6 +84,9 @@ func (a *Reduction) end(err error) {
 		err = fmt.Errorf("all-reduce of step %d, %v: %w", a.number, a.ring.cfg.Member, err)
 	}
 	a.err = a.ring.end(err)
+	if a.tell != nil {
+		a.tell(-1)
+	}
 	close(a.done)
 }
 

@@ -73,6 +73,8 @@ type Config struct {
 	// doubling between Partners, and not round the ring; 0: none does. No result depends
 	// on it.
 	HalvingElems int
+	// Hosts are the machines of the ring's members; nil: all are on one. Share uses them.
+	Hosts Hosts
 	// Private keeps this rank's memory to itself: Share ends in ErrApart, for all ranks.
 	Private bool
 }
@@ -103,6 +105,12 @@ func (c Config) withDefaults() (Config, error) {
 	if c.World == 1 {
 		c.HalvingElems = 0
 	}
+	if len(c.Hosts) == 0 {
+		c.Hosts = Hosts{c.World}
+	}
+	if err := c.Hosts.validate(c.World); err != nil {
+		return c, err
+	}
 	return c, nil
 }
 
@@ -113,8 +121,10 @@ type Ring struct {
 	pool bufferPool
 	// sums is room for one segment's complete sums.
 	sums []int64
-	// partners have a link each where buckets go by halving; mesh is all links then.
+	// partners have a link each where buckets go by halving, and lane is the link between
+	// hosts, nil where there is none; with either, mesh is all links.
 	partners []Link
+	lane     Link
 	mesh     *mesh
 	spare    spares
 
@@ -131,29 +141,48 @@ type Ring struct {
 var ErrClosed = errors.New("the ring was closed")
 
 // NewRing makes a rank's ring over link, which it owns from here on, also when it
-// refuses the config. A ring of one member needs no link. With HalvingElems it also
-// owns the links of the rank's Partners, in their order.
-func NewRing(cfg Config, link Link, partners ...Link) (*Ring, error) {
+// refuses the config. A ring of one member needs no link. It also owns the others: with
+// HalvingElems those of the rank's Partners, in their order, and then, where the rank is in
+// a lane between Hosts, the lane's.
+func NewRing(cfg Config, link Link, others ...Link) (*Ring, error) {
 	cfg, err := cfg.withDefaults()
+	var ranks []int
+	if err == nil {
+		ranks = cfg.others()
+	}
 	switch {
 	case err != nil:
 	case link == nil && cfg.World > 1:
 		err = fmt.Errorf("%v has no link", cfg.Member)
-	case cfg.HalvingElems > 0 && len(partners) != len(Partners(cfg.World, cfg.Rank)):
-		err = fmt.Errorf("%v has %d links to partners, it takes %d", cfg.Member, len(partners), len(Partners(cfg.World, cfg.Rank)))
-	case cfg.HalvingElems == 0 && len(partners) > 0:
-		err = fmt.Errorf("%v has links to partners, and halves no bucket", cfg.Member)
+	case len(others) != len(ranks):
+		err = fmt.Errorf("%v has %d links beside the ring's, it takes %d", cfg.Member, len(others), len(ranks))
 	}
-	links := append([]Link{link}, partners...)
+	links := append([]Link{link}, others...)
 	if err != nil {
 		err = fmt.Errorf("make a ring: %w", err)
 		return nil, errors.Join(err, closeAll(links, err))
 	}
-	r := &Ring{cfg: cfg, link: link, partners: partners}
-	if len(partners) > 0 {
-		r.mesh = newMesh(links, append([]int{cfg.Predecessor().Rank}, Partners(cfg.World, cfg.Rank)...))
+	r := &Ring{cfg: cfg, link: link, partners: others}
+	if _, _, ok := cfg.Hosts.LaneNeighbours(cfg.Rank); ok {
+		last := len(others) - 1
+		r.partners, r.lane = others[:last], others[last]
+	}
+	if len(others) > 0 {
+		r.mesh = newMesh(links, append([]int{cfg.Predecessor().Rank}, ranks...))
 	}
 	return r, nil
+}
+
+// others are the ranks to which this one has links beside the ring's.
+func (c Config) others() []int {
+	var ranks []int
+	if c.HalvingElems > 0 {
+		ranks = append(ranks, Partners(c.World, c.Rank)...)
+	}
+	if _, next, ok := c.Hosts.LaneNeighbours(c.Rank); ok {
+		ranks = append(ranks, next)
+	}
+	return ranks
 }
 
 // Broken is closed when a neighbour has broken the ring, or this rank has closed

@@ -29,13 +29,16 @@ type room struct {
 	// bell is rung, that is counted up, by whoever has changed a counter that the
 	// owner may wait for; asleep says that the owner has to be woken then.
 	bell, asleep *uint32
-	// put counts the pieces whose sums are there, made those whose results of the own
-	// chunk are, and taken those of which the owner has all results.
-	put, made, taken *uint32
+	// put counts the pieces whose sums are there, added those of which the owner has added
+	// up its own chunk, made those whose results of it are there, and taken those of which
+	// the owner has all results.
+	put, added, made, taken *uint32
 	// step, elems and lanes are what the owner reduces, from its first put on.
 	step, elems, lanes *uint64
-	// tail is there with the last piece of a step.
+	// tail is there with the sums of a step's last piece, totals with its results, of the
+	// host's first rank.
 	tail    []int64
+	totals  []int64
 	sums    []int64
 	results []float32
 
@@ -47,7 +50,7 @@ const line = 64
 
 // The parts of a room after the bell, which has a page of its own.
 const (
-	counterBytes = 6 * line
+	counterBytes = 7 * line
 	tailBytes    = 8 * MaxTailLanes
 	sumBytes     = 8 * roomPieces * pieceElems
 	resultBytes  = 4 * roomPieces * pieceElems
@@ -56,7 +59,7 @@ const (
 // roomBytes are the sizes of a room's two parts: the bell's page, and the rest.
 func roomBytes() (bell, rest int) {
 	page := os.Getpagesize()
-	return page, (counterBytes + tailBytes + sumBytes + resultBytes + page - 1) / page * page
+	return page, (counterBytes + 2*tailBytes + sumBytes + resultBytes + page - 1) / page * page
 }
 
 // newRoom lays a room out in two mappings. Both begin with a page.
@@ -66,10 +69,11 @@ func newRoom(bell, rest []byte, unmap func()) *room {
 	at := func(offset int) unsafe.Pointer { return unsafe.Pointer(&rest[offset]) }
 	return &room{
 		bell: (*uint32)(unsafe.Pointer(&bell[0])), asleep: (*uint32)(unsafe.Pointer(&bell[line])),
-		put: word(0), made: word(1), taken: word(2), step: long(3), elems: long(4), lanes: long(5),
+		put: word(0), added: word(1), made: word(2), taken: word(3), step: long(4), elems: long(5), lanes: long(6),
 		tail:    unsafe.Slice((*int64)(at(counterBytes)), MaxTailLanes),
-		sums:    unsafe.Slice((*int64)(at(counterBytes+tailBytes)), roomPieces*pieceElems),
-		results: unsafe.Slice((*float32)(at(counterBytes+tailBytes+sumBytes)), roomPieces*pieceElems),
+		totals:  unsafe.Slice((*int64)(at(counterBytes+tailBytes)), MaxTailLanes),
+		sums:    unsafe.Slice((*int64)(at(counterBytes+2*tailBytes)), roomPieces*pieceElems),
+		results: unsafe.Slice((*float32)(at(counterBytes+2*tailBytes+sumBytes)), roomPieces*pieceElems),
 		unmap:   unmap,
 	}
 }

@@ -14,17 +14,22 @@ import (
 // messages.
 var ErrApart = errors.New("the members share no memory")
 
-// host is the memory that the members of a ring share, all of them on one machine.
+// host is the memory that the members of a ring share that are on one machine.
 type host struct {
-	rank  int
-	rooms []*room // by rank, the own one too
+	// first is the rank of the first of them, local this rank's place among them.
+	first, local int
+	rooms        []*room // in their order, the own one too
+	// lanes is how many of them reduce a chunk, the first ones: all, where there are no
+	// other hosts. lane is this rank's between the hosts, nil if it has none.
+	lanes int
+	lane  *lane
 	// pieces is how many have been reduced in earlier steps.
 	pieces uint32
 	// sums is room for a block.
 	sums [blockOfPiece]int64
 }
 
-func (h *host) own() *room { return h.rooms[h.rank] }
+func (h *host) own() *room { return h.rooms[h.local] }
 
 // unmap gives the memory back. Nobody may use it any more.
 func (h *host) unmap() {
@@ -35,8 +40,9 @@ func (h *host) unmap() {
 	}
 }
 
-// Share makes the ring reduce through memory that all members share, if they can: if
-// all are processes of one machine and see each other's. Either all members call it
+// Share makes the ring reduce through memory that the members of each host share, and
+// between hosts in lanes, if they can: if those of a host are processes of one machine and
+// see each other's. Either all members call it
 // before their first step, or none. Every byte that it asks of the others goes round
 // the ring, and it waits for all. Where one can't, all go on by messages, and the error
 // is ErrApart with the reason; any other breaks the ring.
@@ -49,7 +55,7 @@ func (r *Ring) Share(ctx context.Context) error {
 	}
 	h, apart, err := r.meet(ctx)
 	if err == nil && apart == nil {
-		r.settle(h)
+		err = r.settle(h)
 	}
 	if err := r.end(err); err != nil {
 		return fmt.Errorf("share memory, %v: %w", r.cfg.Member, err)
@@ -57,11 +63,23 @@ func (r *Ring) Share(ctx context.Context) error {
 	return apart
 }
 
-// settle gives the ring its shared memory.
-func (r *Ring) settle(h *host) {
+// settle gives the ring its shared memory, and its lane.
+func (r *Ring) settle(h *host) error {
+	if r.lane != nil {
+		cfg := r.cfg
+		cfg.Rank, cfg.World, cfg.Hosts, cfg.HalvingElems = r.cfg.Hosts.seat(r.cfg.Rank).host, len(r.cfg.Hosts), nil, 0
+		ring, err := NewRing(cfg, r.lane)
+		if err != nil {
+			h.unmap()
+			return err
+		}
+		_, next, _ := r.cfg.Hosts.LaneNeighbours(r.cfg.Rank)
+		h.lane = &lane{ring: ring, next: next}
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.host = h
+	return nil
 }
 
 // borrow returns the shared memory for an all-reduce, nil if the ring has none. It is
@@ -97,7 +115,8 @@ func (r *Ring) Shared() bool {
 
 // meet makes this rank's room, opens the others', and hears whether all could.
 func (r *Ring) meet(ctx context.Context) (h *host, apart, err error) {
-	h = &host{rank: r.cfg.Rank, rooms: make([]*room, r.cfg.World)}
+	s := r.cfg.Hosts.seat(r.cfg.Rank)
+	h = &host{first: s.first, local: s.local, rooms: make([]*room, s.members), lanes: r.cfg.Hosts.Lanes()}
 	defer func() {
 		if apart != nil || err != nil {
 			h.unmap()
@@ -105,7 +124,7 @@ func (r *Ring) meet(ctx context.Context) (h *host, apart, err error) {
 	}()
 	own, key, file, failed := r.makeRoom()
 	if failed == nil {
-		h.rooms[h.rank] = own
+		h.rooms[h.local] = own
 		// Others open it before they say that they have.
 		defer func() { err = errors.Join(err, file.Close()) }()
 	}
@@ -113,16 +132,16 @@ func (r *Ring) meet(ctx context.Context) (h *host, apart, err error) {
 	if err != nil {
 		return h, nil, err
 	}
-	for rank, m := range keys {
+	for local := range h.rooms {
 		if failed != nil {
 			break
 		}
-		if rank == h.rank {
+		if local == h.local {
 			continue
 		}
 		var key roomKey
-		if key, failed = parseOffer(m); failed == nil {
-			h.rooms[rank], failed = openRoom(key)
+		if key, failed = parseOffer(keys[h.first+local]); failed == nil {
+			h.rooms[local], failed = openRoom(key)
 		}
 	}
 	verdicts, err := r.circulate(ctx, appendOffer(nil, roomKey{}, failed))

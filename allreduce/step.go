@@ -60,6 +60,10 @@ type step struct {
 	// tail becomes the sums of the tail. Segment 0 of chunk 0 of the last bucket
 	// carries them.
 	tail []int64
+	// tell, where set, is told from which element on all results are final: those of
+	// the first whole buckets.
+	tell  func(from int)
+	whole int
 	busy
 }
 
@@ -241,6 +245,17 @@ func (s *step) openNext() error {
 		}
 	}
 	return nil
+}
+
+// tellOn tells, where somebody listens, how far results are final from the end on.
+func (s *step) tellOn() {
+	if s.tell == nil || s.whole == len(s.buckets) || s.left[s.whole] > 0 {
+		return
+	}
+	for s.whole < len(s.buckets) && s.left[s.whole] == 0 {
+		s.whole++
+	}
+	s.tell(s.buckets[s.whole-1].at)
 }
 
 // startOwn starts as many own segments as are released and have room.
