@@ -29,7 +29,7 @@ func TestGateJudgesStreams(t *testing.T) {
 		{"other run", other, other.Run.String()},
 		{"older generation", member(6, 0), "generation 6 to a worker in generation 7"},
 		{"not the predecessor", member(7, 2), "rank 2 of 3 to rank 1 of 3, which waits for rank 0"},
-		{"itself", member(7, 1), "predecessor is rank 0"},
+		{"itself", member(7, 1), "waits for rank 0"},
 		{"ring of another size", larger, "rank 0 of 4 to rank 1 of 3"},
 		{"newer generation, never told of", member(8, 0), "generation 8 to a worker in generation 7, also 1m0s later"},
 	}

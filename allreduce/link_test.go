@@ -37,7 +37,7 @@ func TestLinkIsRefusedWithAReason(t *testing.T) {
 	}{
 		{"older generation", c.member(6, 0), "link to rank 1 at " + c.addresses[1] + ": fenced off by it: a link of generation 6 to a worker in generation 7"},
 		{"other run", other, "run " + testRun.String()},
-		{"wrong rank", c.member(7, 2), "predecessor is rank 0"},
+		{"wrong rank", c.member(7, 2), "waits for rank 0"},
 		{"same generation again", c.member(7, 0), "already has"},
 	} {
 		_, err := ringCall(tt.from).dial(testContext(t), c.addresses[1], []grpc.DialOption{insecureCredentials()})
