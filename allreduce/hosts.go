@@ -12,8 +12,8 @@ import (
 // Lane j is a ring of its own, of the members that are the j-th of their host.
 type Hosts []int
 
-// validate refuses what can't be the hosts of a ring of so many members.
-func (h Hosts) validate(world int) error {
+// Validate refuses what can't be the hosts of a ring of so many members.
+func (h Hosts) Validate(world int) error {
 	members := 0
 	for i, n := range h {
 		if n < 1 || n > world {

@@ -91,10 +91,10 @@ func TestLanesAreRings(t *testing.T) {
 				rank++
 			}
 		}
-		if err := hosts.validate(rank); err != nil {
+		if err := hosts.Validate(rank); err != nil {
 			t.Error(err)
 		}
-		if hosts.validate(rank+1) == nil || append(hosts, 0).validate(rank) == nil {
+		if hosts.Validate(rank+1) == nil || append(hosts, 0).Validate(rank) == nil {
 			t.Errorf("%v are the hosts of another ring too", hosts)
 		}
 	}

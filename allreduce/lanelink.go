@@ -14,7 +14,7 @@ func ConnectLane(ctx context.Context, server *Server, m Member, hosts Hosts, add
 	if err := m.Validate(); err != nil {
 		return nil, fmt.Errorf("connect %v: %w", m, err)
 	}
-	if err := hosts.validate(m.World); err != nil {
+	if err := hosts.Validate(m.World); err != nil {
 		return nil, fmt.Errorf("connect %v: %w", m, err)
 	}
 	before, next, ok := hosts.LaneNeighbours(m.Rank)

@@ -108,7 +108,7 @@ func (c Config) withDefaults() (Config, error) {
 	if len(c.Hosts) == 0 {
 		c.Hosts = Hosts{c.World}
 	}
-	if err := c.Hosts.validate(c.World); err != nil {
+	if err := c.Hosts.Validate(c.World); err != nil {
 		return c, err
 	}
 	return c, nil

@@ -1,7 +1,6 @@
 package coordinator
 
 import (
-	"net"
 	"slices"
 	"strings"
 
@@ -20,19 +19,23 @@ type assignments struct {
 	// knows lists, by rank and in order, the ranks that a member is told of. Who knows
 	// another one is known to it: a member answers to no other.
 	knows [][]int
-	// oneHost says that all members are reached at the same one.
-	oneHost bool
 }
 
 func newAssignments(g core.Generation) assignments {
 	n := len(g.Members)
-	a := assignments{generation: g, knows: make([][]int, n), oneHost: oneHost(g.Members)}
+	a := assignments{generation: g, knows: make([][]int, n)}
 	for rank := range n {
 		a.knows[rank] = append(a.knows[rank], rank, (rank+1)%n, (rank+n-1)%n)
 	}
 	if g.HalvingElems > 0 {
 		for rank := range n {
 			a.knows[rank] = append(a.knows[rank], allreduce.Partners(n, rank)...)
+		}
+	}
+	hosts := allreduce.Hosts(g.Hosts)
+	for rank := range n {
+		if before, next, ok := hosts.LaneNeighbours(rank); ok {
+			a.knows[rank] = append(a.knows[rank], before, next)
 		}
 	}
 	if g.Source == core.FromMembers {
@@ -43,25 +46,6 @@ func newAssignments(g core.Generation) assignments {
 		a.knows[rank] = slices.Compact(a.knows[rank])
 	}
 	return a
-}
-
-// oneHost says that members are reached at one host, by what they advertise.
-func oneHost(members []core.Member) bool {
-	for _, m := range members {
-		if host(m.Address) == "" || host(m.Address) != host(members[0].Address) {
-			return false
-		}
-	}
-	return len(members) > 1
-}
-
-// host is that of an address, empty where it has none.
-func host(address string) string {
-	h, _, err := net.SplitHostPort(address)
-	if err != nil {
-		return ""
-	}
-	return h
 }
 
 // lend introduces those who lack something of the state to those who have it. Each
@@ -99,7 +83,7 @@ func (a assignments) of(rank int, reported uint64) *ddpmv1.Assignment {
 	e := a.generation
 	g := &ddpmv1.Generation{
 		Number: e.Number, Size: uint32(len(e.Members)), StartStep: e.StartStep, LastStep: e.LastStep, CheckpointEvery: e.CheckpointEvery,
-		SaveAtStart: e.SaveAtStart, Reason: strings.ToValidUTF8(e.Reason, "?"), Source: sources[e.Source], OneHost: a.oneHost,
+		SaveAtStart: e.SaveAtStart, Reason: strings.ToValidUTF8(e.Reason, "?"), Source: sources[e.Source], HostSizes: numbers(e.Hosts),
 		Members: make([]*ddpmv1.Member, len(a.knows[rank])), HalvingElems: uint64(e.HalvingElems),
 	}
 	for i, other := range a.knows[rank] {
@@ -109,7 +93,7 @@ func (a assignments) of(rank int, reported uint64) *ddpmv1.Assignment {
 		}
 		if other == rank { // what others compute is no matter of this one's
 			g.Members[i].FirstShard, g.Members[i].Shards = uint32(m.FirstShard), uint32(m.Shards)
-			g.Members[i].Kept, g.Members[i].Extra = shards(m.Kept), shards(m.Extra)
+			g.Members[i].Kept, g.Members[i].Extra = numbers(m.Kept), numbers(m.Extra)
 		}
 	}
 	return &ddpmv1.Assignment{Generation: g, Rank: uint32(rank), ReportedStep: reported}
@@ -127,7 +111,7 @@ var lacks = map[core.Lack]ddpmv1.Lack{
 	core.LackState:    ddpmv1.Lack_LACK_STATE,
 }
 
-func shards(list []int) []uint32 {
+func numbers(list []int) []uint32 {
 	out := make([]uint32, len(list))
 	for i, s := range list {
 		out[i] = uint32(s)

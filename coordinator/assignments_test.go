@@ -69,7 +69,7 @@ func TestMembersAreToldOfThoseTheyHaveToKnow(t *testing.T) {
 					lenders++
 				}
 				mine := m.GetRank() == uint32(rank)
-				dealt := m.GetFirstShard() == uint32(is.FirstShard) && m.GetShards() == 3 && slices.Equal(m.GetKept(), shards(is.Kept)) && slices.Equal(m.GetExtra(), shards(is.Extra))
+				dealt := m.GetFirstShard() == uint32(is.FirstShard) && m.GetShards() == 3 && slices.Equal(m.GetKept(), numbers(is.Kept)) && slices.Equal(m.GetExtra(), numbers(is.Extra))
 				if mine && !dealt {
 					t.Errorf("%d members: rank %d is dealt %v, not %+v", v.members, rank, m, is)
 				}
@@ -112,27 +112,27 @@ func TestLendersShareTheWork(t *testing.T) {
 	}
 }
 
-// Members that are all reached at one host are told so, since they may share memory.
-func TestMembersOfOneHostAreToldSo(t *testing.T) {
+// Members that are to share memory are told how many are at each host, and those of a lane
+// of their neighbours there.
+func TestMembersAreToldOfTheirHosts(t *testing.T) {
 	t.Parallel()
-	for _, v := range []struct {
-		addresses []string
-		want      bool
-	}{
-		{[]string{"127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3"}, true},
-		{[]string{"[::1]:1", "[::1]:2"}, true},
-		{[]string{"10.0.0.1:1", "10.0.0.1:2", "10.0.0.2:1"}, false},
-		{[]string{"10.0.0.1:1"}, false},
-		{[]string{"", ""}, false},
+	g := manyMembers(12, nil)
+	g.Hosts = []int{5, 3, 4}
+	for rank, want := range [][]uint32{
+		{0, 1, 5, 8, 11}, {0, 1, 2, 6, 9}, {1, 2, 3, 7, 10}, {2, 3, 4}, {3, 4, 5},
+		{0, 4, 5, 6, 8}, {1, 5, 6, 7, 9}, {2, 6, 7, 8, 10},
+		{0, 5, 7, 8, 9}, {1, 6, 8, 9, 10}, {2, 7, 9, 10, 11}, {0, 10, 11},
 	} {
-		var g core.Generation
-		for i, address := range v.addresses {
-			g.Members = append(g.Members, core.Member{Worker: fmt.Sprintf("w%d", i+1), Address: address})
+		told := newAssignments(g).of(rank, 0).GetGeneration()
+		if !slices.Equal(told.GetHostSizes(), []uint32{5, 3, 4}) {
+			t.Errorf("rank %d is told of hosts of %v", rank, told.GetHostSizes())
 		}
-		for rank := range v.addresses {
-			if got := newAssignments(g).of(rank, 0).GetGeneration().GetOneHost(); got != v.want {
-				t.Errorf("members at %q: rank %d is told %v", v.addresses, rank, got)
-			}
+		var ranks []uint32
+		for _, m := range told.GetMembers() {
+			ranks = append(ranks, m.GetRank())
+		}
+		if !slices.Equal(ranks, want) {
+			t.Errorf("rank %d is told of ranks %v, want %v", rank, ranks, want)
 		}
 	}
 }

@@ -101,17 +101,17 @@ func (c *stepClock) total() time.Duration {
 }
 
 // meter counts what goes to other members in all-reduces, and measures the link to the
-// successor in the ring.
+// successor in the ring, or in the lane.
 type meter struct {
 	// sent is in bytes, rate in bytes a second of the last all-reduce.
 	sent atomic.Uint64
 	rate float64 // under the trainer's mu
-	// ringSent is what of it went to the successor, in so many nanoseconds of sending.
-	ringSent, sending atomic.Uint64
+	// linkSent is what of it went to the successor, in so many nanoseconds of sending.
+	linkSent, sending atomic.Uint64
 	// latency is the link's, in nanoseconds, bandwidth in bytes a second; 0: not known.
 	latency   atomic.Int64
 	bandwidth float64 // under the trainer's mu
-	// at is what ringSent and sending were when the bandwidth was last reckoned.
+	// at is what linkSent and sending were when the bandwidth was last reckoned.
 	at [2]uint64
 }
 
@@ -127,11 +127,12 @@ func (m *meter) connected(roundTrip time.Duration) {
 	}
 }
 
-// metered is a link that a meter counts, and measures if it is the ring's.
+// metered is a link that a meter counts, and measures if it is one to another host on which
+// all bytes of a step go.
 type metered struct {
 	allreduce.Link
-	meter *meter
-	ring  bool
+	meter    *meter
+	measures bool
 }
 
 // Send implements allreduce.Link.
@@ -142,8 +143,8 @@ func (m metered) Send(ctx context.Context, s *allreduce.Segment) error {
 		return err
 	}
 	m.meter.sent.Add(n)
-	if m.ring {
-		m.meter.ringSent.Add(n)
+	if m.measures {
+		m.meter.linkSent.Add(n)
 		m.meter.sending.Add(uint64(time.Since(began)))
 	}
 	return nil
@@ -158,7 +159,7 @@ func (t *trainer) measured(bytes uint64, took time.Duration) {
 	defer t.mu.Unlock()
 	m := &t.meter
 	m.rate = float64(bytes) / took.Seconds()
-	sent, sending := m.ringSent.Load(), m.sending.Load()
+	sent, sending := m.linkSent.Load(), m.sending.Load()
 	if sent-m.at[0] >= toldApart && sending > m.at[1] {
 		m.bandwidth = float64(sent-m.at[0]) / time.Duration(sending-m.at[1]).Seconds()
 	}

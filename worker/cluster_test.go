@@ -35,8 +35,9 @@ type cluster struct {
 	device             deviceMaker
 	compareEvery       uint64
 	bucketElems        int
-	// oneHost has the members share memory, but for the first private ones, which won't.
-	oneHost     bool
+	// perHost has so many members of each host share memory, 0 none, but for the first
+	// private ones, which won't.
+	perHost     int
 	private     int
 	patience    time.Duration
 	grace, away time.Duration

@@ -11,7 +11,6 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 
@@ -25,11 +24,13 @@ type generation struct {
 	number     uint64
 	rank, size int
 	self       *ddpmv1.Member
-	// next is the member that this one sends to in the ring; partners are those that it
-	// exchanges with where buckets of up to so many elements go by halving, by rank.
+	// next is the member that this one sends to in the ring. others are those, by rank, to
+	// which it has links besides: its partners where buckets of up to so many elements go by
+	// halving, and the next one of its lane where hosts share memory.
 	next         *ddpmv1.Member
 	halvingElems int
-	partners     map[int]*ddpmv1.Member
+	hosts        allreduce.Hosts
+	others       map[int]*ddpmv1.Member
 
 	ctx    context.Context
 	cancel context.CancelCauseFunc
@@ -86,12 +87,16 @@ func newGeneration(ctx context.Context, id string, shards int, a *ddpmv1.Assignm
 	if a.GetGeneration().GetLastStep() < a.GetGeneration().GetStartStep() {
 		return nil, wrong("trains from step %d to %d", a.GetGeneration().GetStartStep(), a.GetGeneration().GetLastStep())
 	}
-	partners, err := partnersOf(a, members, int(rank), int(size))
+	hosts, err := hostsOf(a)
+	if err != nil {
+		return nil, wrong("%v", err)
+	}
+	others, err := othersOf(a, members, hosts, int(rank), int(size))
 	if err != nil {
 		return nil, wrong("%v", err)
 	}
 	g := &generation{
-		partners: partners, halvingElems: int(min(a.GetGeneration().GetHalvingElems(), math.MaxInt32)),
+		others: others, hosts: hosts, halvingElems: int(min(a.GetGeneration().GetHalvingElems(), math.MaxInt32)),
 		assignment: a, number: a.GetGeneration().GetNumber(), rank: int(rank), size: int(size), self: self, next: next, group: group,
 		parted: departure{unreachable: -1},
 	}
@@ -99,20 +104,35 @@ func newGeneration(ctx context.Context, id string, shards int, a *ddpmv1.Assignm
 	return g, nil
 }
 
-// partnersOf are the partners of a member, by rank, where it has use for any.
-func partnersOf(a *ddpmv1.Assignment, members []*ddpmv1.Member, rank, size int) (map[int]*ddpmv1.Member, error) {
-	partners := map[int]*ddpmv1.Member{}
-	if a.GetGeneration().GetHalvingElems() == 0 || size == 1 {
-		return partners, nil
+// hostsOf are the hosts of the members, nil where these are not to share memory.
+func hostsOf(a *ddpmv1.Assignment) (hosts allreduce.Hosts, err error) {
+	for _, n := range a.GetGeneration().GetHostSizes() {
+		hosts = append(hosts, int(n))
 	}
-	for _, partner := range allreduce.Partners(size, rank) {
-		m := memberAt(members, int64(partner))
+	if hosts != nil {
+		err = hosts.Validate(int(a.GetGeneration().GetSize()))
+	}
+	return hosts, err
+}
+
+// othersOf are those to whom a member has links beside the ring's, by rank.
+func othersOf(a *ddpmv1.Assignment, members []*ddpmv1.Member, hosts allreduce.Hosts, rank, size int) (map[int]*ddpmv1.Member, error) {
+	var ranks []int
+	if a.GetGeneration().GetHalvingElems() > 0 && size > 1 {
+		ranks = allreduce.Partners(size, rank)
+	}
+	if _, next, ok := hosts.LaneNeighbours(rank); ok {
+		ranks = append(ranks, next)
+	}
+	others := map[int]*ddpmv1.Member{}
+	for _, other := range ranks {
+		m := memberAt(members, int64(other))
 		if m == nil {
-			return nil, fmt.Errorf("does not name partner %d of rank %d of %d", partner, rank, size)
+			return nil, fmt.Errorf("does not name rank %d, to which rank %d of %d links", other, rank, size)
 		}
-		partners[partner] = m
+		others[other] = m
 	}
-	return partners, nil
+	return others, nil
 }
 
 // memberAt is the one of a rank among members in the order of their ranks, nil if that
@@ -137,66 +157,34 @@ func (g *generation) savesAt(step uint64) bool {
 	return every > 0 && step%every == 0
 }
 
-// connect links up with both neighbours, and with the partners and, where all members are
-// reached at one host, shares memory with all of them.
+// connect links up with both neighbours, with the partners and the lane's next, and shares
+// memory with the members of its host.
 func (g *generation) connect(tag allreduce.RunTag, server *allreduce.Server, m *meter, cfg allreduce.Config, log *slog.Logger) (*allreduce.Ring, error) {
 	ctx, cancel := context.WithTimeoutCause(g.ctx, linkPatience, fmt.Errorf("not linked up within %v", linkPatience))
 	defer cancel()
 	cfg.Member = allreduce.Member{Run: tag, Generation: g.number, Rank: g.rank, World: g.size}
-	link, partners, err := g.links(ctx, server, cfg.Member)
+	links, err := g.links(ctx, server, cfg.Member)
 	if err != nil {
 		return nil, err
 	}
-	if link != nil { // a ring of one has none
-		m.connected(allreduce.RoundTrip(link))
-		link = metered{link, m, true}
-	}
-	for i, l := range partners {
-		partners[i] = metered{l, m, false}
-	}
-	if len(partners) > 0 {
+	cfg.Hosts = g.hosts
+	if len(links.partners) > 0 {
 		cfg.HalvingElems = g.halvingElems
-		log.Debug("halving small buckets", "elements", g.halvingElems, "partners", len(partners))
+		log.Debug("halving small buckets", "elements", g.halvingElems, "partners", len(links.partners))
 	}
-	ring, err := allreduce.NewRing(cfg, link, partners...)
-	if err != nil || !g.assignment.GetGeneration().GetOneHost() {
+	ring, err := allreduce.NewRing(cfg, links.meteredRing(m, g.nextIsNear()), links.meteredOthers(m)...)
+	if err != nil || len(g.hosts) == 0 {
 		return ring, err
 	}
 	switch err := ring.Share(ctx); {
 	case errors.Is(err, allreduce.ErrApart):
-		log.Debug("all members are at one host, and reduce by messages all the same", "reason", err.Error())
+		log.Debug("members at one host reduce by messages all the same", "reason", err.Error())
 	case err != nil:
 		return nil, errors.Join(err, ring.Close(err))
 	default:
-		log.Debug("reducing through shared memory", "members", g.size)
+		log.Debug("reducing through shared memory", "members", g.size, "hosts", len(g.hosts))
 	}
 	return ring, nil
-}
-
-// links makes the ring's, and those of the partners.
-func (g *generation) links(ctx context.Context, server *allreduce.Server, member allreduce.Member) (link allreduce.Link, partners []allreduce.Link, err error) {
-	both, gctx := errgroup.WithContext(ctx)
-	both.Go(func() (err error) {
-		link, err = allreduce.Connect(gctx, server, member, g.next.GetRingAddress(), g.credentials(g.next))
-		return err
-	})
-	if len(g.partners) > 0 {
-		both.Go(func() (err error) {
-			partners, err = allreduce.ConnectPartners(gctx, server, member, func(rank int) (string, []grpc.DialOption) {
-				return g.partners[rank].GetRingAddress(), []grpc.DialOption{g.credentials(g.partners[rank])}
-			})
-			return err
-		})
-	}
-	if err := both.Wait(); err != nil {
-		for _, l := range append(partners, link) {
-			if l != nil {
-				_ = l.Close(err) // the cause is what the others have to know
-			}
-		}
-		return nil, nil, err
-	}
-	return link, partners, nil
 }
 
 func (g *generation) credentials(m *ddpmv1.Member) grpc.DialOption {

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ddpm-cluster/ddpm-cluster/allreduce"
 	ddpmv1 "github.com/ddpm-cluster/ddpm-cluster/proto/ddpm/v1"
 )
 
@@ -37,7 +38,7 @@ func TestHalvingAndSharedMemory(t *testing.T) {
 	want := newCluster(t, 1).quiet(t)
 	for _, private := range []int{0, 1} {
 		c := newCluster(t, 5)
-		c.oneHost, c.private, c.bucketElems = true, private, 300
+		c.perHost, c.private, c.bucketElems = 99, private, 300
 		c.halving(1 << 20)
 		if _, digest := c.train(t); digest != want {
 			t.Errorf("%d private: digest %s, want %s", private, digest, want)
@@ -57,8 +58,17 @@ func TestLostPartner(t *testing.T) {
 // Members that share memory notice it by their links.
 func TestLostMemberOfOneHost(t *testing.T) {
 	c := newCluster(t, 4)
-	c.oneHost = true
+	c.perHost = 99
 	leaveOne(t, c, 2)
+}
+
+// Of members at several hosts all are told at once that one is lost.
+func TestLostMemberOfOneOfTheHosts(t *testing.T) {
+	for _, member := range []int{0, 2, 4} {
+		c := newCluster(t, 5)
+		c.perHost = 2
+		leaveOne(t, c, member)
+	}
 }
 
 // A member that is not told of a partner says so.
@@ -70,15 +80,26 @@ func TestUnnamedPartner(t *testing.T) {
 		}
 	}
 	a := &ddpmv1.Assignment{Generation: &ddpmv1.Generation{Size: 8, Members: members}}
-	if _, err := partnersOf(a, members, 0, 8); err != nil {
+	if _, err := othersOf(a, members, nil, 0, 8); err != nil {
 		t.Errorf("round the ring: %v", err)
 	}
 	a.Generation.HalvingElems = 1
-	if _, err := partnersOf(a, members, 0, 8); err == nil {
+	if _, err := othersOf(a, members, nil, 0, 8); err == nil {
 		t.Error("a partner that is not named is not missed")
 	}
-	if p, err := partnersOf(a, members, 1, 8); err != nil || len(p) != 3 {
+	if p, err := othersOf(a, members, nil, 1, 8); err != nil || len(p) != 3 {
 		t.Errorf("rank 1 has partners %v (%v)", p, err)
+	}
+	a.Generation.HalvingElems = 0
+	if _, err := othersOf(a, members, allreduce.Hosts{4, 4}, 0, 8); err == nil {
+		t.Error("the next one in the lane that is not named is not missed")
+	}
+	if p, err := othersOf(a, members, allreduce.Hosts{4, 4}, 1, 8); err != nil || len(p) != 1 || p[5].GetRank() != 5 {
+		t.Errorf("rank 1 has in its lane %v (%v)", p, err)
+	}
+	a.Generation.HostSizes = []uint32{4, 5}
+	if _, err := hostsOf(a); err == nil {
+		t.Error("9 members at hosts of a ring of 8")
 	}
 }
 
@@ -86,7 +107,7 @@ func TestUnnamedPartner(t *testing.T) {
 func TestMeterTellsTheLink(t *testing.T) {
 	tr := new(trainer)
 	send := func(bytes uint64, took time.Duration) {
-		tr.meter.ringSent.Add(bytes)
+		tr.meter.linkSent.Add(bytes)
 		tr.meter.sending.Add(uint64(took))
 		tr.measured(bytes, took)
 	}

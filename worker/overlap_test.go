@@ -17,7 +17,12 @@ func TestBucketsGiveTheSameBits(t *testing.T) {
 		for _, workers := range []int{2, 4, 9} {
 			c := newCluster(t, workers)
 			c.bucketElems = elems
-			c.oneHost, c.private = elems == 1000, workers/9 // one of 9 shares no memory, and so none does
+			switch elems {
+			case 1000:
+				c.perHost, c.private = 99, workers/9 // one of 9 shares no memory, and so none does
+			case 97:
+				c.perHost = 2
+			}
 			if _, digest := c.train(t); digest != want {
 				t.Errorf("%d workers, buckets of %d: digest %s, want %s", workers, elems, digest, want)
 			}
@@ -28,13 +33,14 @@ func TestBucketsGiveTheSameBits(t *testing.T) {
 // Members that are halted while backward goes on, when parts of their sums are on their
 // way and others have been reduced, keep them for the next generation.
 func TestHaltedWithinBackward(t *testing.T) {
-	t.Run("messages", func(t *testing.T) { haltWithinBackward(t, false) })
-	t.Run("memory", func(t *testing.T) { haltWithinBackward(t, true) })
+	t.Run("messages", func(t *testing.T) { haltWithinBackward(t, 0) })
+	t.Run("memory", func(t *testing.T) { haltWithinBackward(t, 99) })
+	t.Run("lanes", func(t *testing.T) { haltWithinBackward(t, 3) })
 }
 
-func haltWithinBackward(t *testing.T, oneHost bool) {
+func haltWithinBackward(t *testing.T, perHost int) {
 	c := newCluster(t, 9) // of one shard each, and one has none
-	c.bucketElems, c.oneHost = 200, oneHost
+	c.bucketElems, c.perHost = 200, perHost
 	want := c.quiet(t)
 	told := make(chan struct{})
 	c.device = func(ddpm.Spec, dataset.Dataset, *kernel.Pool) ddpm.Device {

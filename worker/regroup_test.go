@@ -135,7 +135,9 @@ func (f *fake) form(step uint64, live bool, workers []*peer, bend func(*ddpmv1.G
 	g := &ddpmv1.Generation{
 		Number: max(fakeGeneration, f.generation.GetNumber()+1), StartStep: step, LastStep: f.cluster.steps,
 		CheckpointEvery: f.cluster.every, Source: ddpmv1.StateSource_STATE_SOURCE_MEMBERS, Reason: "a test",
-		OneHost: f.cluster.oneHost && len(workers) > 1,
+	}
+	for left := len(workers); left > 0 && f.cluster.perHost > 0 && len(workers) > 1; left -= f.cluster.perHost {
+		g.HostSizes = append(g.HostSizes, uint32(min(left, f.cluster.perHost)))
 	}
 	if !live {
 		g.StartStep, g.Source = f.cluster.from, ddpmv1.StateSource_STATE_SOURCE_INITIAL

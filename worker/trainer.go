@@ -206,7 +206,7 @@ func (t *trainer) broke(g *generation, err error) departure {
 	next, rank := g.next.GetWorkerId(), (g.rank+1)%g.size
 	var p *allreduce.PartnerError
 	if errors.As(err, &p) {
-		next, rank = g.partners[p.Rank].GetWorkerId(), p.Rank
+		next, rank = g.others[p.Rank].GetWorkerId(), p.Rank
 	}
 	switch {
 	case errors.Is(err, allreduce.ErrUnreachable):

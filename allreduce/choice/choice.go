@@ -20,10 +20,11 @@ var Default = Link{Latency: 50e-6, Bandwidth: 10e9 / 8}
 const (
 	message              = 20e-6
 	send, receive        = 2.6e-9, 3.6e-9
+	memory               = 3e-9
 	sumBytes, resultSize = 3.58, 3.70
 )
 
-// gain is the part of the ring's cost that halving has to save: a ring sends to
+// gain is the part of the ring's cost that another way has to save: a ring sends to
 // neighbours alone and needs no other links, so that in doubt it is taken.
 const gain = 0.1
 
@@ -32,8 +33,9 @@ const smallest, largest = 1 << 10, 1 << 26
 
 // Cluster is who reduces what.
 type Cluster struct {
-	// Members are so many, PerHost of them on a machine at most.
-	Members, PerHost int
+	// Members are so many; Hosts are how many of them each machine has, nil: each its own.
+	Members int
+	Hosts   []int
 	// Elems is the vector's length, in buckets of BucketElems; 0 means
 	// allreduce.DefaultBucketElems of it.
 	Elems, BucketElems int
@@ -41,14 +43,52 @@ type Cluster struct {
 	Links []Link
 }
 
-// HalvingElems is up to how many elements a bucket is to go by halving, and why; 0: none.
-func HalvingElems(c Cluster) (elems int, reason string) {
-	if c.BucketElems == 0 {
-		c.BucketElems = allreduce.DefaultBucketElems(c.Elems)
+// Plan is the way to go.
+type Plan struct {
+	// HalvingElems is up to how many elements a bucket is to go by halving; 0: none.
+	HalvingElems int
+	// Lanes says that the members of each host are to share memory, and that all go in
+	// lanes between the hosts.
+	Lanes bool
+}
+
+// Choose is the way to go, and why.
+func Choose(c Cluster) (p Plan, reason string) {
+	p.HalvingElems, reason = c.halvingElems()
+	if len(c.Hosts) < 2 || slices.Max(c.Hosts) == 1 {
+		return p, reason
 	}
 	link, told := c.link()
-	why := fmt.Sprintf("%s, %.0f us a hop%s, %.3g Gbit/s%s",
-		count(c.Members), 1e6*(link.Latency+2*message), assumed(told.Latency), 8e-9*link.Bandwidth, assumed(told.Bandwidth))
+	s := c.step(link, c.Elems)
+	flat := stepsim.Ring
+	if min(c.Elems, c.bucketElems()) <= p.HalvingElems {
+		flat = stepsim.Halving
+	}
+	if stepsim.Cost(stepsim.TwoLevel, s, c.Hosts) > (1-gain)*stepsim.Cost(flat, s, c.Hosts) {
+		return p, reason
+	}
+	lanes := allreduce.Hosts(c.Hosts).Lanes()
+	return Plan{Lanes: true}, fmt.Sprintf("two-level: through memory within each of %d hosts, in %s between them: %s",
+		len(c.Hosts), count(lanes, "lane"), c.why(link, told))
+}
+
+func (c Cluster) bucketElems() int {
+	if c.BucketElems == 0 {
+		return allreduce.DefaultBucketElems(c.Elems)
+	}
+	return c.BucketElems
+}
+
+// why is what a choice is made of.
+func (c Cluster) why(link, told Link) string {
+	return fmt.Sprintf("%s, %.0f us a hop%s, %.3g Gbit/s%s",
+		count(c.Members, "member"), 1e6*(link.Latency+2*message), assumed(told.Latency), 8e-9*link.Bandwidth, assumed(told.Bandwidth))
+}
+
+func (c Cluster) halvingElems() (elems int, reason string) {
+	c.BucketElems = c.bucketElems()
+	link, told := c.link()
+	why := c.why(link, told)
 	bound := 0
 	for n := smallest; n <= largest && c.Members > 1 && c.saves(link, n); n *= 2 {
 		bound = n
@@ -67,15 +107,18 @@ func HalvingElems(c Cluster) (elems int, reason string) {
 
 // saves says that a bucket of n elements is worth halving.
 func (c Cluster) saves(link Link, n int) bool {
-	s := stepsim.Config{
+	s, hosts := c.step(link, n), c.Hosts
+	if len(hosts) < 2 { // they share no link
+		hosts = stepsim.Even(c.Members, 1)
+	}
+	return stepsim.Cost(stepsim.Halving, s, hosts) <= (1-gain)*stepsim.Cost(stepsim.Ring, s, hosts)
+}
+
+func (c Cluster) step(link Link, n int) stepsim.Config {
+	return stepsim.Config{
 		World: c.Members, Elems: n, Bandwidth: link.Bandwidth, Latency: link.Latency,
-		SumBytes: sumBytes, ResultBytes: resultSize, Host: stepsim.Host{Send: send, Receive: receive, Message: message},
+		SumBytes: sumBytes, ResultBytes: resultSize, Host: stepsim.Host{Send: send, Receive: receive, Message: message, Memory: memory},
 	}
-	perHost := max(1, c.PerHost)
-	if perHost >= c.Members { // they share no link
-		perHost = 1
-	}
-	return stepsim.Cost(stepsim.Halving, s, perHost) <= (1-gain)*stepsim.Cost(stepsim.Ring, s, perHost)
 }
 
 // link is the median of what is known, or else what is assumed; told is 0 there.
@@ -109,11 +152,11 @@ func median(links []Link, value func(Link) float64) float64 {
 	return known[len(known)/2]
 }
 
-func count(members int) string {
-	if members == 1 {
-		return "1 member"
+func count(n int, one string) string {
+	if n == 1 {
+		return "1 " + one
 	}
-	return fmt.Sprintf("%d members", members)
+	return fmt.Sprintf("%d %ss", n, one)
 }
 
 func assumed(measured float64) string {

@@ -6,7 +6,7 @@ import (
 )
 
 // Many members and small buckets are halved, few members and large buckets are not.
-func TestHalvingElems(t *testing.T) {
+func TestChoose(t *testing.T) {
 	t.Parallel()
 	fast := []Link{{1e-5, 1e10}, {2e-5, 1e10}, {5, 1}} // one is an outlier
 	for _, tt := range []struct {
@@ -24,10 +24,17 @@ func TestHalvingElems(t *testing.T) {
 		{"many, whole buckets", Cluster{Members: 256, Elems: 32 << 20}, true, "halving: 256 members"},
 		{"measured", Cluster{Members: 16, Elems: 1000, Links: fast}, true, "60 us a hop, 80 Gbit/s"},
 		{"a slow link", Cluster{Members: 8, Elems: 100_000, Links: []Link{{Bandwidth: 1e6}}}, false, "0.008 Gbit/s"},
-		{"a host's link shared", Cluster{Members: 16, PerHost: 8, Elems: 100_000}, false, "ring: "},
-		{"one host", Cluster{Members: 8, PerHost: 8, Elems: 100_000}, true, "halving: "},
+		{"two hosts of eight", Cluster{Members: 16, Hosts: []int{8, 8}, Elems: 100_000}, false, "two-level: through memory within each of 2 hosts, in 8 lanes between them: 16 members"},
+		{"hosts of four, a large model", Cluster{Members: 8, Hosts: []int{4, 4}, Elems: 35_746_307}, false, "two-level: through memory within each of 2 hosts, in 4 lanes"},
+		{"two alone, and one host of two", Cluster{Members: 4, Hosts: []int{1, 2, 1}, Elems: 35_746_307}, false, "ring: "},
+		{"hosts of one", Cluster{Members: 8, Hosts: []int{1, 1, 1, 1, 1, 1, 1, 1}, Elems: 100_000}, true, "halving: "},
+		{"one host", Cluster{Members: 8, Hosts: []int{8}, Elems: 100_000}, true, "halving: "},
 	} {
-		elems, reason := HalvingElems(tt.c)
+		p, reason := Choose(tt.c)
+		elems := p.HalvingElems
+		if p.Lanes != strings.HasPrefix(reason, "two-level") {
+			t.Errorf("%s: %+v, %q", tt.name, p, reason)
+		}
 		if (elems > 0) != tt.halve || !strings.Contains(reason, tt.says) {
 			t.Errorf("%s: up to %d elements, %q", tt.name, elems, reason)
 		}
@@ -40,7 +47,8 @@ func TestBoundIsMonotone(t *testing.T) {
 	for _, members := range []int{4, 7, 8, 64, 100} {
 		last := 0
 		for latency := 1e-6; latency < 1; latency *= 3 {
-			elems, _ := HalvingElems(Cluster{Members: members, Elems: 1, Links: []Link{{latency, 1e9}}})
+			p, _ := Choose(Cluster{Members: members, Elems: 1, Links: []Link{{latency, 1e9}}})
+			elems := p.HalvingElems
 			if elems < last {
 				t.Errorf("%d members, %g s: up to %d elements, and %d with less", members, latency, elems, last)
 			}

@@ -32,8 +32,9 @@ type Host struct {
 	// Ranks are on each host, with so many processors for the ring.
 	Ranks, Cores int
 	// Send and Receive are seconds of a processor for an element, Message for a
-	// message, at each end.
-	Send, Receive, Message float64
+	// message, at each end. Memory is what an element of the vector takes a rank that
+	// reduces through shared memory, in all.
+	Send, Receive, Message, Memory float64
 }
 
 func (c Config) validate() error {

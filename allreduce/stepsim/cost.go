@@ -1,6 +1,9 @@
 package stepsim
 
-import "math/bits"
+import (
+	"math/bits"
+	"slices"
+)
 
 // Algorithm is a way to sum over all ranks. Integer sums are the same by any.
 type Algorithm string
@@ -13,8 +16,8 @@ const (
 	// and Gropp 2005): in log2 W rounds partners exchange half of what is left. Where W
 	// is no power of two, the ranks beyond it first give what they have to others.
 	Halving Algorithm = "halving"
-	// TwoLevel sums in a ring within each host, then in rings between hosts, each of
-	// one rank a host.
+	// TwoLevel sums through shared memory within each host, and in lanes between hosts,
+	// each a ring of one rank a host.
 	TwoLevel Algorithm = "two-level"
 )
 
@@ -24,8 +27,10 @@ var Algorithms = []Algorithm{Ring, Halving, TwoLevel}
 // Cost reckons how long an algorithm takes beside compute, without buckets, in
 // closed form (Hockney's model): a round costs its latency and the time of a message at
 // both ends, and bytes cost their time on the link or, where that is longer, on the
-// processors. perHost ranks share a host, and among them bytes do not cost the link.
-func Cost(a Algorithm, c Config, perHost int) float64 {
+// processors. hosts are how many ranks each host has; those of one share its link, and
+// among them bytes do not cost it.
+func Cost(a Algorithm, c Config, hosts []int) float64 {
+	perHost, lanes := slices.Max(hosts), slices.Min(hosts)
 	bytes := float64(c.Elems) * (c.SumBytes + c.ResultBytes)
 	elems := 2 * float64(c.Elems)
 	alpha := c.Latency + 2*c.Host.Message
@@ -45,22 +50,33 @@ func Cost(a Algorithm, c Config, perHost int) float64 {
 			cost += 2*alpha + move(1, 1) // in and out of the ranks beyond
 		}
 		return cost
-	case a == TwoLevel && perHost > 1 && w > perHost:
-		hosts := w / perHost
-		within := float64(2*float64(perHost-1)*2*c.Host.Message) + work(share(perHost)*elems)
-		between := float64(2*float64(hosts-1)*alpha) + move(share(hosts)/float64(perHost), perHost)
-		return within + between
+	case a == TwoLevel && perHost > 1 && len(hosts) > 1:
+		// What is summed within a host is on its way between hosts meanwhile, but by the
+		// same processors.
+		part := share(len(hosts)) / float64(lanes)
+		link := part * bytes * float64(lanes) / c.Bandwidth
+		busy := float64(c.Host.Memory*float64(c.Elems)) + work(part*elems)
+		return float64(2*float64(len(hosts)-1)*alpha) + 4*c.Host.Message + max(link, busy)
 	default:
 		// One rank of a host sends to another host: the link is its own.
 		return float64(2*float64(w-1)*alpha) + move(share(w), 1)
 	}
 }
 
+// Even is world ranks on hosts of perHost each, the last of which may have fewer.
+func Even(world, perHost int) []int {
+	var hosts []int
+	for ; world > 0; world -= perHost {
+		hosts = append(hosts, min(world, perHost))
+	}
+	return hosts
+}
+
 // Choose is the algorithm that costs least.
-func Choose(c Config, perHost int) (Algorithm, float64) {
-	best, least := Ring, Cost(Ring, c, perHost)
+func Choose(c Config, hosts []int) (Algorithm, float64) {
+	best, least := Ring, Cost(Ring, c, hosts)
 	for _, a := range Algorithms[1:] {
-		if cost := Cost(a, c, perHost); cost < least {
+		if cost := Cost(a, c, hosts); cost < least {
 			best, least = a, cost
 		}
 	}

@@ -20,7 +20,7 @@ func TestCostIsTheSimulation(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := Cost(Ring, c, 1); math.Abs(got-r.Exposed()) > 0.05*r.Exposed() {
+		if got := Cost(Ring, c, Even(16, 1)); math.Abs(got-r.Exposed()) > 0.05*r.Exposed() {
 			t.Errorf("the closed form is %.4f s, the simulation %.4f s", got, r.Exposed())
 		}
 	}
@@ -34,16 +34,21 @@ func TestChoice(t *testing.T) {
 	c.Latency = 1e-4
 	small := c
 	small.Elems = 1 << 14
-	if a, _ := Choose(small, 1); a != Halving {
+	if a, _ := Choose(small, Even(256, 1)); a != Halving {
 		t.Errorf("a small vector of 256 ranks goes by %s", a)
 	}
 	large := c
 	large.World, large.Elems = 12, 1<<26
-	if a, _ := Choose(large, 1); a != Ring {
+	if a, _ := Choose(large, Even(12, 1)); a != Ring {
 		t.Errorf("a large one of 12 ranks goes by %s", a)
 	}
 	c.Elems = 1 << 18
-	if two, one := Cost(TwoLevel, c, 8), Cost(Ring, c, 8); two >= one {
+	eight := Even(256, 8)
+	if two, one := Cost(TwoLevel, c, eight), Cost(Ring, c, eight); two >= one {
 		t.Errorf("hosts of 8: two levels take %.4f s, a ring %.4f s", two, one)
+	}
+	// A host of one rank leaves the others a single lane.
+	if even, uneven := Cost(TwoLevel, c, eight), Cost(TwoLevel, c, append(eight[:31:31], 7, 1)); even >= uneven {
+		t.Errorf("8 lanes take %.4f s, one takes %.4f s", even, uneven)
 	}
 }

@@ -1,7 +1,9 @@
 package core
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/ddpm-cluster/ddpm-cluster/allreduce/choice"
@@ -12,9 +14,20 @@ import (
 const brokenLinks = 2
 
 // choose sets which way the buckets of a generation go. It is for the generation that is
-// being made: none is made for its sake.
+// being made: none is made for its sake. Workers of a host follow one another.
 func (m *Machine) choose(g *Generation, workers []*worker) {
-	if m.config.Elems == 0 || len(workers) < 2 || g.LastStep == g.StartStep {
+	if len(workers) < 2 || g.LastStep == g.StartStep {
+		return
+	}
+	hosts := hostSizes(workers)
+	if len(hosts) == 1 {
+		g.Hosts = hosts
+	}
+	if m.config.Elems == 0 {
+		return
+	}
+	if len(hosts) == 1 {
+		g.AllReduce = fmt.Sprintf("in shared memory if they can, or else round a ring: all %d members are at one host", len(workers))
 		return
 	}
 	switch a, b := m.strangers(workers); {
@@ -25,19 +38,49 @@ func (m *Machine) choose(g *Generation, workers []*worker) {
 		g.AllReduce = fmt.Sprintf("ring: the links broke %d times in a row", m.troubles.breaks)
 		return
 	}
-	c := choice.Cluster{Members: len(workers), Elems: m.config.Elems, Links: make([]choice.Link, len(workers))}
-	hosts := map[string]int{}
+	c := choice.Cluster{Members: len(workers), Hosts: hosts, Elems: m.config.Elems, Links: make([]choice.Link, len(workers))}
 	for i, w := range workers {
-		host := w.address[:max(0, strings.LastIndexByte(w.address, ':'))]
-		hosts[host]++
-		c.PerHost = max(c.PerHost, hosts[host])
 		c.Links[i] = w.link
 	}
-	if c.PerHost == len(workers) && hosts[""] == 0 {
-		g.AllReduce = fmt.Sprintf("in shared memory if they can, or else round a ring: all %d members are at one host", len(workers))
-		return
+	var p choice.Plan
+	p, g.AllReduce = choice.Choose(c)
+	g.HalvingElems = p.HalvingElems
+	if p.Lanes {
+		g.Hosts = hosts
+		g.AllReduce += ", or else round a ring if a host's members share no memory"
 	}
-	g.HalvingElems, g.AllReduce = choice.HalvingElems(c)
+}
+
+// byHost orders workers so that those of a host follow one another, and otherwise as they
+// are: a ring then leaves each host once.
+func byHost(workers []*worker) []*worker {
+	first := map[string]int{}
+	for i, w := range workers {
+		if _, seen := first[w.host()]; !seen {
+			first[w.host()] = i
+		}
+	}
+	ordered := slices.Clone(workers)
+	slices.SortStableFunc(ordered, func(a, b *worker) int { return cmp.Compare(first[a.host()], first[b.host()]) })
+	return ordered
+}
+
+// hostSizes counts the workers of each host, one of unknown host alone.
+func hostSizes(workers []*worker) []int {
+	var sizes []int
+	for i, w := range workers {
+		if i > 0 && w.host() != "" && w.host() == workers[i-1].host() {
+			sizes[len(sizes)-1]++
+		} else {
+			sizes = append(sizes, 1)
+		}
+	}
+	return sizes
+}
+
+// host is the one at which a worker is reached, empty where that is not known.
+func (w *worker) host() string {
+	return w.address[:max(0, strings.LastIndexByte(w.address, ':'))]
 }
 
 // strangers are two of the workers of which one did not reach the other.

@@ -2,6 +2,7 @@ package core
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -87,5 +88,43 @@ func TestTroubledLinksMakeARing(t *testing.T) {
 	m.choose(&g, m.workers)
 	if g.HalvingElems != 0 || g.AllReduce != "ring: the links broke 2 times in a row" {
 		t.Errorf("up to %d elements: %s", g.HalvingElems, g.AllReduce)
+	}
+}
+
+// Workers of a host follow one another in the ring, whatever the order in which they came,
+// and share memory where that is worth it; at one host always.
+func TestMembersAreOrderedByHost(t *testing.T) {
+	t.Parallel()
+	m, g := formed(t, 7, 1<<20, nil)
+	for i, host := range []string{"b:1", "a:1", "b:2", "", "c:1", "a:2", ""} {
+		m.workers[i].address = host
+	}
+	workers := byHost(m.workers)
+	var order []string
+	for _, w := range workers {
+		order = append(order, w.id)
+	}
+	if got := strings.Join(order, " "); got != "w1 w3 w2 w6 w4 w7 w5" {
+		t.Errorf("in the order %s", got)
+	}
+	if sizes := hostSizes(workers); !slices.Equal(sizes, []int{2, 2, 1, 1, 1}) {
+		t.Errorf("hosts of %v", sizes)
+	}
+	m, g = formed(t, 8, 1<<20, nil)
+	for i, w := range m.workers {
+		w.address = fmt.Sprintf("host%d:%d", i%2, i)
+	}
+	g.HalvingElems = 0
+	m.choose(&g, byHost(m.workers))
+	if !slices.Equal(g.Hosts, []int{4, 4}) || g.HalvingElems != 0 || !strings.HasPrefix(g.AllReduce, "two-level: through memory within each of 2 hosts, in 4 lanes") {
+		t.Errorf("hosts of %v, up to %d elements: %s", g.Hosts, g.HalvingElems, g.AllReduce)
+	}
+	for _, w := range m.workers {
+		w.address = "host:" + w.id
+	}
+	m.config.Elems, g.AllReduce = 0, ""
+	m.choose(&g, m.workers)
+	if !slices.Equal(g.Hosts, []int{8}) || g.AllReduce != "" {
+		t.Errorf("hosts of %v: %s", g.Hosts, g.AllReduce)
 	}
 }

@@ -54,6 +54,9 @@ type Generation struct {
 	// AllReduce says why, as part of a sentence.
 	HalvingElems int    `json:",omitempty"`
 	AllReduce    string `json:",omitempty"`
+	// Hosts are how many members are at each host, in ring order, where they are to
+	// reduce through shared memory: see allreduce.Hosts.
+	Hosts []int `json:",omitempty"`
 }
 
 // member returns the member that a worker is, nil if it is none.

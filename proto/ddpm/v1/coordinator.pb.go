@@ -1074,7 +1074,7 @@ type Generation struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	Number uint64                 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`
 	// Those whom this member has to know, by rank: itself, its neighbours, its partners
-	// where buckets go by halving and, where the source is the members, those whom it takes
+	// where buckets go by halving, its neighbours in its lane where there are lanes and, where the source is the members, those whom it takes
 	// what it lacks from and those who take it from this one. A list of all would be most of what a coordinator of a
 	// thousand says in a change.
 	Members []*Member `protobuf:"bytes,2,rep,name=members,proto3" json:"members,omitempty"`
@@ -1097,8 +1097,10 @@ type Generation struct {
 	// Up to how many elements a bucket of the gradient goes by recursive halving and
 	// doubling between partners, and not round the ring; 0: none does.
 	HalvingElems uint64 `protobuf:"varint,10,opt,name=halving_elems,json=halvingElems,proto3" json:"halving_elems,omitempty"`
-	// All members are reached at one host: they try to reduce through shared memory.
-	OneHost       bool `protobuf:"varint,16,opt,name=one_host,json=oneHost,proto3" json:"one_host,omitempty"`
+	// Of a generation whose members are to reduce through shared memory, if they can: how
+	// many are at each host, in the order of the ranks. Where there are several hosts, members
+	// also have links between them, in lanes: see package allreduce.
+	HostSizes     []uint32 `protobuf:"varint,17,rep,packed,name=host_sizes,json=hostSizes,proto3" json:"host_sizes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1203,11 +1205,11 @@ func (x *Generation) GetHalvingElems() uint64 {
 	return 0
 }
 
-func (x *Generation) GetOneHost() bool {
+func (x *Generation) GetHostSizes() []uint32 {
 	if x != nil {
-		return x.OneHost
+		return x.HostSizes
 	}
-	return false
+	return nil
 }
 
 // Member is a worker in a generation, with the shards that it computes:
@@ -2589,7 +2591,7 @@ const file_ddpm_v1_coordinator_proto_rawDesc = "" +
 	"\x05asked\x18\x06 \x01(\bR\x05asked\x120\n" +
 	"\x14link_latency_seconds\x18\a \x01(\x01R\x12linkLatencySeconds\x121\n" +
 	"\x15link_bytes_per_second\x18\b \x01(\x01R\x12linkBytesPerSecond\"\v\n" +
-	"\tAvailable\"\xf4\x02\n" +
+	"\tAvailable\"\xf8\x02\n" +
 	"\n" +
 	"Generation\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\x04R\x06number\x12)\n" +
@@ -2603,8 +2605,9 @@ const file_ddpm_v1_coordinator_proto_rawDesc = "" +
 	"\rsave_at_start\x18\b \x01(\bR\vsaveAtStart\x12\x12\n" +
 	"\x04size\x18\t \x01(\rR\x04size\x12#\n" +
 	"\rhalving_elems\x18\n" +
-	" \x01(\x04R\fhalvingElems\x12\x19\n" +
-	"\bone_host\x18\x10 \x01(\bR\aoneHost\"\x85\x02\n" +
+	" \x01(\x04R\fhalvingElems\x12\x1d\n" +
+	"\n" +
+	"host_sizes\x18\x11 \x03(\rR\thostSizes\"\x85\x02\n" +
 	"\x06Member\x12\x1b\n" +
 	"\tworker_id\x18\x01 \x01(\tR\bworkerId\x12!\n" +
 	"\fring_address\x18\x02 \x01(\tR\vringAddress\x12\x1f\n" +

@@ -121,8 +121,9 @@ func algorithms() {
 			fmt.Printf("| %d |", elems)
 			for _, w := range worlds {
 				c := cluster(w, elems, 10, 0)
-				a, cost := stepsim.Choose(c, perHost)
-				if gain := stepsim.Cost(stepsim.Ring, c, perHost) / cost; gain < 1.05 {
+				hosts := stepsim.Even(w, perHost)
+				a, cost := stepsim.Choose(c, hosts)
+				if gain := stepsim.Cost(stepsim.Ring, c, hosts) / cost; gain < 1.05 {
 					fmt.Print(" ring |")
 				} else {
 					fmt.Printf(" %s, %.2g |", a, gain)
