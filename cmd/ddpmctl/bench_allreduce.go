@@ -20,6 +20,8 @@ import (
 // ringBench is what a benchmark of the ring is of.
 type ringBench struct {
 	world, elements, steps int
+	// hosts is how many machines the members stand for: those of one share memory.
+	hosts int
 	// rank is the member's that this process is, or -1 in the one that starts them.
 	rank int
 	tls  bool
@@ -30,7 +32,7 @@ type ringBench struct {
 	algorithm string
 	// compute is what a member sleeps in each step, and backward the share of it, the
 	// last, in which the vector is released. in is the command that a member is started
-	// by, address the host at which it listens, both with {rank}.
+	// by, address the host at which it listens, both with {rank} and {host}.
 	compute     time.Duration
 	backward    float64
 	in, address string
@@ -53,7 +55,8 @@ type ringResult struct {
 	BusBW float64 `json:"busbw"`
 	// WireBytes is what a member sends in a step, the mean of all.
 	WireBytes int64 `json:"wire_bytes"`
-	// Transport is how: "memory" that the members share, or the "wire" between them.
+	// Transport is how: "memory" that the members share, the "wire" between them, or, on
+	// several hosts, "memory and wire".
 	Transport string `json:"transport"`
 	// CPUSeconds is what all members together took of the processors in a step, the
 	// mean of all: the figure to compare on a machine where others are at work.
@@ -83,11 +86,35 @@ func (b ringBench) halvingElems() int {
 	case byHalving:
 		return max(b.elements, allreduce.MaxBucketElems)
 	case byChoice:
-		elems, _ := choice.HalvingElems(choice.Cluster{Members: b.world, PerHost: b.world, Elems: b.elements})
-		return elems
+		p, _ := choice.Choose(choice.Cluster{Members: b.world, Hosts: b.hostSizes(), Elems: b.elements})
+		return p.HalvingElems
 	}
 	return 0
 }
+
+// hostSizes are the members of each host, as equal as can be.
+func (b ringBench) hostSizes() allreduce.Hosts {
+	sizes := make(allreduce.Hosts, b.hosts)
+	for i := range sizes {
+		sizes[i] = b.world / b.hosts
+		if i < b.world%b.hosts {
+			sizes[i]++
+		}
+	}
+	return sizes
+}
+
+// host is the number of the one that a member is on.
+func (b ringBench) host(rank int) int {
+	host := 0
+	for sizes := b.hostSizes(); rank >= sizes[host]; host++ {
+		rank -= sizes[host]
+	}
+	return host
+}
+
+// shares says that members reduce through memory where they share a host.
+func (b ringBench) shares() bool { return !b.wire && b.hosts < b.world && b.halvingElems() == 0 }
 
 func benchAllReduceCommand(stdin io.Reader, stdout io.Writer) *cobra.Command {
 	b := ringBench{}
@@ -97,12 +124,16 @@ func benchAllReduceCommand(stdin io.Reader, stdout io.Writer) *cobra.Command {
 		Long: "Allreduce starts a process for each member, connects them over loopback, and prints the\n" +
 			"median time in which values like a gradient's, already in fixed point, become their float32 means\n" +
 			"everywhere. As workers of one machine do, they reduce through shared memory; --wire has them do as\n" +
-			"workers of several do. It fails when the members end with different bits.",
+			"workers of as many machines do, and --hosts as workers of fewer, which share memory within each. It\n" +
+			"fails when the members end with different bits.",
 		Example: "  ddpmctl bench allreduce --world 2 --elements 35746307",
 		Args:    noArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if b.world < 1 || b.elements < 1 || b.steps < 1 {
 				return usageError{fmt.Errorf("--world %d --elements %d --steps %d: all must be at least 1", b.world, b.elements, b.steps)}
+			}
+			if b.hosts < 1 || b.hosts > b.world {
+				return usageError{fmt.Errorf("--hosts %d: must be in 1 … %d, the members", b.hosts, b.world)}
 			}
 			if !slices.Contains(algorithms, b.algorithm) {
 				return usageError{fmt.Errorf("--algorithm %s: must be one of %s", b.algorithm, strings.Join(algorithms, ", "))}
@@ -119,6 +150,7 @@ func benchAllReduceCommand(stdin io.Reader, stdout io.Writer) *cobra.Command {
 	}
 	f := c.Flags()
 	f.IntVar(&b.world, "world", 2, "members of the ring")
+	f.IntVar(&b.hosts, "hosts", 1, "machines that the members stand for, as many on each as on another: through memory within one, over connections between")
 	f.IntVar(&b.elements, "elements", 1<<24, "elements of the vector")
 	f.IntVar(&b.steps, "steps", 5, "all-reduces to time, after one that is not")
 	f.BoolVar(&b.tls, "tls", false, "under TLS with certificates at both ends, as workers speak it")
@@ -145,9 +177,9 @@ func (b ringBench) run(ctx context.Context) (ringResult, error) {
 	defer cancel()
 	members := make([]*ringProcess, 0, b.world)
 	for rank := range b.world {
-		words := append(strings.Fields(forRank(b.in, rank)), program, "bench", "allreduce", "--rank", fmt.Sprint(rank), "--world", fmt.Sprint(b.world),
+		words := append(strings.Fields(b.forRank(b.in, rank)), program, "bench", "allreduce", "--rank", fmt.Sprint(rank), "--world", fmt.Sprint(b.world), "--hosts", fmt.Sprint(b.hosts),
 			"--elements", fmt.Sprint(b.elements), "--steps", fmt.Sprint(b.steps), fmt.Sprintf("--tls=%t", b.tls), fmt.Sprintf("--wire=%t", b.wire),
-			"--algorithm", b.words(), "--compute", b.compute.String(), "--backward", fmt.Sprint(b.backward), "--address", forRank(b.address, rank))
+			"--algorithm", b.words(), "--compute", b.compute.String(), "--backward", fmt.Sprint(b.backward), "--address", b.forRank(b.address, rank))
 		m, err := startRingProcess(ctx, words[0], words[1:]...)
 		if err != nil {
 			cancel()
@@ -212,7 +244,10 @@ func (b ringBench) result(reports []ringReport) (ringResult, error) {
 		hidden += r.Hidden
 	}
 	transport := "wire"
-	if reports[0].Memory {
+	switch {
+	case reports[0].Memory && b.hosts > 1:
+		transport = "memory and wire"
+	case reports[0].Memory:
 		transport = "memory"
 	}
 	seconds, bytes, world := median(slowest), 4*float64(b.elements), float64(b.world)

@@ -130,16 +130,26 @@ func (b ringBench) member(ctx context.Context, stdin io.Reader, stdout io.Writer
 	if err != nil {
 		return err
 	}
-	var partners []allreduce.Link
+	var others []allreduce.Link
 	if b.halvingElems() > 0 && b.world > 1 {
-		partners, err = allreduce.ConnectPartners(ctx, server, m, func(rank int) (string, []grpc.DialOption) {
+		others, err = allreduce.ConnectPartners(ctx, server, m, func(rank int) (string, []grpc.DialOption) {
 			return addresses[rank], []grpc.DialOption{grpc.WithTransportCredentials(dialing)}
 		})
 		if err != nil {
 			return errors.Join(err, link.Close(err))
 		}
 	}
-	report, err := b.time(ctx, m, link, partners, v)
+	if b.shares() {
+		hosts := b.hostSizes()
+		if _, next, ok := hosts.LaneNeighbours(b.rank); ok {
+			lane, err := allreduce.ConnectLane(ctx, server, m, hosts, addresses[next], grpc.WithTransportCredentials(dialing))
+			if err != nil {
+				return errors.Join(err, link.Close(err))
+			}
+			others = append(others, lane)
+		}
+	}
+	report, err := b.time(ctx, m, link, others, v)
 	if err != nil {
 		return err
 	}
@@ -147,7 +157,7 @@ func (b ringBench) member(ctx context.Context, stdin io.Reader, stdout io.Writer
 }
 
 // time makes the steps.
-func (b ringBench) time(ctx context.Context, m allreduce.Member, link allreduce.Link, partners []allreduce.Link, v allreduce.Vector) (r ringReport, err error) {
+func (b ringBench) time(ctx context.Context, m allreduce.Member, link allreduce.Link, others []allreduce.Link, v allreduce.Vector) (r ringReport, err error) {
 	var all []*countedLink
 	count := func(l allreduce.Link) allreduce.Link {
 		all = append(all, &countedLink{Link: l})
@@ -156,19 +166,19 @@ func (b ringBench) time(ctx context.Context, m allreduce.Member, link allreduce.
 	if link != nil {
 		link = count(link)
 	}
-	for i, l := range partners {
-		partners[i] = count(l)
+	for i, l := range others {
+		others[i] = count(l)
 	}
-	cfg := allreduce.Config{Member: m}
-	if len(partners) > 0 {
-		cfg.HalvingElems = b.halvingElems()
+	cfg := allreduce.Config{Member: m, HalvingElems: b.halvingElems()}
+	if b.shares() {
+		cfg.Hosts = b.hostSizes()
 	}
-	ring, err := allreduce.NewRing(cfg, link, partners...)
+	ring, err := allreduce.NewRing(cfg, link, others...)
 	if err != nil {
 		return r, err
 	}
 	defer func() { err = errors.Join(err, ring.Close(err)) }()
-	if !b.wire && cfg.HalvingElems == 0 {
+	if b.shares() {
 		if err := ring.Share(ctx); err != nil && !errors.Is(err, allreduce.ErrApart) {
 			return r, err
 		}

@@ -50,11 +50,17 @@ func benchClusterCommand(stdout io.Writer) *cobra.Command {
 			"preset's size with the others: so that rings of many members fit on one machine. During the last part\n" +
 			"of it, --backward, the gradient becomes ready evenly from its end on, and is reduced in a worker's\n" +
 			"buckets meanwhile. With --in and --address members run in network namespaces, where tc can limit their\n" +
-			"links.",
+			"links. With --hosts several members stand for workers of one machine, and share memory there.",
 		Example: "  ddpmctl bench cluster --world 8 --preset cifar10 --compute 500ms\n" +
 			"  ddpmctl bench cluster --world 4 --in 'ip netns exec member{rank}' --address 10.9.0.1{rank}",
 		Args: noArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
+			if b.hosts == 0 {
+				b.hosts = b.world
+			}
+			if b.hosts < 1 || b.hosts > b.world {
+				return usageError{fmt.Errorf("--hosts %d: must be in 1 … %d, the members", b.hosts, b.world)}
+			}
 			r, err := b.measure(c.Context())
 			if err != nil {
 				return err
@@ -64,14 +70,15 @@ func benchClusterCommand(stdout io.Writer) *cobra.Command {
 	}
 	f := c.Flags()
 	f.IntVar(&b.world, "world", 2, "members of the ring")
+	f.IntVar(&b.hosts, "hosts", 0, "machines that the members stand for, as many on each as on another; 0: each is one")
 	f.StringVar(&b.preset, "preset", "cifar10", "the model whose gradient is reduced")
 	f.IntVar(&b.elements, "elements", 0, "elements of the gradient; 0: the preset's")
 	f.DurationVar(&b.compute, "compute", 500*time.Millisecond, "what a member waits in each step")
 	f.Float64Var(&b.backward, "backward", 0.6, "the share of --compute in which the gradient becomes ready and is reduced; 0: the ring after all of it")
 	f.IntVar(&b.steps, "steps", 5, "steps to time, after one that is not")
 	f.BoolVar(&b.tls, "tls", false, "under TLS with certificates at both ends, as workers speak it")
-	f.StringVar(&b.in, "in", "", "the `COMMAND` that members are started by; {rank} in it becomes the member's")
-	f.StringVar(&b.address, "address", "127.0.0.1", "the `HOST` at which a member listens; {rank} in it becomes the member's")
+	f.StringVar(&b.in, "in", "", "the `COMMAND` that members are started by; {rank} in it becomes the member's, {host} its host's")
+	f.StringVar(&b.address, "address", "127.0.0.1", "the `HOST` at which a member listens; {rank} in it becomes the member's, {host} its host's")
 	f.BoolVar(&b.json, "json", false, "print JSON")
 	return c
 }
@@ -91,7 +98,6 @@ func (b clusterBench) measure(ctx context.Context) (clusterResult, error) {
 	if !(b.backward >= 0 && b.backward <= 1) {
 		return clusterResult{}, usageError{fmt.Errorf("--backward %v: must be from 0 to 1", b.backward)}
 	}
-	b.wire = true // it stands for a cluster of several machines
 	r, err := b.run(ctx)
 	if err != nil {
 		return clusterResult{}, err
@@ -114,7 +120,7 @@ func (r clusterResult) print(w io.Writer, asJSON bool) error {
 	return nil
 }
 
-// forRank puts a rank's number into a text.
-func forRank(text string, rank int) string {
-	return strings.ReplaceAll(text, "{rank}", fmt.Sprint(rank))
+// forRank puts the numbers of a rank and of its host into a text.
+func (b ringBench) forRank(text string, rank int) string {
+	return strings.NewReplacer("{rank}", fmt.Sprint(rank), "{host}", fmt.Sprint(b.host(rank))).Replace(text)
 }

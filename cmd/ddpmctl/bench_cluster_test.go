@@ -18,7 +18,7 @@ func TestBenchCluster(t *testing.T) {
 	for _, v := range []struct {
 		args   string
 		hidden bool
-	}{{"", true}, {" --backward 0", false}} {
+	}{{"", true}, {" --backward 0", false}, {" --world 4 --hosts 2", true}} {
 		var out, errs bytes.Buffer
 		args := "bench cluster --world 2 --elements 2500000 --steps 2 --compute 200ms --json" + v.args
 		if code := run(t.Context(), strings.Fields(args), &out, &errs); code != 0 {
@@ -38,7 +38,7 @@ func TestBenchCluster(t *testing.T) {
 }
 
 func TestBenchClusterRefusals(t *testing.T) {
-	for _, args := range []string{"--world 0", "--elements -1", "--steps 0", "--compute -1s", "--backward -0.1", "--backward 1.1", "--backward NaN"} {
+	for _, args := range []string{"--world 0", "--elements -1", "--steps 0", "--compute -1s", "--backward -0.1", "--backward 1.1", "--backward NaN", "--hosts -1", "--world 2 --hosts 3"} {
 		refused(t, append([]string{"cluster"}, strings.Fields(args)...))
 	}
 }
@@ -54,7 +54,7 @@ func TestBenchClusterMakesTheSameBits(t *testing.T) {
 			done := make(chan error, world)
 			for rank := range world {
 				go func() {
-					b := ringBench{world: world, elements: elements, backward: backward, compute: 30 * time.Millisecond, steps: 1, rank: rank}
+					b := ringBench{world: world, hosts: world, elements: elements, backward: backward, compute: 30 * time.Millisecond, steps: 1, rank: rank}
 					report, err := b.time(t.Context(), allreduce.Member{Run: allreduce.NewRunTag("bench", ""), Generation: 1, Rank: rank, World: world}, links[rank], nil, share(elements, rank, world))
 					sums[rank] = report.Checksum
 					done <- err

@@ -140,12 +140,13 @@ func TestWorkersJoinByHand(t *testing.T) {
 	for _, v := range []struct {
 		name    string
 		workers int
-		flags   []string // {worker} is the worker's number
+		flags   []string // {worker} is the worker's number, {host} is 1 or 2
 		says    string   // every worker
 	}{
 		{"in shared memory", 2, nil, "reducing through shared memory"},
 		{"round a ring", 3, []string{"--shared-memory=false"}, "reduce by messages all the same"},
 		{"by halving", 4, []string{"--advertise", "127.0.0.{worker}"}, "halving small buckets"},
+		{"in lanes between hosts", 4, []string{"--advertise", "127.0.0.{host}"}, "through shared memory members=4 hosts=2"},
 	} {
 		t.Run(v.name, func(t *testing.T) {
 			if runtime.GOOS != "linux" && strings.Contains(strings.Join(v.flags, " "), "127.0.0.{") {
@@ -157,7 +158,7 @@ func TestWorkersJoinByHand(t *testing.T) {
 				for i := range workers {
 					flags := []string{"--threads", "1", "-v"}
 					for _, f := range v.flags {
-						flags = append(flags, strings.ReplaceAll(f, "{worker}", strconv.Itoa(i+1)))
+						flags = append(flags, strings.NewReplacer("{worker}", strconv.Itoa(i+1), "{host}", strconv.Itoa(i%2+1)).Replace(f))
 					}
 					group.Go(func() { workers[i] = run(t, nil, "ddpm-worker", joinFlags(line, flags...)...) })
 				}
