@@ -146,7 +146,7 @@ func TestWorkersJoinByHand(t *testing.T) {
 		{"in shared memory", 2, nil, "reducing through shared memory"},
 		{"round a ring", 3, []string{"--shared-memory=false"}, "reduce by messages all the same"},
 		{"by halving", 4, []string{"--advertise", "127.0.0.{worker}"}, "halving small buckets"},
-		{"in lanes between hosts", 4, []string{"--advertise", "127.0.0.{host}"}, "through shared memory members=4 hosts=2"},
+		{"in lanes between hosts", 4, []string{"--advertise", "127.0.0.{host}"}, "through shared memory\" members=4 hosts=2"},
 	} {
 		t.Run(v.name, func(t *testing.T) {
 			if runtime.GOOS != "linux" && strings.Contains(strings.Join(v.flags, " "), "127.0.0.{") {
