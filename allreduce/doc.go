@@ -1,6 +1,7 @@
 // Package allreduce sums vectors over the members of a ring, exactly. It knows
-// vectors, not what they mean. They go round the ring, or by recursive halving and
-// doubling between partners, whichever takes less; package choice chooses.
+// vectors, not what they mean. They go round the ring, by recursive halving and doubling
+// between partners, or through memory and in lanes where members share machines, whichever
+// takes less; package choice chooses.
 //
 // # Why the sums are integers
 //
@@ -112,17 +113,24 @@
 //
 // Buckets, like segments and hops, decide when something is added, never what.
 //
-// # One host
+// # Hosts
 //
-// Where all members are processes of one machine, messages between them would only be
-// copies: through gRPC, through the kernel, and back. Ring.Share has them find out, by
-// messages round the ring, whether each can open the others' memory. If so the ring
-// reduces through it: each member lays its sums of a piece of the vector into a room that
-// the others can read, adds up its own chunk from all rooms, lays the results there, and
+// Between members that are processes of one machine messages would only be copies: through
+// gRPC, through the kernel, and back. Ring.Share has the members of each host (Hosts) find
+// out, by messages round the ring, whether each can open the others' memory. If all can, the
+// ring reduces through it: each member lays its sums of a piece of the vector into a room
+// that the others can read, adds up its own chunk from all rooms, lays the results there, and
 // takes the others'. Nothing is packed, and no message is sent; the links tell who is
 // there, and a ring breaks with them as before. Sums are of integers, and so the bits are
 // those of the messages. Otherwise, as in containers that do not see each other's
 // processes, all go on by messages.
+//
+// Where there are several hosts, what a member adds up of its chunk is the sum of its host.
+// The members that have the same chunk on each host form a lane, a ring of its own over
+// links of its own (ConnectLane), which reduces the chunk between hosts while the next
+// pieces are added up, and the results go into the rooms from there. There are as many
+// lanes as the smallest host has members, and on a larger host the others add up nothing.
+// So every host sends what one member of a ring of hosts would, in 2(H-1) hops for H hosts.
 //
 // A room is anonymous memory of Linux (memfd_create(2)) of 3 MB, made for one generation,
 // which others open through /proc: that takes the same user, and a name that only the

@@ -112,7 +112,7 @@ func command(stderr io.Writer) *cobra.Command {
 	c.Flags().DurationVar(&f.wait, "wait", DefaultWait, "at start: how long to try where no coordinator answers")
 	c.Flags().DurationVar(&f.grace, "grace", DefaultGrace, "when asked to end: how long to wait for the next step boundary")
 	c.Flags().DurationVar(&f.away, "away", DefaultAway, "how long to go on without a coordinator")
-	c.Flags().BoolVar(&f.sharedMemory, "shared-memory", true, "reduce through memory that is shared with the other workers, where all are on this machine; false: always over the network")
+	c.Flags().BoolVar(&f.sharedMemory, "shared-memory", true, "reduce through memory that is shared with the other workers of this machine; false: always over the network")
 	c.Flags().StringVar(&f.health, "health", "", "`HOST:PORT` that answers GET /healthz while this worker's loop turns, for a probe (default: off)")
 	c.Flags().BoolVarP(&f.verbose, "verbose", "v", false, "log every step")
 	c.Flags().StringVar(&f.logFormat, "log-format", logging.Auto, logging.Usage)

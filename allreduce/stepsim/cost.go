@@ -50,7 +50,7 @@ func Cost(a Algorithm, c Config, hosts []int) float64 {
 			cost += 2*alpha + move(1, 1) // in and out of the ranks beyond
 		}
 		return cost
-	case a == TwoLevel && perHost > 1 && len(hosts) > 1:
+	case a == TwoLevel && perHost > 1:
 		// What is summed within a host is on its way between hosts meanwhile, but by the
 		// same processors.
 		part := share(len(hosts)) / float64(lanes)

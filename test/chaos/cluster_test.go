@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -19,6 +20,10 @@ import (
 	"testing"
 	"time"
 )
+
+// hosts is how many machines the workers stand for: those of one share memory, several go
+// in lanes or, where each is its own, round a ring or by halving.
+var hosts = flag.Int("hosts", 1, "loopback addresses among which workers are shared out")
 
 // bin is the folder that TestMain builds the commands into.
 var bin string
@@ -166,7 +171,11 @@ func (c *cluster) joinLine() []string {
 
 func (c *cluster) join() *process {
 	c.started++
-	p := c.launch(fmt.Sprintf("worker-%03d", c.started), "ddpm-worker", append(slices.Clone(c.entry), "--threads", "1", "-v")...)
+	args := append(slices.Clone(c.entry), "--threads", "1", "-v")
+	if *hosts > 1 {
+		args = append(args, "--advertise", fmt.Sprintf("127.0.0.%d", 1+c.started%*hosts))
+	}
+	p := c.launch(fmt.Sprintf("worker-%03d", c.started), "ddpm-worker", args...)
 	c.workers = append(c.workers, p)
 	return p
 }
