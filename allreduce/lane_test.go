@@ -208,7 +208,8 @@ func TestLanesApart(t *testing.T) {
 	rings[3].cfg.Private = true
 	ctx := testContext(t)
 	each(len(rings), func(rank int) {
-		if err := rings[rank].Share(ctx); !errors.Is(err, ErrApart) || rings[rank].Shared() {
+		var apart *ApartError
+		if err := rings[rank].Share(ctx); !errors.Is(err, ErrApart) || !errors.As(err, &apart) || apart.Rank != 3 || rings[rank].Shared() {
 			t.Errorf("rank %d: %v", rank, err)
 		}
 	})

@@ -14,6 +14,18 @@ import (
 // messages.
 var ErrApart = errors.New("the members share no memory")
 
+// ApartError is an ErrApart, and says which rank could not: where it is one of several, this
+// one if it is among them.
+type ApartError struct {
+	Rank int
+	err  error
+}
+
+func (e *ApartError) Error() string { return fmt.Sprintf("%v: rank %d: %v", ErrApart, e.Rank, e.err) }
+
+// Unwrap gives what it is.
+func (e *ApartError) Unwrap() []error { return []error{ErrApart, e.err} }
+
 // host is the memory that the members of a ring share that are on one machine.
 type host struct {
 	// first is the rank of the first of them, local this rank's place among them.
@@ -45,7 +57,7 @@ func (h *host) unmap() {
 // see each other's. Either all members call it
 // before their first step, or none. Every byte that it asks of the others goes round
 // the ring, and it waits for all. Where one can't, all go on by messages, and the error
-// is ErrApart with the reason; any other breaks the ring.
+// is an ApartError; any other breaks the ring.
 func (r *Ring) Share(ctx context.Context) error {
 	if r.cfg.World == 1 {
 		return nil
@@ -139,18 +151,24 @@ func (r *Ring) meet(ctx context.Context) (h *host, apart, err error) {
 		if local == h.local {
 			continue
 		}
-		var key roomKey
-		if key, failed = parseOffer(keys[h.first+local]); failed == nil {
+		switch key, err := parseOffer(keys[h.first+local]); {
+		case err == nil:
 			h.rooms[local], failed = openRoom(key)
+		case errors.Is(err, ErrMalformed):
+			failed = err
+		default: // that rank has no room, and says so to all
 		}
 	}
 	verdicts, err := r.circulate(ctx, appendOffer(nil, roomKey{}, failed))
 	if err != nil {
 		return h, nil, err
 	}
+	if failed != nil {
+		return h, &ApartError{r.cfg.Rank, failed}, nil
+	}
 	for rank, m := range verdicts {
 		if _, failed := parseOffer(m); failed != nil {
-			return h, fmt.Errorf("%w: rank %d: %w", ErrApart, rank, failed), nil
+			return h, &ApartError{rank, failed}, nil
 		}
 	}
 	return h, nil, nil

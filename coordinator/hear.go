@@ -31,7 +31,7 @@ func (l *loop) hear(ctx context.Context, e sessionEvent) {
 	}
 	switch body := e.message.Body.(type) {
 	case *ddpmv1.WorkerMessage_Heartbeat:
-		l.step(ctx, core.Heard{Worker: id, Rate: body.Heartbeat.GetShardRate(), Link: linkOf(body.Heartbeat)})
+		l.step(ctx, core.Heard{Worker: id, Rate: body.Heartbeat.GetShardRate(), Link: linkOf(body.Heartbeat), Apart: body.Heartbeat.GetApart()})
 		l.view.heard(id, body.Heartbeat)
 		l.leases.heard(id)
 	case *ddpmv1.WorkerMessage_Available:

@@ -111,6 +111,8 @@ type meter struct {
 	// latency is the link's, in nanoseconds, bandwidth in bytes a second; 0: not known.
 	latency   atomic.Int64
 	bandwidth float64 // under the trainer's mu
+	// apart says that the worker could not share memory when it was to.
+	apart atomic.Bool
 	// at is what linkSent and sending were when the bandwidth was last reckoned.
 	at [2]uint64
 }

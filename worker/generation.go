@@ -176,8 +176,12 @@ func (g *generation) connect(tag allreduce.RunTag, server *allreduce.Server, m *
 	if err != nil || len(g.hosts) == 0 {
 		return ring, err
 	}
+	var apart *allreduce.ApartError
 	switch err := ring.Share(ctx); {
-	case errors.Is(err, allreduce.ErrApart):
+	case errors.As(err, &apart):
+		if apart.Rank == g.rank {
+			m.apart.Store(true)
+		}
 		log.Debug("members at one host reduce by messages all the same", "reason", err.Error())
 	case err != nil:
 		return nil, errors.Join(err, ring.Close(err))

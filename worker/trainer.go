@@ -303,6 +303,7 @@ func (t *trainer) heartbeat() *ddpmv1.Heartbeat {
 	defer t.mu.Unlock()
 	h := &ddpmv1.Heartbeat{Step: t.step, ShardRate: t.rate.perSecond(), RingSentBytes: t.meter.sent.Load(), RingBytesPerSecond: t.meter.rate}
 	h.LinkLatencySeconds, h.LinkBytesPerSecond = time.Duration(t.meter.latency.Load()).Seconds(), t.meter.bandwidth
+	h.Apart = t.meter.apart.Load()
 	if t.generation != nil {
 		h.Generation = t.generation.number
 	}

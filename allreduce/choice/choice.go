@@ -36,6 +36,8 @@ type Cluster struct {
 	// Members are so many; Hosts are how many of them each machine has, nil: each its own.
 	Members int
 	Hosts   []int
+	// Apart says that members of a machine do not share memory there.
+	Apart bool
 	// Elems is the vector's length, in buckets of BucketElems; 0 means
 	// allreduce.DefaultBucketElems of it.
 	Elems, BucketElems int
@@ -55,7 +57,7 @@ type Plan struct {
 // Choose is the way to go, and why.
 func Choose(c Cluster) (p Plan, reason string) {
 	p.HalvingElems, reason = c.halvingElems()
-	if len(c.Hosts) < 2 || slices.Max(c.Hosts) == 1 {
+	if c.Apart || len(c.Hosts) < 2 || slices.Max(c.Hosts) == 1 {
 		return p, reason
 	}
 	link, told := c.link()

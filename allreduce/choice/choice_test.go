@@ -27,6 +27,7 @@ func TestChoose(t *testing.T) {
 		{"two hosts of eight", Cluster{Members: 16, Hosts: []int{8, 8}, Elems: 100_000}, false, "two-level: through memory within each of 2 hosts, in 8 lanes between them: 16 members"},
 		{"hosts of four, a large model", Cluster{Members: 8, Hosts: []int{4, 4}, Elems: 35_746_307}, false, "two-level: through memory within each of 2 hosts, in 4 lanes"},
 		{"two alone, and one host of two", Cluster{Members: 4, Hosts: []int{1, 2, 1}, Elems: 35_746_307}, false, "ring: "},
+		{"hosts of four in containers", Cluster{Members: 8, Hosts: []int{4, 4}, Apart: true, Elems: 35_746_307}, false, "ring: all buckets are above 32768 elements"},
 		{"hosts of one", Cluster{Members: 8, Hosts: []int{1, 1, 1, 1, 1, 1, 1, 1}, Elems: 100_000}, true, "halving: "},
 		{"one host", Cluster{Members: 8, Hosts: []int{8}, Elems: 100_000}, true, "halving: "},
 	} {

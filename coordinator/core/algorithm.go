@@ -38,7 +38,7 @@ func (m *Machine) choose(g *Generation, workers []*worker) {
 		g.AllReduce = fmt.Sprintf("ring: the links broke %d times in a row", m.troubles.breaks)
 		return
 	}
-	c := choice.Cluster{Members: len(workers), Hosts: hosts, Elems: m.config.Elems, Links: make([]choice.Link, len(workers))}
+	c := choice.Cluster{Members: len(workers), Hosts: hosts, Apart: apart(workers), Elems: m.config.Elems, Links: make([]choice.Link, len(workers))}
 	for i, w := range workers {
 		c.Links[i] = w.link
 	}
@@ -76,6 +76,17 @@ func hostSizes(workers []*worker) []int {
 		}
 	}
 	return sizes
+}
+
+// apart says that a worker shares no memory with others of its host.
+func apart(workers []*worker) bool {
+	for i, w := range workers {
+		near := func(j int) bool { return j >= 0 && j < len(workers) && w.host() != "" && workers[j].host() == w.host() }
+		if w.apart && (near(i-1) || near(i+1)) {
+			return true
+		}
+	}
+	return false
 }
 
 // host is the one at which a worker is reached, empty where that is not known.

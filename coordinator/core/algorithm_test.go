@@ -119,6 +119,13 @@ func TestMembersAreOrderedByHost(t *testing.T) {
 	if !slices.Equal(g.Hosts, []int{4, 4}) || g.HalvingElems != 0 || !strings.HasPrefix(g.AllReduce, "two-level: through memory within each of 2 hosts, in 4 lanes") {
 		t.Errorf("hosts of %v, up to %d elements: %s", g.Hosts, g.HalvingElems, g.AllReduce)
 	}
+	m.Step(m.now, Heard{Worker: "w3", Apart: true})
+	m.Step(m.now, Heard{Worker: "w3"}) // says nothing of it
+	g.Hosts = nil
+	m.choose(&g, byHost(m.workers))
+	if len(g.Hosts) > 0 || strings.Contains(g.AllReduce, "two-level") {
+		t.Errorf("of members in containers hosts of %v: %s", g.Hosts, g.AllReduce)
+	}
 	for _, w := range m.workers {
 		w.address = "host:" + w.id
 	}

@@ -26,6 +26,8 @@ type Heard struct {
 	Rate float64
 	// Link is what it has measured of its link to its successor.
 	Link choice.Link
+	// Apart says that it shares no memory with others of its host.
+	Apart bool
 }
 
 // Left says that a worker's session broke.

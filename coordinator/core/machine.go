@@ -64,6 +64,8 @@ type worker struct {
 	life        liveness
 	rate        float64
 	link        choice.Link
+	// apart says that it shares no memory with others of its host.
+	apart bool
 	// available says that it has opened the run.
 	available bool
 	// leaving is why it asked to leave.
@@ -238,6 +240,7 @@ func (m *Machine) hear(e Event) {
 				w.rate = e.Rate
 			}
 			w.measured(e.Link)
+			w.apart = w.apart || e.Apart
 		}
 	case Available:
 		if w := m.find(e.Worker); w != nil && !w.available {

@@ -941,8 +941,10 @@ type Heartbeat struct {
 	// a second of sending in a step that sent enough to tell; 0: not known.
 	LinkLatencySeconds float64 `protobuf:"fixed64,7,opt,name=link_latency_seconds,json=linkLatencySeconds,proto3" json:"link_latency_seconds,omitempty"`
 	LinkBytesPerSecond float64 `protobuf:"fixed64,8,opt,name=link_bytes_per_second,json=linkBytesPerSecond,proto3" json:"link_bytes_per_second,omitempty"`
-	unknownFields      protoimpl.UnknownFields
-	sizeCache          protoimpl.SizeCache
+	// It could not, or would not, share memory with members of its host when it was to.
+	Apart         bool `protobuf:"varint,9,opt,name=apart,proto3" json:"apart,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Heartbeat) Reset() {
@@ -1029,6 +1031,13 @@ func (x *Heartbeat) GetLinkBytesPerSecond() float64 {
 		return x.LinkBytesPerSecond
 	}
 	return 0
+}
+
+func (x *Heartbeat) GetApart() bool {
+	if x != nil {
+		return x.Apart
+	}
+	return false
 }
 
 // Available says that the worker has opened the run's Store and dataset: it can
@@ -2578,7 +2587,7 @@ const file_ddpm_v1_coordinator_proto_rawDesc = "" +
 	"\rcompare_every\x18\t \x01(\x04R\fcompareEvery\x12)\n" +
 	"\x10ask_milliseconds\x18\n" +
 	" \x01(\rR\x0faskMilliseconds\"\x05\n" +
-	"\x03Ask\"\xb4\x02\n" +
+	"\x03Ask\"\xca\x02\n" +
 	"\tHeartbeat\x12\x1e\n" +
 	"\n" +
 	"generation\x18\x01 \x01(\x04R\n" +
@@ -2590,7 +2599,8 @@ const file_ddpm_v1_coordinator_proto_rawDesc = "" +
 	"\x15ring_bytes_per_second\x18\x05 \x01(\x01R\x12ringBytesPerSecond\x12\x14\n" +
 	"\x05asked\x18\x06 \x01(\bR\x05asked\x120\n" +
 	"\x14link_latency_seconds\x18\a \x01(\x01R\x12linkLatencySeconds\x121\n" +
-	"\x15link_bytes_per_second\x18\b \x01(\x01R\x12linkBytesPerSecond\"\v\n" +
+	"\x15link_bytes_per_second\x18\b \x01(\x01R\x12linkBytesPerSecond\x12\x14\n" +
+	"\x05apart\x18\t \x01(\bR\x05apart\"\v\n" +
 	"\tAvailable\"\xf8\x02\n" +
 	"\n" +
 	"Generation\x12\x16\n" +
