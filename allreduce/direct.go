@@ -34,6 +34,8 @@ type direct struct {
 	// passage is this rank's part in a lane, nil where it has none.
 	passage *passage
 	tail    []int64
+	// inPlace says that the others read the own sums where they are.
+	inPlace bool
 	// bytes counts what the others were given.
 	bytes int
 	busy
@@ -79,6 +81,11 @@ func (d *direct) run(ctx context.Context) error {
 	atomic.StoreUint64(own.step, d.number)
 	atomic.StoreUint64(own.elems, uint64(len(d.v.Sum)))
 	atomic.StoreUint64(own.lanes, uint64(len(d.v.Tail)))
+	if d.inPlace = d.mayReadInPlace(); d.inPlace {
+		atomic.StoreUint64(own.inPlace, 1)
+	} else {
+		atomic.StoreUint64(own.inPlace, 0)
+	}
 	if d.host.lane != nil {
 		d.passage = newPassage(ctx, d)
 	}
@@ -116,6 +123,14 @@ func (d *direct) reduceAll(ctx context.Context) error {
 			own.sleep(heard)
 		}
 	}
+}
+
+// mayReadInPlace says that the others may read the own sums where they are, which takes
+// that nobody completes the step once the caller changes them. At one host nobody does: a
+// rank that fails before it has taken all results is waited for in vain, and when it has
+// taken all, all have been added up. Of several hosts another might complete it.
+func (d *direct) mayReadInPlace() bool {
+	return len(d.ring.cfg.Hosts) == 1 && has(d.host.own().vector, d.v.Sum)
 }
 
 // done says that all ranks of the host have taken all.
@@ -185,7 +200,7 @@ func (d *direct) advance() (moved bool, err error) {
 		moved = true
 	}
 	// A place is free when all have added what was in it.
-	if int64(d.laid) < d.final.Load() && d.lanes(func(r *room) *uint32 { return r.added }, d.laid+1-roomPieces) {
+	if int64(d.laid) < d.final.Load() && (d.inPlace || d.lanes(func(r *room) *uint32 { return r.added }, d.laid+1-roomPieces)) {
 		d.opened(d.laid == d.pieces-1)
 		d.lay(d.laid)
 		d.count(own.put, &d.laid)
@@ -217,6 +232,9 @@ func (d *direct) agree() error {
 			return fmt.Errorf("rank %d reduces %d elements and %d tail lanes, this one %d and %d: all ranks must reduce the same",
 				rank, elems, lanes, len(d.v.Sum), len(d.v.Tail))
 		}
+		if atomic.LoadUint64(r.inPlace) != 0 && len(r.vector) != len(d.v.Sum) {
+			return fmt.Errorf("rank %d has its sums of %d elements in a memory of %d: this is a defect", rank, elems, len(r.vector))
+		}
 	}
 	return nil
 }
@@ -229,13 +247,17 @@ func (d *direct) chunk(p schedule) span {
 	return p.chunk(p.rank)
 }
 
-// lay puts the own sums of a piece into the own room, but for the own chunk.
+// lay puts the own sums of a piece into the own room, but for the own chunk, unless the
+// others can read them where they are.
 func (d *direct) lay(i int) {
 	p, own := d.piece(i), d.host.own()
 	if len(d.host.rooms) > 1 {
-		sums, chunk := own.pieceSums(d.host.pieces+uint32(i)), d.chunk(p)
-		copy(sums, d.v.Sum[p.at:chunk.lo])
-		copy(sums[chunk.hi-p.at:], d.v.Sum[chunk.hi:p.at+p.elems])
+		chunk := d.chunk(p)
+		if !d.inPlace {
+			sums := own.pieceSums(d.host.pieces + uint32(i))
+			copy(sums, d.v.Sum[p.at:chunk.lo])
+			copy(sums[chunk.hi-p.at:], d.v.Sum[chunk.hi:p.at+p.elems])
+		}
 		d.bytes += 8*(p.elems-chunk.len()) + 4*chunk.len()
 	}
 	if i == d.pieces-1 {
@@ -249,7 +271,7 @@ func (d *direct) sum(sums []int64, p schedule, number uint32, lo, hi int) []int6
 	all := d.v.Sum[lo:hi]
 	for local, r := range d.host.rooms {
 		if local != d.host.local {
-			add(sums[:hi-lo], all, r.pieceSums(number)[lo-p.at:hi-p.at])
+			add(sums[:hi-lo], all, r.sumsOf(p, number, lo, hi))
 			all = sums[:hi-lo]
 		}
 	}

@@ -193,10 +193,10 @@ func TestApart(t *testing.T) {
 // pretend takes part in Share with a room that nobody finds.
 func pretend(ctx context.Context, r *Ring) error {
 	key := roomKey{pid: uint32(os.Getpid()), descriptor: 1, name: newRoomName()}
-	if _, err := r.circulate(ctx, appendOffer(nil, key, nil)); err != nil {
+	if _, err := r.circulate(ctx, appendOffer(nil, offer{room: key}, nil)); err != nil {
 		return err
 	}
-	verdicts, err := r.circulate(ctx, appendOffer(nil, roomKey{}, nil))
+	verdicts, err := r.circulate(ctx, appendOffer(nil, offer{}, nil))
 	if err != nil {
 		return err
 	}

@@ -75,6 +75,9 @@ type Config struct {
 	HalvingElems int
 	// Hosts are the machines of the ring's members; nil: all are on one. Share uses them.
 	Hosts Hosts
+	// Sums is where the vectors' sums lie; nil: anywhere. Where all members are on one host
+	// they read it after Share, and what lies elsewhere is copied.
+	Sums *Sums
 	// Private keeps this rank's memory to itself: Share ends in ErrApart, for all ranks.
 	Private bool
 }

@@ -19,8 +19,8 @@ const (
 )
 
 // room is memory in which one rank lays what the others of its host take: its sums of
-// a few pieces, and the results that it made of them. Only its owner writes there, the
-// bell aside.
+// a few pieces, unless they can read these where they are, and the results that it made of
+// them. Only its owner writes there, the bell aside.
 //
 // A counter is of the pieces since the ring began, and says that of so many the
 // contents are there, or have been taken. It is set after them and read before them,
@@ -33,8 +33,11 @@ type room struct {
 	// up its own chunk, made those whose results of it are there, and taken those of which
 	// the owner has all results.
 	put, added, made, taken *uint32
-	// step, elems and lanes are what the owner reduces, from its first put on.
-	step, elems, lanes *uint64
+	// step, elems and lanes are what the owner reduces, from its first put on; inPlace is 1
+	// where its sums are read in vector, and not laid.
+	step, elems, lanes, inPlace *uint64
+	// vector is the memory of the owner's Sums, nil if it has none.
+	vector []int64
 	// tail is there with the sums of a step's last piece, totals with its results, of the
 	// host's first rank.
 	tail    []int64
@@ -50,7 +53,7 @@ const line = 64
 
 // The parts of a room after the bell, which has a page of its own.
 const (
-	counterBytes = 7 * line
+	counterBytes = 8 * line
 	tailBytes    = 8 * MaxTailLanes
 	sumBytes     = 8 * roomPieces * pieceElems
 	resultBytes  = 4 * roomPieces * pieceElems
@@ -69,7 +72,7 @@ func newRoom(bell, rest []byte, unmap func()) *room {
 	at := func(offset int) unsafe.Pointer { return unsafe.Pointer(&rest[offset]) }
 	return &room{
 		bell: (*uint32)(unsafe.Pointer(&bell[0])), asleep: (*uint32)(unsafe.Pointer(&bell[line])),
-		put: word(0), added: word(1), made: word(2), taken: word(3), step: long(4), elems: long(5), lanes: long(6),
+		put: word(0), added: word(1), made: word(2), taken: word(3), step: long(4), elems: long(5), lanes: long(6), inPlace: long(7),
 		tail:    unsafe.Slice((*int64)(at(counterBytes)), MaxTailLanes),
 		totals:  unsafe.Slice((*int64)(at(counterBytes+tailBytes)), MaxTailLanes),
 		sums:    unsafe.Slice((*int64)(at(counterBytes+2*tailBytes)), roomPieces*pieceElems),
@@ -81,6 +84,15 @@ func newRoom(bell, rest []byte, unmap func()) *room {
 // pieceSums is the place for the sums of a piece.
 func (r *room) pieceSums(piece uint32) []int64 {
 	return r.sums[piece%roomPieces*pieceElems:][:pieceElems]
+}
+
+// sumsOf are the owner's sums of elements [lo, hi), of a piece that it has put. All ranks
+// reduce vectors of one length.
+func (r *room) sumsOf(p schedule, piece uint32, lo, hi int) []int64 {
+	if atomic.LoadUint64(r.inPlace) != 0 {
+		return r.vector[lo:hi]
+	}
+	return r.pieceSums(piece)[lo-p.at : hi-p.at]
 }
 
 // pieceResults is the place for the results of a piece, of which the owner fills its
@@ -107,7 +119,7 @@ func (r *room) sleep(heard uint32) {
 	atomic.StoreUint32(r.asleep, 0)
 }
 
-// roomKey says where a process has made a room: the others find it there.
+// roomKey says where a process has made a room, or Sums: the others find it there.
 type roomKey struct {
 	pid, descriptor uint32
 	// name is one that no other has.

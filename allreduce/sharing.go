@@ -134,13 +134,13 @@ func (r *Ring) meet(ctx context.Context) (h *host, apart, err error) {
 			h.unmap()
 		}
 	}()
-	own, key, file, failed := r.makeRoom()
+	own, offered, file, failed := r.makeRoom()
 	if failed == nil {
 		h.rooms[h.local] = own
 		// Others open it before they say that they have.
 		defer func() { err = errors.Join(err, file.Close()) }()
 	}
-	keys, err := r.circulate(ctx, appendOffer(nil, key, failed))
+	keys, err := r.circulate(ctx, appendOffer(nil, offered, failed))
 	if err != nil {
 		return h, nil, err
 	}
@@ -151,15 +151,15 @@ func (r *Ring) meet(ctx context.Context) (h *host, apart, err error) {
 		if local == h.local {
 			continue
 		}
-		switch key, err := parseOffer(keys[h.first+local]); {
+		switch o, err := parseOffer(keys[h.first+local]); {
 		case err == nil:
-			h.rooms[local], failed = openRoom(key)
+			h.rooms[local], failed = o.open()
 		case errors.Is(err, ErrMalformed):
 			failed = err
 		default: // that rank has no room, and says so to all
 		}
 	}
-	verdicts, err := r.circulate(ctx, appendOffer(nil, roomKey{}, failed))
+	verdicts, err := r.circulate(ctx, appendOffer(nil, offer{}, failed))
 	if err != nil {
 		return h, nil, err
 	}
@@ -176,11 +176,35 @@ func (r *Ring) meet(ctx context.Context) (h *host, apart, err error) {
 
 var errPrivate = errors.New("it was told not to share memory")
 
-func (r *Ring) makeRoom() (*room, roomKey, *os.File, error) {
+func (r *Ring) makeRoom() (*room, offer, *os.File, error) {
 	if r.cfg.Private {
-		return nil, roomKey{}, nil, errPrivate
+		return nil, offer{}, nil, errPrivate
 	}
-	return makeRoom()
+	room, key, file, err := makeRoom()
+	o := offer{room: key}
+	if s := r.cfg.Sums; s != nil && err == nil {
+		o.sums, o.elems, room.vector = s.key, uint64(len(s.values)), s.values
+	}
+	return room, o, file, err
+}
+
+// open maps a room, and with it the sums of its owner.
+func (o offer) open() (*room, error) {
+	r, err := openRoom(o.room)
+	if err != nil || o.elems == 0 {
+		return r, err
+	}
+	vector, unmap, err := openSums(o.sums, int(o.elems))
+	if err != nil {
+		r.unmap()
+		return nil, err
+	}
+	room := r.unmap
+	r.vector, r.unmap = vector, func() {
+		room()
+		unmap()
+	}
+	return r, nil
 }
 
 // circulate sends what this rank has to say round the ring, and returns what all say,
@@ -216,19 +240,29 @@ func (r *Ring) circulate(ctx context.Context, own []byte) ([][]byte, error) {
 	return all, nil
 }
 
-// An offer says where a rank's room is, or why there is none. Its layout after magic
-// and rank, little-endian: pid, 4 bytes; descriptor, 4 bytes; name, 16 bytes; the
-// reason.
+// offer says where a rank's room is, and its Sums if they have elements. Its layout after
+// magic and rank, little-endian: of each key pid, 4 bytes; descriptor, 4 bytes; name, 16
+// bytes; then the elements, 8 bytes; and perhaps a reason why there is no room.
+type offer struct {
+	room, sums roomKey
+	elems      uint64
+}
+
 const (
-	offerMagic = "DRM\x01"
-	offerBytes = 24
+	offerMagic = "DRM\x02"
+	offerBytes = 2*24 + 8
 	maxReason  = 512
+	// maxSums is far above the vectors that there are, and its bytes are an int.
+	maxSums = 1 << 40
 )
 
-func appendOffer(dst []byte, key roomKey, failed error) []byte {
-	dst = binary.LittleEndian.AppendUint32(dst, key.pid)
-	dst = binary.LittleEndian.AppendUint32(dst, key.descriptor)
-	dst = append(dst, key.name[:]...)
+func appendOffer(dst []byte, o offer, failed error) []byte {
+	for _, key := range []roomKey{o.room, o.sums} {
+		dst = binary.LittleEndian.AppendUint32(dst, key.pid)
+		dst = binary.LittleEndian.AppendUint32(dst, key.descriptor)
+		dst = append(dst, key.name[:]...)
+	}
+	dst = binary.LittleEndian.AppendUint64(dst, o.elems)
 	if failed != nil {
 		reason := failed.Error()
 		dst = append(dst, reason[:min(len(reason), maxReason)]...)
@@ -236,14 +270,19 @@ func appendOffer(dst []byte, key roomKey, failed error) []byte {
 	return dst
 }
 
-func parseOffer(src []byte) (roomKey, error) {
+func parseOffer(src []byte) (o offer, err error) {
 	if len(src) < offerBytes {
-		return roomKey{}, fmt.Errorf("%w offer of memory: %d bytes, want %d at least", ErrMalformed, len(src), offerBytes)
+		return o, fmt.Errorf("%w offer of memory: %d bytes, want %d at least", ErrMalformed, len(src), offerBytes)
 	}
 	if len(src) > offerBytes {
-		return roomKey{}, errors.New(string(src[offerBytes:]))
+		return o, errors.New(string(src[offerBytes:]))
 	}
-	return roomKey{
-		pid: binary.LittleEndian.Uint32(src), descriptor: binary.LittleEndian.Uint32(src[4:]), name: [16]byte(src[8:offerBytes]),
-	}, nil
+	for i, key := range []*roomKey{&o.room, &o.sums} {
+		b := src[24*i:]
+		*key = roomKey{pid: binary.LittleEndian.Uint32(b), descriptor: binary.LittleEndian.Uint32(b[4:]), name: [16]byte(b[8:24])}
+	}
+	if o.elems = binary.LittleEndian.Uint64(src[48:]); o.elems > maxSums {
+		return offer{}, fmt.Errorf("%w offer of memory: %d sums", ErrMalformed, o.elems)
+	}
+	return o, nil
 }
