@@ -220,7 +220,7 @@ func (l *life) begin(g *generation) {
 		return
 	}
 	l.generations.Go(func() {
-		ring, err := g.connect(l.tag, l.ring.links, &l.trainer.meter, allreduce.Config{BucketElems: l.bucketElems, Private: l.config.Private}, l.log)
+		ring, err := g.connect(l.tag, l.ring.links, &l.trainer.meter, allreduce.Config{BucketElems: l.bucketElems, Sums: l.trainer.sums, Private: l.config.Private}, l.log)
 		if err != nil {
 			d := l.trainer.broke(g, err)
 			if errors.Is(err, allreduce.ErrUnreachable) {

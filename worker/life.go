@@ -181,7 +181,8 @@ func (l *life) work(ctx context.Context, w *ddpmv1.Welcome) error {
 			return
 		}
 		defer run.close()
-		t := newTrainer(run, l.log, l.office.send, w.GetCompareEvery())
+		t := newTrainer(run, l.log, l.office.send, w.GetCompareEvery(), l.config.Private)
+		defer t.freeSums()
 		t.where = l.config.Where
 		t.tracer, t.saver.tracer = l.tracer, l.tracer
 		opened <- t

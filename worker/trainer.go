@@ -52,8 +52,10 @@ type trainer struct {
 	meter   meter
 
 	// sum holds the done shards in fixed point, tail their lanes, grad one shard's
-	// gradient and, from the end on as the ring has it, the step's result.
+	// gradient and, from the end on as the ring has it, the step's result. sums is sum's
+	// memory, nil where others can't read it.
 	sum  []int64
+	sums *allreduce.Sums
 	tail tail
 	grad []float32
 	// spent is where the time of the done shards went; shards are their spans, of which
@@ -80,13 +82,13 @@ type trainer struct {
 	moved chan struct{}
 }
 
-func newTrainer(r *run, log *slog.Logger, send func(*ddpmv1.WorkerMessage), compareEvery uint64) *trainer {
+func newTrainer(r *run, log *slog.Logger, send func(*ddpmv1.WorkerMessage), compareEvery uint64, private bool) *trainer {
 	n := r.spec.Model.ParamCount()
 	t := &trainer{
 		run: r, log: log, send: send, backlog: &backlog{}, compareEvery: compareEvery,
-		sum: hugepages.Make[int64](n), grad: hugepages.Make[float32](n), reduced: hugepages.Make[float32](n),
-		moved: make(chan struct{}),
+		grad: hugepages.Make[float32](n), reduced: hugepages.Make[float32](n), moved: make(chan struct{}),
 	}
+	t.makeSums(n, private)
 	if r.spec.Local.Steps > 0 {
 		t.local = ddpm.NewLocalSteps(r.spec, r.device, r.pool)
 	}

@@ -21,6 +21,7 @@ import (
 
 	"github.com/ddpm-cluster/ddpm-cluster/allreduce"
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm/rng"
+	"github.com/ddpm-cluster/ddpm-cluster/internal/hugepages"
 )
 
 // ringProcess is a member's process, seen from the one that started it.
@@ -111,7 +112,10 @@ func (b ringBench) member(ctx context.Context, stdin io.Reader, stdout io.Writer
 		group.Wait()
 	}()
 	// Before the address: when all are known, all are ready.
-	v := b.vector()
+	v, sums, err := b.vector()
+	if err != nil {
+		return err
+	}
 	if err := json.NewEncoder(stdout).Encode(listener.Addr().String()); err != nil {
 		return fmt.Errorf("write the address: %w", err)
 	}
@@ -149,7 +153,7 @@ func (b ringBench) member(ctx context.Context, stdin io.Reader, stdout io.Writer
 			others = append(others, lane)
 		}
 	}
-	report, err := b.time(ctx, m, link, others, v)
+	report, err := b.time(ctx, m, sums, link, others, v)
 	if err != nil {
 		return err
 	}
@@ -157,7 +161,7 @@ func (b ringBench) member(ctx context.Context, stdin io.Reader, stdout io.Writer
 }
 
 // time makes the steps.
-func (b ringBench) time(ctx context.Context, m allreduce.Member, link allreduce.Link, others []allreduce.Link, v allreduce.Vector) (r ringReport, err error) {
+func (b ringBench) time(ctx context.Context, m allreduce.Member, sums *allreduce.Sums, link allreduce.Link, others []allreduce.Link, v allreduce.Vector) (r ringReport, err error) {
 	var all []*countedLink
 	count := func(l allreduce.Link) allreduce.Link {
 		all = append(all, &countedLink{Link: l})
@@ -169,7 +173,7 @@ func (b ringBench) time(ctx context.Context, m allreduce.Member, link allreduce.
 	for i, l := range others {
 		others[i] = count(l)
 	}
-	cfg := allreduce.Config{Member: m, HalvingElems: b.halvingElems()}
+	cfg := allreduce.Config{Member: m, HalvingElems: b.halvingElems(), Sums: sums}
 	if b.shares() {
 		cfg.Hosts = b.hostSizes()
 	}
@@ -250,17 +254,26 @@ func (b ringBench) release(ctx context.Context, start time.Time, a *allreduce.Re
 	return wait(ctx, b.compute-time.Since(start))
 }
 
-// vector makes values like those of a gradient: of many sizes below 2^-10.
-func (b ringBench) vector() allreduce.Vector {
+// vector makes values like those of a gradient: of many sizes below 2^-10. Their sums are,
+// as a worker's, in memory that others may read, where there is such.
+func (b ringBench) vector() (v allreduce.Vector, sums *allreduce.Sums, err error) {
 	values := make([]float32, b.elements)
 	rng.Normals(values, 1, rng.Noise, 0, uint32(b.rank))
 	for i := range values {
 		values[i] /= 1 << 10
 	}
 	fixed := allreduce.Fixed{FractionBits: allreduce.DefaultFractionBits}
-	sum := make([]int64, b.elements)
+	var sum []int64
+	switch sums, err = allreduce.NewSums(b.elements); {
+	case err == nil:
+		sum = sums.Values()
+	case errors.Is(err, errors.ErrUnsupported):
+		sum = hugepages.Make[int64](b.elements)
+	default:
+		return v, nil, err
+	}
 	fixed.Accumulate(sum, values, b.world)
-	return allreduce.Vector{Sum: sum, Out: values, Finish: fixed.Means(b.world)}
+	return allreduce.Vector{Sum: sum, Out: values, Finish: fixed.Means(b.world)}, sums, nil
 }
 
 // checksum is the CRC-32C of the values' bits.

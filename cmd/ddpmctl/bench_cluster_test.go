@@ -55,7 +55,7 @@ func TestBenchClusterMakesTheSameBits(t *testing.T) {
 			for rank := range world {
 				go func() {
 					b := ringBench{world: world, hosts: world, elements: elements, backward: backward, compute: 30 * time.Millisecond, steps: 1, rank: rank}
-					report, err := b.time(t.Context(), allreduce.Member{Run: allreduce.NewRunTag("bench", ""), Generation: 1, Rank: rank, World: world}, links[rank], nil, share(elements, rank, world))
+					report, err := b.time(t.Context(), allreduce.Member{Run: allreduce.NewRunTag("bench", ""), Generation: 1, Rank: rank, World: world}, nil, links[rank], nil, share(elements, rank, world))
 					sums[rank] = report.Checksum
 					done <- err
 				}()
