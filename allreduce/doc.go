@@ -120,7 +120,8 @@
 // out, by messages round the ring, whether each can open the others' memory. If all can, the
 // ring reduces through it: each member lays its sums of a piece of the vector into a room
 // that the others can read, adds up its own chunk from all rooms, lays the results there, and
-// takes the others'. Nothing is packed, and no message is sent; the links tell who is
+// takes the others'. Where all members are on one host, sums that lie in memory for it (Sums)
+// are read there and not laid. Nothing is packed, and no message is sent; the links tell who is
 // there, and a ring breaks with them as before. Sums are of integers, and so the bits are
 // those of the messages. Otherwise, as in containers that do not see each other's
 // processes, all go on by messages.
@@ -133,7 +134,7 @@
 // So every host sends what one member of a ring of hosts would, in 2(H-1) hops for H hosts.
 //
 // A room is anonymous memory of Linux (memfd_create(2)) of 3 MB, made for one generation,
-// which others open through /proc: that takes the same user, and a name that only the
+// and Sums are the same, of 8 bytes an element. Others open them through /proc: that takes the same user, and a name that only the
 // authenticated links tell. They map it for reading, a bell aside that wakes the owner.
 // It can't shrink under them, and nothing is left of it when the last process ends.
 //
