@@ -50,13 +50,20 @@ func (e notReached) Unwrap() error { return e.error }
 // start when they start. opts must bring transport credentials. A ring of one
 // member has no link: it is nil then.
 func Connect(ctx context.Context, server *Server, m Member, addr string, opts ...grpc.DialOption) (Link, error) {
+	return connectNext(ctx, server.gate, m, linkMethod, addr, opts)
+}
+
+// connectNext links a member up with its neighbours, by a method and a gate.
+func connectNext(ctx context.Context, gate *gate, m Member, method, addr string, opts []grpc.DialOption) (Link, error) {
 	if err := m.Validate(); err != nil {
 		return nil, fmt.Errorf("connect %v: %w", m, err)
 	}
 	if m.World == 1 {
 		return nil, nil
 	}
-	l, err := connect(ctx, server.gate, ringCall(m), m.Predecessor(), addr, opts)
+	c := ringCall(m)
+	c.method = method
+	l, err := connect(ctx, gate, c, m.Predecessor(), addr, opts)
 	if err != nil {
 		return nil, fmt.Errorf("connect %v: %w", m, err)
 	}

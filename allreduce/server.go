@@ -22,18 +22,21 @@ const (
 	partnerMethod = "/" + serviceName + "/Partner"
 	// laneMethod is the same between hosts.
 	laneMethod = "/" + serviceName + "/Lane"
+	// groupMethod is the same within a group.
+	groupMethod = "/" + serviceName + "/Group"
 	// holdEarly is how long a link of a generation that this worker has not been
 	// told of is held.
 	holdEarly = 30 * time.Second
 )
 
 // Server receives the links of a worker's predecessors, one in each generation and, where
-// it is in a lane, one between hosts, and those of its partners. It belongs on a
-// grpc.Server made with ServerOptions.
+// it is in a lane, one between hosts, in a group one within that, and those of its partners.
+// It belongs on a grpc.Server made with ServerOptions.
 type Server struct {
-	gate *gate
-	lane *gate
-	log  *slog.Logger
+	gate  *gate
+	lane  *gate
+	group *gate
+	log   *slog.Logger
 
 	mu sync.Mutex
 	// partners are the gates of the ranks that have been partners, or wanted to be;
@@ -44,7 +47,7 @@ type Server struct {
 
 // NewServer returns a server for one worker. Refused links are logged.
 func NewServer(log *slog.Logger) *Server {
-	return &Server{gate: newGate(holdEarly), lane: newGate(holdEarly), log: log, partners: map[int]*gate{}}
+	return &Server{gate: newGate(holdEarly), lane: newGate(holdEarly), group: newGate(holdEarly), log: log, partners: map[int]*gate{}}
 }
 
 // partner is the gate of a rank.
@@ -63,8 +66,8 @@ func (s *Server) partner(rank int) *gate {
 }
 
 // Register adds the service ddpm.v1.Ring. Its methods are streams both ways, from the
-// predecessor, from a partner, and from the one before in a lane: that one sends its handshake and then segments; the
-// worker answers with its own handshake once it has taken the link, and ends the stream.
+// predecessor, from a partner, and from the one before in a lane or in a group: that one
+// sends its handshake and then segments; the worker answers with its own handshake once it has taken the link, and ends the stream.
 func (s *Server) Register(r grpc.ServiceRegistrar) {
 	r.RegisterService(&grpc.ServiceDesc{
 		ServiceName: serviceName,
@@ -84,6 +87,11 @@ func (s *Server) Register(r grpc.ServiceRegistrar) {
 			Handler:       func(_ any, stream grpc.ServerStream) error { return s.serve(stream, s.laneGate) },
 			ServerStreams: true,
 			ClientStreams: true,
+		}, {
+			StreamName:    "Group",
+			Handler:       func(_ any, stream grpc.ServerStream) error { return s.serve(stream, s.groupGate) },
+			ServerStreams: true,
+			ClientStreams: true,
 		}},
 	}, s)
 }
@@ -93,6 +101,7 @@ func (s *Server) Register(r grpc.ServiceRegistrar) {
 func (s *Server) Close() {
 	s.gate.close()
 	s.lane.close()
+	s.group.close()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.closed = true
@@ -101,8 +110,9 @@ func (s *Server) Close() {
 	}
 }
 
-func (s *Server) ringGate(int) *gate { return s.gate }
-func (s *Server) laneGate(int) *gate { return s.lane }
+func (s *Server) ringGate(int) *gate  { return s.gate }
+func (s *Server) laneGate(int) *gate  { return s.lane }
+func (s *Server) groupGate(int) *gate { return s.group }
 
 // serve is the life of one stream, which comes by the gate of its rank.
 func (s *Server) serve(stream grpc.ServerStream, gateOf func(rank int) *gate) error {

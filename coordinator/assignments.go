@@ -38,6 +38,11 @@ func newAssignments(g core.Generation) assignments {
 			a.knows[rank] = append(a.knows[rank], before, next)
 		}
 	}
+	for rank, m := range g.Members {
+		if m.Seat != nil {
+			a.knows[rank] = append(a.knows[rank], m.Seat.Before, m.Seat.Next)
+		}
+	}
 	if g.Source == core.FromMembers {
 		a.lend()
 	}
@@ -94,9 +99,18 @@ func (a assignments) of(rank int, reported uint64) *ddpmv1.Assignment {
 		if other == rank { // what others compute is no matter of this one's
 			g.Members[i].FirstShard, g.Members[i].Shards = uint32(m.FirstShard), uint32(m.Shards)
 			g.Members[i].Kept, g.Members[i].Extra = numbers(m.Kept), numbers(m.Extra)
+			g.Members[i].Seat = seat(m.Seat)
 		}
 	}
 	return &ddpmv1.Assignment{Generation: g, Rank: uint32(rank), ReportedStep: reported}
+}
+
+// seat is a member's place in the ring of its group, nil where it has none.
+func seat(s *core.Seat) *ddpmv1.Seat {
+	if s == nil {
+		return nil
+	}
+	return &ddpmv1.Seat{Place: uint32(s.Place), Size: uint32(s.Size), Next: uint32(s.Next)}
 }
 
 var sources = map[core.Source]ddpmv1.StateSource{

@@ -86,7 +86,7 @@ func (s *start) newLoop(leader *registry.Leader, last core.Generation, runID str
 	return &loop{
 		machine: core.New(core.Config{
 			Workers: s.config.Workers, MinWorkers: s.config.MinWorkers, Patience: s.options.limits.patience,
-			Shards: s.plan.Spec.Shards(), Steps: s.plan.Steps, CheckpointEvery: s.plan.CheckpointEvery,
+			Shards: s.plan.Spec.Shards(), Groups: s.plan.Spec.Local.Groups, Steps: s.plan.Steps, CheckpointEvery: s.plan.CheckpointEvery,
 			StartStep: s.newest.Step, HasCheckpoint: s.resumes,
 			// Local workers end with their coordinator.
 			Last: last, Adopt: !s.config.Local, AdoptPatience: s.options.limits.adopt,

@@ -131,7 +131,11 @@ func (s Spec) Validate() error {
 	}
 	check(s.Format == SpecFormat, "format %d: this build reads format %d", s.Format, SpecFormat)
 	check(s.Kind == KindCPU, "kind %q: this build knows %q", s.Kind, KindCPU)
-	errs = append(errs, s.checkBatch())
+	if err := s.checkBatch(); err != nil {
+		errs = append(errs, err)
+	} else {
+		errs = append(errs, s.checkGroups())
+	}
 	check(s.Timesteps == TimestepsUniform || s.Timesteps == TimestepsStratified,
 		"timesteps %q: must be %q or %q", s.Timesteps, TimestepsUniform, TimestepsStratified)
 	check(s.Init == "" || digestForm().MatchString(s.Init), "init %q: must be sha256: and 64 hexadecimal digits", s.Init)

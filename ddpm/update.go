@@ -20,8 +20,8 @@ type UpdateInfo struct {
 // batch was split), applies Adam and moves the average. grad has one element a
 // parameter.
 //
-// In a run with local steps grad is the mean of the shards' outer gradients, and the
-// update an outer step.
+// In a run with local steps grad is the mean of the shards' or groups' outer gradients, and
+// the update an outer step.
 func (s *State) Update(spec Spec, pool *kernel.Pool, grad []float32) UpdateInfo {
 	o := spec.Optimizer
 	norm := math.Sqrt(kernel.SumSquares(pool, grad))

@@ -30,9 +30,9 @@ type Config struct {
 	LR        float64
 	Init      string
 
-	// LocalSteps, with OuterLR and OuterMomentum, is the mode of little communication.
-	LocalSteps             int
-	OuterLR, OuterMomentum float64
+	// LocalSteps, with LocalGroups, OuterLR and OuterMomentum, is the mode of little communication.
+	LocalSteps, LocalGroups int
+	OuterLR, OuterMomentum  float64
 
 	Classes      int
 	LabelDropout float64
@@ -123,8 +123,9 @@ func (c *Config) Validate() error {
 	check(!c.Given("label-dropout") || c.Given("classes"), "--label-dropout: only a model with classes has labels; give --classes too")
 	check(c.LabelDropout >= 0 && c.LabelDropout < 1, "--label-dropout %g: must be in [0, 1)", c.LabelDropout)
 	check(!c.Given("local-steps") || c.LocalSteps > 0, "--local-steps %d: must be at least 1, or left out", c.LocalSteps)
-	for _, name := range []string{"outer-lr", "outer-momentum"} {
-		check(!c.Given(name) || c.Given("local-steps"), "--%s: only a run with local steps has outer ones; give --local-steps too", name)
+	check(!c.Given("local-groups") || c.LocalGroups > 0, "--local-groups %d: must be at least 1, or left out", c.LocalGroups)
+	for _, name := range []string{"outer-lr", "outer-momentum", "local-groups"} {
+		check(!c.Given(name) || c.Given("local-steps"), "--%s: is of a run with local steps; give --local-steps too", name)
 	}
 	check(c.GatherDtype == GatherFloat32 || c.GatherDtype == ddpm.GatherBF16, "--gather-dtype %q: must be %s or %s", c.GatherDtype, GatherFloat32, ddpm.GatherBF16)
 	check(!c.Given("fraction-bits") || c.FractionBits >= ddpm.MinFractionBits && c.FractionBits <= ddpm.MaxFractionBits,

@@ -70,6 +70,7 @@ func (c *Config) specFlags(fs *pflag.FlagSet) {
 	fs.IntVar(&c.Classes, "classes", 0, "train a model of so many `classes` on the dataset's labels (default: the preset's, none)")
 	fs.Float64Var(&c.LabelDropout, "label-dropout", DefaultLabelDropout, "with --classes: the `fraction` of labels that are withheld, so that sampling can use guidance")
 	fs.IntVar(&c.LocalSteps, "local-steps", 0, "for slow links: each shard takes so many `steps` of its own between two exchanges (DiLoCo), and a step of the run is all of these (default: none)")
+	fs.IntVar(&c.LocalGroups, "local-groups", 0, "with --local-steps: cut a step's shards into so many `groups`, each of which takes its local steps together, on one worker or on several that are near each other (default: each shard on its own)")
 	fs.Float64Var(&c.OuterLR, "outer-lr", ddpm.DefaultOuterRate, "with --local-steps: learning `rate` of the exchange")
 	fs.Float64Var(&c.OuterMomentum, "outer-momentum", ddpm.DefaultOuterMomentum, "with --local-steps: Nesterov `momentum` of the exchange, from 0 to below 1")
 	fs.StringVar(&c.GatherDtype, "gather-dtype", GatherFloat32, "round the averaged gradient to this `TYPE`, float32 or bf16, which takes half the bytes of the second half of the all-reduce")

@@ -91,6 +91,7 @@ func (c *Config) override(s *ddpm.Spec) {
 	}
 	if c.Given("local-steps") {
 		s.Local = ddpm.Local{Steps: c.LocalSteps, OuterRate: c.OuterLR, OuterMomentum: c.OuterMomentum}
+		*s = s.WithGroups(c.LocalGroups)
 	}
 	if c.Given("fraction-bits") {
 		s.FractionBits = c.FractionBits

@@ -221,7 +221,7 @@ func (m *Machine) unevenDeal() string {
 		m.uneven = time.Time{}
 		return ""
 	}
-	could := longest(counts(m.config.Shards, levelled(rates), make([]int, len(rates))), rates)
+	could := longest(m.shares(rates), rates)
 	if is <= worse*could {
 		m.uneven = time.Time{}
 		return ""

@@ -107,9 +107,7 @@ func deal(shards int, members []Member, rates []float64, held [][]int) {
 	missing, kept := claim(shards, held)
 	if len(missing) == shards {
 		for i := range members {
-			for s := range members[i].Shards {
-				members[i].Extra = append(members[i].Extra, members[i].FirstShard+s)
-			}
+			members[i].Extra = members[i].all()
 		}
 		return
 	}

@@ -36,6 +36,8 @@ type Member struct {
 	Lack        Lack  `json:",omitempty"`
 	// HasGradient says that it has the reduced gradient of the step before.
 	HasGradient bool `json:",omitempty"`
+	// Seat is its place where it computes part of a group, with others.
+	Seat *Seat `json:",omitempty"`
 }
 
 // Generation is a numbered membership, in ring order.

@@ -15,8 +15,8 @@ type Config struct {
 	// begins once nobody has joined for Patience. With fewer it pauses.
 	Workers, MinWorkers int
 	Patience            time.Duration
-	// Shards counts the shards of a step.
-	Shards int
+	// Shards counts the shards of a step, Groups the groups that they are in; 0: none.
+	Shards, Groups int
 	// Steps is how many the run is to have.
 	Steps uint64
 	// CheckpointEvery is in steps; 0: only at the end.

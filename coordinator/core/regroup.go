@@ -191,7 +191,7 @@ func (m *Machine) form(workers []*worker, step uint64, live bool, last uint64) [
 	}
 	m.late = false
 	m.choose(&g, workers)
-	deal(m.config.Shards, g.Members, rates, held)
+	m.deal(g.Members, rates, held)
 	for _, w := range m.workers {
 		w.member, w.ready = false, false
 	}

@@ -1237,7 +1237,10 @@ type Member struct {
 	// It also has the reduced gradient of the step before the first.
 	HasGradient bool `protobuf:"varint,8,opt,name=has_gradient,json=hasGradient,proto3" json:"has_gradient,omitempty"`
 	// Its place in the ring, from 0.
-	Rank          uint32 `protobuf:"varint,9,opt,name=rank,proto3" json:"rank,omitempty"`
+	Rank uint32 `protobuf:"varint,9,opt,name=rank,proto3" json:"rank,omitempty"`
+	// Where its shards are part of those of a group that takes local steps: its place among
+	// the members that compute the others.
+	Seat          *Seat `protobuf:"bytes,10,opt,name=seat,proto3" json:"seat,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1335,6 +1338,78 @@ func (x *Member) GetRank() uint32 {
 	return 0
 }
 
+func (x *Member) GetSeat() *Seat {
+	if x != nil {
+		return x.Seat
+	}
+	return nil
+}
+
+// Seat is a member's place in the ring of a group, whose members sum their shards' gradients
+// in each local step.
+type Seat struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its place there, from 0: the first one brings what the group has made of the weights.
+	Place uint32 `protobuf:"varint,1,opt,name=place,proto3" json:"place,omitempty"`
+	// How many members the ring has.
+	Size uint32 `protobuf:"varint,2,opt,name=size,proto3" json:"size,omitempty"`
+	// The rank, in the generation, of the member of the next place, to which it sends.
+	Next          uint32 `protobuf:"varint,3,opt,name=next,proto3" json:"next,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Seat) Reset() {
+	*x = Seat{}
+	mi := &file_ddpm_v1_coordinator_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Seat) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Seat) ProtoMessage() {}
+
+func (x *Seat) ProtoReflect() protoreflect.Message {
+	mi := &file_ddpm_v1_coordinator_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Seat.ProtoReflect.Descriptor instead.
+func (*Seat) Descriptor() ([]byte, []int) {
+	return file_ddpm_v1_coordinator_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *Seat) GetPlace() uint32 {
+	if x != nil {
+		return x.Place
+	}
+	return 0
+}
+
+func (x *Seat) GetSize() uint32 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+func (x *Seat) GetNext() uint32 {
+	if x != nil {
+		return x.Next
+	}
+	return 0
+}
+
 // Assignment tells a member its generation and its place there.
 type Assignment struct {
 	state      protoimpl.MessageState `protogen:"open.v1"`
@@ -1348,7 +1423,7 @@ type Assignment struct {
 
 func (x *Assignment) Reset() {
 	*x = Assignment{}
-	mi := &file_ddpm_v1_coordinator_proto_msgTypes[10]
+	mi := &file_ddpm_v1_coordinator_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1360,7 +1435,7 @@ func (x *Assignment) String() string {
 func (*Assignment) ProtoMessage() {}
 
 func (x *Assignment) ProtoReflect() protoreflect.Message {
-	mi := &file_ddpm_v1_coordinator_proto_msgTypes[10]
+	mi := &file_ddpm_v1_coordinator_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1373,7 +1448,7 @@ func (x *Assignment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Assignment.ProtoReflect.Descriptor instead.
 func (*Assignment) Descriptor() ([]byte, []int) {
-	return file_ddpm_v1_coordinator_proto_rawDescGZIP(), []int{10}
+	return file_ddpm_v1_coordinator_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Assignment) GetGeneration() *Generation {
@@ -1408,7 +1483,7 @@ type Ready struct {
 
 func (x *Ready) Reset() {
 	*x = Ready{}
-	mi := &file_ddpm_v1_coordinator_proto_msgTypes[11]
+	mi := &file_ddpm_v1_coordinator_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1420,7 +1495,7 @@ func (x *Ready) String() string {
 func (*Ready) ProtoMessage() {}
 
 func (x *Ready) ProtoReflect() protoreflect.Message {
-	mi := &file_ddpm_v1_coordinator_proto_msgTypes[11]
+	mi := &file_ddpm_v1_coordinator_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1433,7 +1508,7 @@ func (x *Ready) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ready.ProtoReflect.Descriptor instead.
 func (*Ready) Descriptor() ([]byte, []int) {
-	return file_ddpm_v1_coordinator_proto_rawDescGZIP(), []int{11}
+	return file_ddpm_v1_coordinator_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Ready) GetGeneration() uint64 {
@@ -1455,7 +1530,7 @@ type Halt struct {
 
 func (x *Halt) Reset() {
 	*x = Halt{}
-	mi := &file_ddpm_v1_coordinator_proto_msgTypes[12]
+	mi := &file_ddpm_v1_coordinator_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1467,7 +1542,7 @@ func (x *Halt) String() string {
 func (*Halt) ProtoMessage() {}
 
 func (x *Halt) ProtoReflect() protoreflect.Message {
-	mi := &file_ddpm_v1_coordinator_proto_msgTypes[12]
+	mi := &file_ddpm_v1_coordinator_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1480,7 +1555,7 @@ func (x *Halt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Halt.ProtoReflect.Descriptor instead.
 func (*Halt) Descriptor() ([]byte, []int) {
-	return file_ddpm_v1_coordinator_proto_rawDescGZIP(), []int{12}
+	return file_ddpm_v1_coordinator_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Halt) GetGeneration() uint64 {
@@ -1511,7 +1586,7 @@ type Yield struct {
 
 func (x *Yield) Reset() {
 	*x = Yield{}
-	mi := &file_ddpm_v1_coordinator_proto_msgTypes[13]
+	mi := &file_ddpm_v1_coordinator_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1523,7 +1598,7 @@ func (x *Yield) String() string {
 func (*Yield) ProtoMessage() {}
 
 func (x *Yield) ProtoReflect() protoreflect.Message {
-	mi := &file_ddpm_v1_coordinator_proto_msgTypes[13]
+	mi := &file_ddpm_v1_coordinator_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1536,7 +1611,7 @@ func (x *Yield) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Yield.ProtoReflect.Descriptor instead.
 func (*Yield) Descriptor() ([]byte, []int) {
-	return file_ddpm_v1_coordinator_proto_rawDescGZIP(), []int{13}
+	return file_ddpm_v1_coordinator_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Yield) GetGeneration() uint64 {
@@ -1588,7 +1663,7 @@ type Position struct {
 
 func (x *Position) Reset() {
 	*x = Position{}
-	mi := &file_ddpm_v1_coordinator_proto_msgTypes[14]
+	mi := &file_ddpm_v1_coordinator_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1600,7 +1675,7 @@ func (x *Position) String() string {
 func (*Position) ProtoMessage() {}
 
 func (x *Position) ProtoReflect() protoreflect.Message {
-	mi := &file_ddpm_v1_coordinator_proto_msgTypes[14]
+	mi := &file_ddpm_v1_coordinator_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1613,7 +1688,7 @@ func (x *Position) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Position.ProtoReflect.Descriptor instead.
 func (*Position) Descriptor() ([]byte, []int) {
-	return file_ddpm_v1_coordinator_proto_rawDescGZIP(), []int{14}
+	return file_ddpm_v1_coordinator_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Position) GetGeneration() uint64 {
@@ -1724,7 +1799,7 @@ type Progress struct {
 
 func (x *Progress) Reset() {
 	*x = Progress{}
-	mi := &file_ddpm_v1_coordinator_proto_msgTypes[15]
+	mi := &file_ddpm_v1_coordinator_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1736,7 +1811,7 @@ func (x *Progress) String() string {
 func (*Progress) ProtoMessage() {}
 
 func (x *Progress) ProtoReflect() protoreflect.Message {
-	mi := &file_ddpm_v1_coordinator_proto_msgTypes[15]
+	mi := &file_ddpm_v1_coordinator_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1749,7 +1824,7 @@ func (x *Progress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Progress.ProtoReflect.Descriptor instead.
 func (*Progress) Descriptor() ([]byte, []int) {
-	return file_ddpm_v1_coordinator_proto_rawDescGZIP(), []int{15}
+	return file_ddpm_v1_coordinator_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Progress) GetGeneration() uint64 {
@@ -1891,7 +1966,7 @@ type Overflow struct {
 
 func (x *Overflow) Reset() {
 	*x = Overflow{}
-	mi := &file_ddpm_v1_coordinator_proto_msgTypes[16]
+	mi := &file_ddpm_v1_coordinator_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1903,7 +1978,7 @@ func (x *Overflow) String() string {
 func (*Overflow) ProtoMessage() {}
 
 func (x *Overflow) ProtoReflect() protoreflect.Message {
-	mi := &file_ddpm_v1_coordinator_proto_msgTypes[16]
+	mi := &file_ddpm_v1_coordinator_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1916,7 +1991,7 @@ func (x *Overflow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Overflow.ProtoReflect.Descriptor instead.
 func (*Overflow) Descriptor() ([]byte, []int) {
-	return file_ddpm_v1_coordinator_proto_rawDescGZIP(), []int{16}
+	return file_ddpm_v1_coordinator_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Overflow) GetStep() uint64 {
@@ -1959,7 +2034,7 @@ type Object struct {
 
 func (x *Object) Reset() {
 	*x = Object{}
-	mi := &file_ddpm_v1_coordinator_proto_msgTypes[17]
+	mi := &file_ddpm_v1_coordinator_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1971,7 +2046,7 @@ func (x *Object) String() string {
 func (*Object) ProtoMessage() {}
 
 func (x *Object) ProtoReflect() protoreflect.Message {
-	mi := &file_ddpm_v1_coordinator_proto_msgTypes[17]
+	mi := &file_ddpm_v1_coordinator_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1984,7 +2059,7 @@ func (x *Object) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Object.ProtoReflect.Descriptor instead.
 func (*Object) Descriptor() ([]byte, []int) {
-	return file_ddpm_v1_coordinator_proto_rawDescGZIP(), []int{17}
+	return file_ddpm_v1_coordinator_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Object) GetKey() string {
@@ -2020,7 +2095,7 @@ type Preview struct {
 
 func (x *Preview) Reset() {
 	*x = Preview{}
-	mi := &file_ddpm_v1_coordinator_proto_msgTypes[18]
+	mi := &file_ddpm_v1_coordinator_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2032,7 +2107,7 @@ func (x *Preview) String() string {
 func (*Preview) ProtoMessage() {}
 
 func (x *Preview) ProtoReflect() protoreflect.Message {
-	mi := &file_ddpm_v1_coordinator_proto_msgTypes[18]
+	mi := &file_ddpm_v1_coordinator_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2045,7 +2120,7 @@ func (x *Preview) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Preview.ProtoReflect.Descriptor instead.
 func (*Preview) Descriptor() ([]byte, []int) {
-	return file_ddpm_v1_coordinator_proto_rawDescGZIP(), []int{18}
+	return file_ddpm_v1_coordinator_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Preview) GetIndex() uint32 {
@@ -2080,7 +2155,7 @@ type PartSaved struct {
 
 func (x *PartSaved) Reset() {
 	*x = PartSaved{}
-	mi := &file_ddpm_v1_coordinator_proto_msgTypes[19]
+	mi := &file_ddpm_v1_coordinator_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2092,7 +2167,7 @@ func (x *PartSaved) String() string {
 func (*PartSaved) ProtoMessage() {}
 
 func (x *PartSaved) ProtoReflect() protoreflect.Message {
-	mi := &file_ddpm_v1_coordinator_proto_msgTypes[19]
+	mi := &file_ddpm_v1_coordinator_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2105,7 +2180,7 @@ func (x *PartSaved) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PartSaved.ProtoReflect.Descriptor instead.
 func (*PartSaved) Descriptor() ([]byte, []int) {
-	return file_ddpm_v1_coordinator_proto_rawDescGZIP(), []int{19}
+	return file_ddpm_v1_coordinator_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *PartSaved) GetGeneration() uint64 {
@@ -2162,7 +2237,7 @@ type PartFailed struct {
 
 func (x *PartFailed) Reset() {
 	*x = PartFailed{}
-	mi := &file_ddpm_v1_coordinator_proto_msgTypes[20]
+	mi := &file_ddpm_v1_coordinator_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2174,7 +2249,7 @@ func (x *PartFailed) String() string {
 func (*PartFailed) ProtoMessage() {}
 
 func (x *PartFailed) ProtoReflect() protoreflect.Message {
-	mi := &file_ddpm_v1_coordinator_proto_msgTypes[20]
+	mi := &file_ddpm_v1_coordinator_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2187,7 +2262,7 @@ func (x *PartFailed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PartFailed.ProtoReflect.Descriptor instead.
 func (*PartFailed) Descriptor() ([]byte, []int) {
-	return file_ddpm_v1_coordinator_proto_rawDescGZIP(), []int{20}
+	return file_ddpm_v1_coordinator_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *PartFailed) GetGeneration() uint64 {
@@ -2221,7 +2296,7 @@ type Leaving struct {
 
 func (x *Leaving) Reset() {
 	*x = Leaving{}
-	mi := &file_ddpm_v1_coordinator_proto_msgTypes[21]
+	mi := &file_ddpm_v1_coordinator_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2233,7 +2308,7 @@ func (x *Leaving) String() string {
 func (*Leaving) ProtoMessage() {}
 
 func (x *Leaving) ProtoReflect() protoreflect.Message {
-	mi := &file_ddpm_v1_coordinator_proto_msgTypes[21]
+	mi := &file_ddpm_v1_coordinator_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2246,7 +2321,7 @@ func (x *Leaving) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Leaving.ProtoReflect.Descriptor instead.
 func (*Leaving) Descriptor() ([]byte, []int) {
-	return file_ddpm_v1_coordinator_proto_rawDescGZIP(), []int{21}
+	return file_ddpm_v1_coordinator_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Leaving) GetReason() string {
@@ -2268,7 +2343,7 @@ type Failure struct {
 
 func (x *Failure) Reset() {
 	*x = Failure{}
-	mi := &file_ddpm_v1_coordinator_proto_msgTypes[22]
+	mi := &file_ddpm_v1_coordinator_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2280,7 +2355,7 @@ func (x *Failure) String() string {
 func (*Failure) ProtoMessage() {}
 
 func (x *Failure) ProtoReflect() protoreflect.Message {
-	mi := &file_ddpm_v1_coordinator_proto_msgTypes[22]
+	mi := &file_ddpm_v1_coordinator_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2293,7 +2368,7 @@ func (x *Failure) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Failure.ProtoReflect.Descriptor instead.
 func (*Failure) Descriptor() ([]byte, []int) {
-	return file_ddpm_v1_coordinator_proto_rawDescGZIP(), []int{22}
+	return file_ddpm_v1_coordinator_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Failure) GetGeneration() uint64 {
@@ -2331,7 +2406,7 @@ type Dismiss struct {
 
 func (x *Dismiss) Reset() {
 	*x = Dismiss{}
-	mi := &file_ddpm_v1_coordinator_proto_msgTypes[23]
+	mi := &file_ddpm_v1_coordinator_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2343,7 +2418,7 @@ func (x *Dismiss) String() string {
 func (*Dismiss) ProtoMessage() {}
 
 func (x *Dismiss) ProtoReflect() protoreflect.Message {
-	mi := &file_ddpm_v1_coordinator_proto_msgTypes[23]
+	mi := &file_ddpm_v1_coordinator_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2356,7 +2431,7 @@ func (x *Dismiss) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Dismiss.ProtoReflect.Descriptor instead.
 func (*Dismiss) Descriptor() ([]byte, []int) {
-	return file_ddpm_v1_coordinator_proto_rawDescGZIP(), []int{23}
+	return file_ddpm_v1_coordinator_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Dismiss) GetOk() bool {
@@ -2396,7 +2471,7 @@ type FetchRequest struct {
 
 func (x *FetchRequest) Reset() {
 	*x = FetchRequest{}
-	mi := &file_ddpm_v1_coordinator_proto_msgTypes[24]
+	mi := &file_ddpm_v1_coordinator_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2408,7 +2483,7 @@ func (x *FetchRequest) String() string {
 func (*FetchRequest) ProtoMessage() {}
 
 func (x *FetchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ddpm_v1_coordinator_proto_msgTypes[24]
+	mi := &file_ddpm_v1_coordinator_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2421,7 +2496,7 @@ func (x *FetchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FetchRequest.ProtoReflect.Descriptor instead.
 func (*FetchRequest) Descriptor() ([]byte, []int) {
-	return file_ddpm_v1_coordinator_proto_rawDescGZIP(), []int{24}
+	return file_ddpm_v1_coordinator_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *FetchRequest) GetRunId() string {
@@ -2480,7 +2555,7 @@ type FetchChunk struct {
 
 func (x *FetchChunk) Reset() {
 	*x = FetchChunk{}
-	mi := &file_ddpm_v1_coordinator_proto_msgTypes[25]
+	mi := &file_ddpm_v1_coordinator_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2492,7 +2567,7 @@ func (x *FetchChunk) String() string {
 func (*FetchChunk) ProtoMessage() {}
 
 func (x *FetchChunk) ProtoReflect() protoreflect.Message {
-	mi := &file_ddpm_v1_coordinator_proto_msgTypes[25]
+	mi := &file_ddpm_v1_coordinator_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2505,7 +2580,7 @@ func (x *FetchChunk) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FetchChunk.ProtoReflect.Descriptor instead.
 func (*FetchChunk) Descriptor() ([]byte, []int) {
-	return file_ddpm_v1_coordinator_proto_rawDescGZIP(), []int{25}
+	return file_ddpm_v1_coordinator_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *FetchChunk) GetData() []byte {
@@ -2617,7 +2692,7 @@ const file_ddpm_v1_coordinator_proto_rawDesc = "" +
 	"\rhalving_elems\x18\n" +
 	" \x01(\x04R\fhalvingElems\x12\x1d\n" +
 	"\n" +
-	"host_sizes\x18\x11 \x03(\rR\thostSizes\"\x85\x02\n" +
+	"host_sizes\x18\x11 \x03(\rR\thostSizes\"\xa8\x02\n" +
 	"\x06Member\x12\x1b\n" +
 	"\tworker_id\x18\x01 \x01(\tR\bworkerId\x12!\n" +
 	"\fring_address\x18\x02 \x01(\tR\vringAddress\x12\x1f\n" +
@@ -2628,7 +2703,13 @@ const file_ddpm_v1_coordinator_proto_rawDesc = "" +
 	"\x05extra\x18\x06 \x03(\rR\x05extra\x12!\n" +
 	"\x04lack\x18\a \x01(\x0e2\r.ddpm.v1.LackR\x04lack\x12!\n" +
 	"\fhas_gradient\x18\b \x01(\bR\vhasGradient\x12\x12\n" +
-	"\x04rank\x18\t \x01(\rR\x04rank\"z\n" +
+	"\x04rank\x18\t \x01(\rR\x04rank\x12!\n" +
+	"\x04seat\x18\n" +
+	" \x01(\v2\r.ddpm.v1.SeatR\x04seat\"D\n" +
+	"\x04Seat\x12\x14\n" +
+	"\x05place\x18\x01 \x01(\rR\x05place\x12\x12\n" +
+	"\x04size\x18\x02 \x01(\rR\x04size\x12\x12\n" +
+	"\x04next\x18\x03 \x01(\rR\x04next\"z\n" +
 	"\n" +
 	"Assignment\x123\n" +
 	"\n" +
@@ -2779,7 +2860,7 @@ func file_ddpm_v1_coordinator_proto_rawDescGZIP() []byte {
 }
 
 var file_ddpm_v1_coordinator_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_ddpm_v1_coordinator_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
+var file_ddpm_v1_coordinator_proto_msgTypes = make([]protoimpl.MessageInfo, 27)
 var file_ddpm_v1_coordinator_proto_goTypes = []any{
 	(StateSource)(0),           // 0: ddpm.v1.StateSource
 	(Lack)(0),                  // 1: ddpm.v1.Lack
@@ -2794,59 +2875,61 @@ var file_ddpm_v1_coordinator_proto_goTypes = []any{
 	(*Available)(nil),          // 10: ddpm.v1.Available
 	(*Generation)(nil),         // 11: ddpm.v1.Generation
 	(*Member)(nil),             // 12: ddpm.v1.Member
-	(*Assignment)(nil),         // 13: ddpm.v1.Assignment
-	(*Ready)(nil),              // 14: ddpm.v1.Ready
-	(*Halt)(nil),               // 15: ddpm.v1.Halt
-	(*Yield)(nil),              // 16: ddpm.v1.Yield
-	(*Position)(nil),           // 17: ddpm.v1.Position
-	(*Progress)(nil),           // 18: ddpm.v1.Progress
-	(*Overflow)(nil),           // 19: ddpm.v1.Overflow
-	(*Object)(nil),             // 20: ddpm.v1.Object
-	(*Preview)(nil),            // 21: ddpm.v1.Preview
-	(*PartSaved)(nil),          // 22: ddpm.v1.PartSaved
-	(*PartFailed)(nil),         // 23: ddpm.v1.PartFailed
-	(*Leaving)(nil),            // 24: ddpm.v1.Leaving
-	(*Failure)(nil),            // 25: ddpm.v1.Failure
-	(*Dismiss)(nil),            // 26: ddpm.v1.Dismiss
-	(*FetchRequest)(nil),       // 27: ddpm.v1.FetchRequest
-	(*FetchChunk)(nil),         // 28: ddpm.v1.FetchChunk
+	(*Seat)(nil),               // 13: ddpm.v1.Seat
+	(*Assignment)(nil),         // 14: ddpm.v1.Assignment
+	(*Ready)(nil),              // 15: ddpm.v1.Ready
+	(*Halt)(nil),               // 16: ddpm.v1.Halt
+	(*Yield)(nil),              // 17: ddpm.v1.Yield
+	(*Position)(nil),           // 18: ddpm.v1.Position
+	(*Progress)(nil),           // 19: ddpm.v1.Progress
+	(*Overflow)(nil),           // 20: ddpm.v1.Overflow
+	(*Object)(nil),             // 21: ddpm.v1.Object
+	(*Preview)(nil),            // 22: ddpm.v1.Preview
+	(*PartSaved)(nil),          // 23: ddpm.v1.PartSaved
+	(*PartFailed)(nil),         // 24: ddpm.v1.PartFailed
+	(*Leaving)(nil),            // 25: ddpm.v1.Leaving
+	(*Failure)(nil),            // 26: ddpm.v1.Failure
+	(*Dismiss)(nil),            // 27: ddpm.v1.Dismiss
+	(*FetchRequest)(nil),       // 28: ddpm.v1.FetchRequest
+	(*FetchChunk)(nil),         // 29: ddpm.v1.FetchChunk
 }
 var file_ddpm_v1_coordinator_proto_depIdxs = []int32{
 	5,  // 0: ddpm.v1.WorkerMessage.hello:type_name -> ddpm.v1.Hello
 	9,  // 1: ddpm.v1.WorkerMessage.heartbeat:type_name -> ddpm.v1.Heartbeat
 	10, // 2: ddpm.v1.WorkerMessage.available:type_name -> ddpm.v1.Available
-	14, // 3: ddpm.v1.WorkerMessage.ready:type_name -> ddpm.v1.Ready
-	17, // 4: ddpm.v1.WorkerMessage.position:type_name -> ddpm.v1.Position
-	18, // 5: ddpm.v1.WorkerMessage.progress:type_name -> ddpm.v1.Progress
-	22, // 6: ddpm.v1.WorkerMessage.part_saved:type_name -> ddpm.v1.PartSaved
-	23, // 7: ddpm.v1.WorkerMessage.part_failed:type_name -> ddpm.v1.PartFailed
-	19, // 8: ddpm.v1.WorkerMessage.overflow:type_name -> ddpm.v1.Overflow
-	24, // 9: ddpm.v1.WorkerMessage.leaving:type_name -> ddpm.v1.Leaving
-	25, // 10: ddpm.v1.WorkerMessage.failure:type_name -> ddpm.v1.Failure
+	15, // 3: ddpm.v1.WorkerMessage.ready:type_name -> ddpm.v1.Ready
+	18, // 4: ddpm.v1.WorkerMessage.position:type_name -> ddpm.v1.Position
+	19, // 5: ddpm.v1.WorkerMessage.progress:type_name -> ddpm.v1.Progress
+	23, // 6: ddpm.v1.WorkerMessage.part_saved:type_name -> ddpm.v1.PartSaved
+	24, // 7: ddpm.v1.WorkerMessage.part_failed:type_name -> ddpm.v1.PartFailed
+	20, // 8: ddpm.v1.WorkerMessage.overflow:type_name -> ddpm.v1.Overflow
+	25, // 9: ddpm.v1.WorkerMessage.leaving:type_name -> ddpm.v1.Leaving
+	26, // 10: ddpm.v1.WorkerMessage.failure:type_name -> ddpm.v1.Failure
 	7,  // 11: ddpm.v1.CoordinatorMessage.welcome:type_name -> ddpm.v1.Welcome
-	13, // 12: ddpm.v1.CoordinatorMessage.assignment:type_name -> ddpm.v1.Assignment
-	15, // 13: ddpm.v1.CoordinatorMessage.halt:type_name -> ddpm.v1.Halt
-	16, // 14: ddpm.v1.CoordinatorMessage.yield:type_name -> ddpm.v1.Yield
-	26, // 15: ddpm.v1.CoordinatorMessage.dismiss:type_name -> ddpm.v1.Dismiss
+	14, // 12: ddpm.v1.CoordinatorMessage.assignment:type_name -> ddpm.v1.Assignment
+	16, // 13: ddpm.v1.CoordinatorMessage.halt:type_name -> ddpm.v1.Halt
+	17, // 14: ddpm.v1.CoordinatorMessage.yield:type_name -> ddpm.v1.Yield
+	27, // 15: ddpm.v1.CoordinatorMessage.dismiss:type_name -> ddpm.v1.Dismiss
 	8,  // 16: ddpm.v1.CoordinatorMessage.ask:type_name -> ddpm.v1.Ask
 	6,  // 17: ddpm.v1.Hello.resume:type_name -> ddpm.v1.Resume
-	17, // 18: ddpm.v1.Resume.position:type_name -> ddpm.v1.Position
+	18, // 18: ddpm.v1.Resume.position:type_name -> ddpm.v1.Position
 	12, // 19: ddpm.v1.Generation.members:type_name -> ddpm.v1.Member
 	0,  // 20: ddpm.v1.Generation.source:type_name -> ddpm.v1.StateSource
 	1,  // 21: ddpm.v1.Member.lack:type_name -> ddpm.v1.Lack
-	11, // 22: ddpm.v1.Assignment.generation:type_name -> ddpm.v1.Generation
-	20, // 23: ddpm.v1.PartSaved.objects:type_name -> ddpm.v1.Object
-	21, // 24: ddpm.v1.PartSaved.previews:type_name -> ddpm.v1.Preview
-	2,  // 25: ddpm.v1.FetchRequest.vector:type_name -> ddpm.v1.Vector
-	3,  // 26: ddpm.v1.Coordinator.Session:input_type -> ddpm.v1.WorkerMessage
-	27, // 27: ddpm.v1.Peer.Fetch:input_type -> ddpm.v1.FetchRequest
-	4,  // 28: ddpm.v1.Coordinator.Session:output_type -> ddpm.v1.CoordinatorMessage
-	28, // 29: ddpm.v1.Peer.Fetch:output_type -> ddpm.v1.FetchChunk
-	28, // [28:30] is the sub-list for method output_type
-	26, // [26:28] is the sub-list for method input_type
-	26, // [26:26] is the sub-list for extension type_name
-	26, // [26:26] is the sub-list for extension extendee
-	0,  // [0:26] is the sub-list for field type_name
+	13, // 22: ddpm.v1.Member.seat:type_name -> ddpm.v1.Seat
+	11, // 23: ddpm.v1.Assignment.generation:type_name -> ddpm.v1.Generation
+	21, // 24: ddpm.v1.PartSaved.objects:type_name -> ddpm.v1.Object
+	22, // 25: ddpm.v1.PartSaved.previews:type_name -> ddpm.v1.Preview
+	2,  // 26: ddpm.v1.FetchRequest.vector:type_name -> ddpm.v1.Vector
+	3,  // 27: ddpm.v1.Coordinator.Session:input_type -> ddpm.v1.WorkerMessage
+	28, // 28: ddpm.v1.Peer.Fetch:input_type -> ddpm.v1.FetchRequest
+	4,  // 29: ddpm.v1.Coordinator.Session:output_type -> ddpm.v1.CoordinatorMessage
+	29, // 30: ddpm.v1.Peer.Fetch:output_type -> ddpm.v1.FetchChunk
+	29, // [29:31] is the sub-list for method output_type
+	27, // [27:29] is the sub-list for method input_type
+	27, // [27:27] is the sub-list for extension type_name
+	27, // [27:27] is the sub-list for extension extendee
+	0,  // [0:27] is the sub-list for field type_name
 }
 
 func init() { file_ddpm_v1_coordinator_proto_init() }
@@ -2881,7 +2964,7 @@ func file_ddpm_v1_coordinator_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_ddpm_v1_coordinator_proto_rawDesc), len(file_ddpm_v1_coordinator_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   26,
+			NumMessages:   27,
 			NumExtensions: 0,
 			NumServices:   2,
 		},
