@@ -9,14 +9,13 @@ import (
 // accumulateGrain is how many elements a thread adds at least.
 const accumulateGrain = 1 << 14
 
-// accumulate adds the elements [from, to) of grad to sum in fixed point. It is false
-// when a value did not fit.
-func (t *trainer) accumulate(from, to int) bool {
+// accumulate adds grad, one of so many terms, to sum in fixed point. It is false when a
+// value did not fit.
+func (t *trainer) accumulate(sum []int64, grad []float32, terms int) bool {
 	var overflowed atomic.Bool
-	fixed, shards := t.fixed(), t.run.spec.Shards()
-	sum, grad := t.sum[from:to], t.grad[from:to]
+	fixed := t.fixed()
 	t.run.pool.For(len(sum), accumulateGrain, func(lo, hi int) {
-		if !fixed.Accumulate(sum[lo:hi], grad[lo:hi], shards) {
+		if !fixed.Accumulate(sum[lo:hi], grad[lo:hi], terms) {
 			overflowed.Store(true)
 		}
 	})
@@ -29,11 +28,12 @@ type misfit struct {
 	value  float64
 }
 
-// firstMisfit finds the first that does not fit among the elements [from, to) of grad.
-func (t *trainer) firstMisfit(from, to int) misfit {
+// firstMisfit finds the first that does not fit among the elements [from, to) of grad, one
+// of so many terms.
+func (t *trainer) firstMisfit(grad []float32, from, to, terms int) misfit {
 	for _, p := range t.run.spec.Model.Params() {
 		for i := max(from, p.Offset); i < min(to, p.Offset+p.Len()); i++ {
-			if x := float64(t.grad[i]); !t.fits(x) {
+			if x := float64(grad[i]); !t.fits(x, terms) {
 				return misfit{p.Name, x}
 			}
 		}
@@ -41,9 +41,25 @@ func (t *trainer) firstMisfit(from, to int) misfit {
 	return misfit{}
 }
 
-func (t *trainer) fits(x float64) bool {
-	_, ok := t.fixed().FromFloat64(x, t.run.spec.Shards())
+func (t *trainer) fits(x float64, terms int) bool {
+	_, ok := t.fixed().FromFloat64(x, terms)
 	return ok
+}
+
+// addLoss adds a shard that is computed to the tail, with the first value of its gradient
+// that did not fit, if one did not.
+func (t *trainer) addLoss(shard int, loss float64, m *misfit) {
+	fixed, ok := t.fixed().FromFloat64(loss, t.run.spec.Shards())
+	t.tail[laneLoss] += fixed
+	t.tail[laneShards]++
+	if m == nil && ok {
+		return
+	}
+	t.tail[laneOverflows]++
+	if !ok {
+		m = &misfit{"the loss", loss}
+	}
+	t.tellOverflow(shard, *m)
 }
 
 // tellOverflow names a value of a shard that did not fit.

@@ -26,7 +26,8 @@ type generation struct {
 	self       *ddpmv1.Member
 	// next is the member that this one sends to in the ring. others are those, by rank, to
 	// which it has links besides: its partners where buckets of up to so many elements go by
-	// halving, and the next one of its lane where hosts share memory.
+	// halving, the next one of its lane where hosts share memory, and that of its group where
+	// it computes part of one.
 	next         *ddpmv1.Member
 	halvingElems int
 	hosts        allreduce.Hosts
@@ -47,6 +48,8 @@ type generation struct {
 	entered, left, told, yields, saves bool
 	parted                             departure
 	ring                               *allreduce.Ring
+	// inner is the ring of the group that it computes part of, nil where it does not.
+	inner *allreduce.Ring
 }
 
 // linkPatience bounds how long neighbours try to link up.
@@ -91,6 +94,9 @@ func newGeneration(ctx context.Context, id string, shards int, a *ddpmv1.Assignm
 	if err != nil {
 		return nil, wrong("%v", err)
 	}
+	if err := checkSeat(members, self); err != nil {
+		return nil, wrong("%v", err)
+	}
 	others, err := othersOf(a, members, hosts, int(rank), int(size))
 	if err != nil {
 		return nil, wrong("%v", err)
@@ -123,6 +129,9 @@ func othersOf(a *ddpmv1.Assignment, members []*ddpmv1.Member, hosts allreduce.Ho
 	}
 	if _, next, ok := hosts.LaneNeighbours(rank); ok {
 		ranks = append(ranks, next)
+	}
+	if seat := memberAt(members, int64(rank)).GetSeat(); seat != nil {
+		ranks = append(ranks, int(seat.GetNext()))
 	}
 	others := map[int]*ddpmv1.Member{}
 	for _, other := range ranks {
@@ -157,16 +166,31 @@ func (g *generation) savesAt(step uint64) bool {
 	return every > 0 && step%every == 0
 }
 
-// connect links up with both neighbours, with the partners and the lane's next, and shares
-// memory with the members of its host.
-func (g *generation) connect(tag allreduce.RunTag, server *allreduce.Server, m *meter, cfg allreduce.Config, log *slog.Logger) (*allreduce.Ring, error) {
+// connect links up with both neighbours, with the partners, the lane's next and the
+// group's, and shares memory with the members of its host. inner is the group's ring, nil
+// where there is none.
+func (g *generation) connect(tag allreduce.RunTag, server *allreduce.Server, m *meter, cfg allreduce.Config, log *slog.Logger) (ring, inner *allreduce.Ring, err error) {
 	ctx, cancel := context.WithTimeoutCause(g.ctx, linkPatience, fmt.Errorf("not linked up within %v", linkPatience))
 	defer cancel()
 	cfg.Member = allreduce.Member{Run: tag, Generation: g.number, Rank: g.rank, World: g.size}
 	links, err := g.links(ctx, server, cfg.Member)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
+	if links.group != nil {
+		// It owns its link, so that both are closed where one is refused.
+		inner, err = allreduce.NewRing(allreduce.Config{Member: g.groupMember(cfg.Member), BucketElems: cfg.BucketElems}, metered{links.group, m, false})
+		log.Debug("summing in a group", "place", g.self.GetSeat().GetPlace(), "of", g.self.GetSeat().GetSize())
+	}
+	ring, outer := g.outer(ctx, links, m, cfg, log)
+	if err = errors.Join(err, outer); err != nil {
+		return nil, nil, errors.Join(err, closeRings(err, ring, inner))
+	}
+	return ring, inner, nil
+}
+
+// outer makes the generation's ring of its links.
+func (g *generation) outer(ctx context.Context, links links, m *meter, cfg allreduce.Config, log *slog.Logger) (*allreduce.Ring, error) {
 	cfg.Hosts = g.hosts
 	if len(links.partners) > 0 {
 		cfg.HalvingElems = g.halvingElems
@@ -195,22 +219,18 @@ func (g *generation) credentials(m *ddpmv1.Member) grpc.DialOption {
 	return grpc.WithTransportCredentials(g.security(m.GetWorkerId()))
 }
 
-// close ends what the generation has under way. Without a cause the successor is
-// given time to take what was sent, beside whatever comes next.
-func (g *generation) close(ring *allreduce.Ring, cause error) {
+// close ends what the generation has under way, with its rings. Without a cause the
+// successor is given time to take what was sent, beside whatever comes next.
+func (g *generation) close(cause error, rings ...*allreduce.Ring) {
 	if cause == nil {
 		g.group.Go(func() {
-			if ring != nil {
-				_ = ring.Close(nil) // who is late has what it needs from others
-			}
+			_ = closeRings(nil, rings...) // who is late has what it needs from others
 			g.cancel(errLeft)
 		})
 		return
 	}
 	g.cancel(cause)
-	if ring != nil {
-		_ = ring.Close(cause) // the cause is what the neighbours have to know
-	}
+	_ = closeRings(cause, rings...) // the cause is what the neighbours have to know
 }
 
 // begin makes the links of a generation, beside the loop that catches up. One that
@@ -220,7 +240,7 @@ func (l *life) begin(g *generation) {
 		return
 	}
 	l.generations.Go(func() {
-		ring, err := g.connect(l.tag, l.ring.links, &l.trainer.meter, allreduce.Config{BucketElems: l.bucketElems, Sums: l.trainer.sums, Private: l.config.Private}, l.log)
+		ring, inner, err := g.connect(l.tag, l.ring.links, &l.trainer.meter, allreduce.Config{BucketElems: l.bucketElems, Sums: l.trainer.sums, Private: l.config.Private}, l.log)
 		if err != nil {
 			d := l.trainer.broke(g, err)
 			if errors.Is(err, allreduce.ErrUnreachable) {
@@ -229,11 +249,17 @@ func (l *life) begin(g *generation) {
 			l.trainer.leave(g, d)
 			return
 		}
-		if !l.trainer.linked(g, ring) {
-			_ = ring.Close(context.Cause(g.ctx))
+		if !l.trainer.linked(g, ring, inner) {
+			_ = closeRings(context.Cause(g.ctx), ring, inner)
 			return
 		}
 		select {
+		case <-broken(inner):
+			err := inner.Cause()
+			if err == nil {
+				err = errors.New("a link of the group broke")
+			}
+			l.trainer.leave(g, l.trainer.broke(g, g.inGroup(err)))
 		case <-ring.Broken():
 			// Seen at once, also by a member that is still computing.
 			err := ring.Cause()

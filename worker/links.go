@@ -11,11 +11,12 @@ import (
 )
 
 // links are what a member has to others in a generation: the ring's, nil in a ring of one,
-// those of its partners, and the lane's, nil where it is in none.
+// those of its partners, and the lane's and the group's, nil where it is in none.
 type links struct {
 	ring     allreduce.Link
 	partners []allreduce.Link
 	lane     allreduce.Link
+	group    allreduce.Link
 }
 
 // links makes them, side by side.
@@ -41,8 +42,17 @@ func (g *generation) links(ctx context.Context, server *allreduce.Server, member
 			return err
 		})
 	}
+	if seat := g.self.GetSeat(); seat != nil {
+		all.Go(func() (err error) {
+			addr, opts := dial(int(seat.GetNext()))
+			if l.group, err = allreduce.ConnectGroup(gctx, server, g.groupMember(member), addr, opts...); err != nil {
+				err = g.inGroup(err)
+			}
+			return err
+		})
+	}
 	if err := all.Wait(); err != nil {
-		for _, link := range append(l.partners, l.lane, l.ring) {
+		for _, link := range append(l.partners, l.lane, l.group, l.ring) {
 			if link != nil {
 				_ = link.Close(err) // the cause is what the others have to know
 			}

@@ -50,6 +50,9 @@ func (l *life) assign(ctx context.Context, a *ddpmv1.Assignment) error {
 	if err != nil {
 		return err
 	}
+	if err := checkGroups(l.trainer.run.spec, a); err != nil {
+		return err
+	}
 	g.security = l.member.Worker
 	l.member.Admit(names(a.GetGeneration()))
 	if l.current != nil {

@@ -23,7 +23,7 @@ type reduction struct {
 func (t *trainer) beginReduction(g *generation) {
 	r := &reduction{generation: g, sent: t.meter.sent.Load()}
 	r.Reduction = g.ring.Begin(g.ctx, t.step, allreduce.Vector{
-		Sum: t.sum, Tail: r.totals[:], Out: t.grad, Finish: t.fixed().Means(t.run.spec.Shards()), Gather: gather(t.run.spec),
+		Sum: t.sum, Tail: r.totals[:], Out: t.grad, Finish: t.fixed().Means(t.run.spec.Units()), Gather: gather(t.run.spec),
 	})
 	t.reduction = r
 }

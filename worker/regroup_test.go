@@ -146,6 +146,9 @@ func (f *fake) form(step uint64, live bool, workers []*peer, bend func(*ddpmv1.G
 		}
 	}
 	f.deal(g, workers)
+	if f.cluster.spec.Local.Groups > 0 {
+		f.dealGroups(g)
+	}
 	if bend != nil {
 		bend(g)
 	}

@@ -59,11 +59,12 @@ func (t *trainer) compute(ctx context.Context, shard int, g *generation) error {
 	if g != nil {
 		t.beginReduction(g)
 	}
-	hi, fits := len(t.grad), true
-	var misfit misfit
+	hi, terms := len(t.grad), t.run.spec.Shards()
+	var found *misfit
 	loss, spent, err := t.gradient(ctx, shard, func(lo int) {
-		if !t.accumulate(lo, hi) {
-			fits, misfit = false, t.firstMisfit(lo, hi)
+		if !t.accumulate(t.sum[lo:hi], t.grad[lo:hi], terms) {
+			m := t.firstMisfit(t.grad, lo, hi, terms)
+			found = &m
 		}
 		if hi = lo; t.reduction != nil {
 			t.reduction.Release(lo)
@@ -75,16 +76,7 @@ func (t *trainer) compute(ctx context.Context, shard int, g *generation) error {
 	case err != nil:
 		return fmt.Errorf("compute shard %d of step %d: %w", shard, t.step, err)
 	}
-	fixed, ok := t.fixed().FromFloat64(loss, t.run.spec.Shards())
-	t.tail[laneLoss] += fixed
-	t.tail[laneShards]++
-	if !fits || !ok {
-		t.tail[laneOverflows]++
-		if !ok {
-			misfit.tensor, misfit.value = "the loss", loss
-		}
-		t.tellOverflow(shard, misfit)
-	}
+	t.addLoss(shard, loss, found)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.todo, t.done = t.todo[1:], append(t.done, shard)

@@ -67,8 +67,10 @@ type trainer struct {
 	reduction *reduction
 	// planned says that the device is at step, and the dataset asked for it.
 	planned bool
-	// local takes a shard's local steps; nil in a run without them.
-	local *ddpm.LocalSteps
+	// local takes a shard's or a group's local steps; nil in a run without them. groupSum
+	// holds the gradients of a group's shards in one of them, nil in a run without groups.
+	local    *ddpm.LocalSteps
+	groupSum []int64
 
 	stateMu sync.RWMutex
 	// state has seen as many steps as Step says; reduced is the gradient of the last
@@ -91,6 +93,9 @@ func newTrainer(r *run, log *slog.Logger, send func(*ddpmv1.WorkerMessage), comp
 	t.makeSums(n, private)
 	if r.spec.Local.Steps > 0 {
 		t.local = ddpm.NewLocalSteps(r.spec, r.device, r.pool)
+	}
+	if t.grouped() {
+		t.groupSum = hugepages.Make[int64](n)
 	}
 	t.saver = newSaver(r, log, send)
 	t.changed = sync.NewCond(&t.mu)
@@ -134,6 +139,10 @@ func (t *trainer) next(ctx context.Context) func() error {
 		case current && !g.entered:
 			t.busy = true
 			return func() error { return t.enter(ctx, g) }
+		case len(t.todo) > 0 && t.grouped():
+			if current && g.joined() {
+				return func() error { return t.computeGroup(ctx, g) }
+			}
 		case len(t.todo) > 0:
 			shard := t.todo[0]
 			if len(t.todo) > 1 || !current || g.ring == nil {
@@ -164,14 +173,15 @@ func (t *trainer) idle() {
 	t.changed.Broadcast()
 }
 
-// linked gives a generation its ring. It is false when the generation is over.
-func (t *trainer) linked(g *generation, ring *allreduce.Ring) bool {
+// linked gives a generation its ring, and that of its group, if there is one. It is false
+// when the generation is over.
+func (t *trainer) linked(g *generation, ring, inner *allreduce.Ring) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if g.left {
 		return false
 	}
-	g.ring = ring
+	g.ring, g.inner = ring, inner
 	t.changed.Broadcast()
 	t.ready(g)
 	return true
@@ -237,10 +247,10 @@ func (t *trainer) part(g *generation, d departure) bool {
 		return false
 	}
 	g.left, g.parted = true, d
-	ring := g.ring
+	ring, inner := g.ring, g.inner
 	t.changed.Broadcast()
 	t.mu.Unlock()
-	g.close(ring, d.cause)
+	g.close(d.cause, ring, inner)
 	return true
 }
 
@@ -290,6 +300,9 @@ func (t *trainer) standing() *ddpmv1.Position {
 		p.Generation, p.Training = g.number, !g.told
 		p.Broke, p.Unreachable = g.parted.broke, int32(g.parted.unreachable)
 		p.Differs, p.Weights = g.parted.differs, g.parted.weights
+	}
+	if t.grouped() {
+		return p
 	}
 	for _, shards := range [][]int{t.done, t.todo} {
 		for _, s := range shards {
