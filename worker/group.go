@@ -18,6 +18,7 @@ func (t *trainer) grouped() bool { return t.run.spec.Local.Groups > 0 }
 // to, by shard.
 type groupSteps struct {
 	generation *generation
+	ring       *allreduce.Ring // the group's; nil where the worker has all of its shards
 	shards     []int
 	losses     []float64 // sums over the local steps
 	spent      []spent
@@ -36,7 +37,7 @@ func (t *trainer) nextGroup(g *generation) *groupSteps {
 		n++
 	}
 	return &groupSteps{
-		generation: g, shards: t.todo[:n:n],
+		generation: g, ring: g.inner, shards: t.todo[:n:n],
 		losses: make([]float64, n), spent: make([]spent, n), took: make([]time.Duration, n), misfits: make([]*misfit, n),
 	}
 }
@@ -92,9 +93,9 @@ func (t *trainer) groupGradient(ctx context.Context, w *groupSteps, i int, grad 
 		if err := errors.Join(ctx.Err(), g.ctx.Err()); err != nil {
 			return false, err
 		}
-		if k == len(w.shards)-1 && g.inner != nil {
+		if k == len(w.shards)-1 && w.ring != nil {
 			// What of the sums is final goes round while the rest is computed.
-			r = g.inner.Begin(g.ctx, t.step*t.run.spec.Batches()+uint64(i), allreduce.Vector{
+			r = w.ring.Begin(g.ctx, t.step*t.run.spec.Batches()+uint64(i), allreduce.Vector{
 				Sum: t.groupSum, Tail: misfits[:], Out: grad, Finish: t.fixed().Means(terms),
 			})
 		}

@@ -60,7 +60,7 @@ func TestGroupsHaveTheSameBits(t *testing.T) {
 		for workers := 2; workers <= 5; workers++ {
 			t.Run(fmt.Sprintf("%d groups, %d workers", groups, workers), func(t *testing.T) {
 				c := inGroups(t, workers, groups)
-				c.bucketElems = 100
+				c.bucketElems = 1000
 				f, got := c.train(t)
 				if got != want {
 					t.Errorf("digest %s, one worker has %s", got, want)
