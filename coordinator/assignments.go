@@ -39,7 +39,7 @@ func newAssignments(g core.Generation) assignments {
 		}
 	}
 	for rank, m := range g.Members {
-		if m.Seat != nil {
+		if m.Seat.Size > 0 {
 			a.knows[rank] = append(a.knows[rank], m.Seat.Before, m.Seat.Next)
 		}
 	}
@@ -106,8 +106,8 @@ func (a assignments) of(rank int, reported uint64) *ddpmv1.Assignment {
 }
 
 // seat is a member's place in the ring of its group, nil where it has none.
-func seat(s *core.Seat) *ddpmv1.Seat {
-	if s == nil {
+func seat(s core.Seat) *ddpmv1.Seat {
+	if s.Size == 0 {
 		return nil
 	}
 	return &ddpmv1.Seat{Place: uint32(s.Place), Size: uint32(s.Size), Next: uint32(s.Next)}

@@ -173,3 +173,32 @@ func TestLinkOf(t *testing.T) {
 		t.Errorf("%+v", l)
 	}
 }
+
+// Who shares a group is told of those before and after it there, at its own seat alone.
+func TestMembersAreToldOfTheirGroup(t *testing.T) {
+	t.Parallel()
+	g := manyMembers(9, nil)
+	ring := []int{2, 4, 7} // of which rank 3 computes nothing
+	for place, rank := range ring {
+		g.Members[rank].Seat = core.Seat{Place: place, Size: 3, Next: ring[(place+1)%3], Before: ring[(place+2)%3]}
+	}
+	a := newAssignments(g)
+	for rank := range g.Members {
+		told := map[int]*ddpmv1.Member{}
+		for _, m := range a.of(rank, 0).GetGeneration().GetMembers() {
+			told[int(m.GetRank())] = m
+			if m.GetSeat() != nil && int(m.GetRank()) != rank {
+				t.Errorf("rank %d is told of the seat of rank %d", rank, m.GetRank())
+			}
+		}
+		place := slices.Index(ring, rank)
+		if s := told[rank].GetSeat(); place < 0 && s != nil || place >= 0 && (s.GetPlace() != uint32(place) || s.GetSize() != 3 || s.GetNext() != uint32(ring[(place+1)%3])) {
+			t.Errorf("rank %d is told of the seat %v", rank, s)
+		}
+		for _, other := range ring {
+			if place >= 0 && told[other] == nil {
+				t.Errorf("rank %d is not told of rank %d, of its group", rank, other)
+			}
+		}
+	}
+}

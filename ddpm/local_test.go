@@ -145,6 +145,8 @@ func TestLocalSettings(t *testing.T) {
 		"outer-lr NaN":       {Steps: 1, OuterRate: math.NaN()},
 		"outer-momentum 1":   {Steps: 1, OuterRate: 0.7, OuterMomentum: 1},
 		"local.steps 0":      {OuterRate: 0.7},
+		"local.steps 0: gro": {Groups: 2},
+		"local-groups -1":    {Steps: 1, OuterRate: 0.7, Groups: -1},
 	} {
 		if err := l.Validate(); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%+v: %v, want %q", l, err, want)
@@ -154,5 +156,73 @@ func TestLocalSettings(t *testing.T) {
 	text, err := planSpec().Encode()
 	if err != nil || strings.Contains(string(text), "local") {
 		t.Errorf("%v\n%s", err, text)
+	}
+}
+
+// A group's local steps are those of a run of its own whose batch is the group, and one
+// without a gradient leaves the weights.
+func TestGroupsAreRunsOfTheirOwn(t *testing.T) {
+	s := localSpec()
+	st := wideState(s)
+	data := ramps{n: s.DatasetLen, spec: s}
+	d, part := NewCPU(s, data, nil), make([]float32, len(st.Weights))
+	both := func(i int, grad []float32) {
+		clear(grad)
+		for shard := range 2 {
+			if _, err := d.Gradient(PlanBatch(s, st.Step, i).Shard(shard), part, nil); err != nil {
+				t.Fatal(err)
+			}
+			kernel.Axpy(grad, 0.5, part)
+		}
+	}
+	outer := make([]float32, len(st.Weights))
+	err := NewLocalSteps(s, d, nil).Train(t.Context(), st.Weights, st.Step, outer, func(i int, grad []float32) (bool, error) {
+		both(i, grad)
+		return i != 2, nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	own, grad := StateFrom(st.Weights), make([]float32, len(outer))
+	for i := range s.Local.Steps {
+		if i == 2 {
+			continue
+		}
+		d.Begin(own.Weights)
+		both(i, grad)
+		o := s.Optimizer
+		kernel.AdamStep{
+			LR: learningRate(o, st.Step*4+uint64(i)), Beta1: o.Beta1, Beta2: o.Beta2, Eps: o.Epsilon,
+			Bias1: 1 - math.Pow(o.Beta1, float64(i+1)), Bias2: 1 - math.Pow(o.Beta2, float64(i+1)),
+			GradScale: clipScale(o, math.Sqrt(kernel.SumSquares(nil, grad))), EMADecay: 1,
+		}.Apply(nil, own.Weights, own.M, own.V, own.EMA, grad)
+	}
+	moved := 0.0
+	for i, x := range outer {
+		step := float64(st.Weights[i] - own.Weights[i])
+		moved = max(moved, math.Abs(step))
+		if math.Abs(float64(x)-step) > 1e-6 {
+			t.Fatalf("element %d: %v, want %v", i, x, step)
+		}
+	}
+	if moved == 0 {
+		t.Error("the weights have not moved")
+	}
+}
+
+// As many groups as shards are none, and others are of equally many shards.
+func TestGroupsOfShards(t *testing.T) {
+	s := localSpec()
+	s.Batch, s.ShardSize = 12, 2
+	for groups, want := range map[int]int{0: 6, 1: 1, 2: 2, 3: 3, 6: 6} {
+		if s := s.WithGroups(groups); s.Units() != want || (s.Local.Groups == 0) != (want == 6) || s.Validate() != nil {
+			t.Errorf("%d groups: %d units, want %d: %v", groups, s.Units(), want, s.Validate())
+		}
+	}
+	for groups, want := range map[int]string{4: "equally many of a step's 6 shards", 7: "equally many", 6: "as many shards"} {
+		s.Local.Groups = groups
+		if err := s.Validate(); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%d groups: %v, want %q", groups, err, want)
+		}
 	}
 }

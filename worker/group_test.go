@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ddpm-cluster/ddpm-cluster/allreduce"
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm"
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm/dataset"
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm/kernel"
@@ -256,5 +257,25 @@ func TestWrongSeats(t *testing.T) {
 	spec.Local.Groups = 0
 	if err := checkGroups(spec, a); err == nil || !strings.Contains(err.Error(), "the run has none") {
 		t.Errorf("a seat in a run without groups: %v", err)
+	}
+}
+
+// A group's link that fails blames whoever is next there, by the rank in the generation.
+func TestWhomAGroupBlames(t *testing.T) {
+	g := &generation{
+		rank: 1, size: 4, next: &ddpmv1.Member{WorkerId: "w2"}, self: &ddpmv1.Member{Seat: &ddpmv1.Seat{Place: 1, Size: 2}},
+		others: map[int]*ddpmv1.Member{0: {WorkerId: "w0"}},
+	}
+	tr := &trainer{}
+	for i, v := range []struct {
+		err  error
+		want int
+	}{
+		{allreduce.ErrLost, 0}, {allreduce.ErrLost, -1}, // once in a step: it may be the load
+		{allreduce.ErrUnreachable, 0}, {errors.New("it broke the link"), -1},
+	} {
+		if d := tr.broke(g, g.inGroup(fmt.Errorf("a link: %w", v.err))); d.unreachable != v.want || d.broke == "" {
+			t.Errorf("case %d, %v: rank %d is blamed, want %d", i, v.err, d.unreachable, v.want)
+		}
 	}
 }

@@ -128,6 +128,9 @@ func TestValidate(t *testing.T) {
 		{"fraction-bits 23", []string{"--workers", "2", "--fraction-bits", "23"}, "--fraction-bits 23: must be in 24 … 48"},
 		{"fraction-bits 49", []string{"--workers", "2", "--fraction-bits", "49"}, "--fraction-bits 49: must be in 24 … 48"},
 		{"fraction-bits 0", []string{"--workers", "2", "--fraction-bits", "0"}, "--fraction-bits 0"},
+		{"local-groups 0", []string{"--workers", "2", "--local-steps", "2", "--local-groups", "0"}, "--local-groups 0: must be at least 1"},
+		{"local-groups alone", []string{"--workers", "2", "--local-groups", "2"}, "--local-groups: is of a run with local steps; give --local-steps too"},
+		{"outer-lr alone", []string{"--workers", "2", "--outer-lr", "0.5"}, "--outer-lr: is of a run with local steps"},
 		{"keep-last 0", []string{"--workers", "2", "--keep-last", "0"}, "--keep-last 0"},
 		{"keep-last -1", []string{"--workers", "2", "--keep-last", "-1"}, "--keep-last -1"},
 		{"keep-every alone", []string{"--workers", "2", "--keep-every", "10"}, "--keep-every 10"},
@@ -265,4 +268,28 @@ func FuzzLoad(f *testing.F) {
 			t.Errorf("the error does not name the file: %v", err)
 		}
 	})
+}
+
+// Groups are equally large, and as many as there are shards are none.
+func TestLocalGroups(t *testing.T) {
+	args := []string{"--workers", "2", "--batch", "12", "--shard-size", "2", "--local-steps", "5"}
+	for groups, want := range map[string]int{"1": 1, "2": 2, "3": 3, "6": 0} {
+		p, err := mustParse(t, "", append(args, "--local-groups", groups)...).Resolve()
+		if err != nil || p.Spec.Local.Groups != want {
+			t.Errorf("%s groups: %d, want %d: %v", groups, p.Spec.Local.Groups, want, err)
+		}
+	}
+	for groups, want := range map[string]string{
+		"4":  "local-groups 4: each group has equally many of a step's 6 shards; divisors near it: [3 6]",
+		"12": "local-groups 12: each group has equally many of a step's 6 shards; divisors near it: [6 6]",
+	} {
+		if _, err := mustParse(t, "", append(args, "--local-groups", groups)...).Resolve(); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s groups: %v, want %q", groups, err, want)
+		}
+	}
+	alone, err := mustParse(t, "", args...).Resolve()
+	each, err2 := mustParse(t, "", append(args, "--local-groups", "6")...).Resolve()
+	if err != nil || err2 != nil || len(each.Spec.Differences(alone.Spec)) > 0 {
+		t.Errorf("a group for each shard is another run than none: %v, %v, %v", each.Spec.Differences(alone.Spec), err, err2)
+	}
 }

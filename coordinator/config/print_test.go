@@ -14,7 +14,7 @@ func TestPrintLoadsAgain(t *testing.T) {
 		{"--workers", "5", "--min-workers", "3", "--preset", "cifar10", "--dataset", "/data: #odd", "--storage", "s3://bucket/p?endpoint=h:1",
 			"--data-dir", "some where", "--run", "1e5", "--steps", "123", "--batch", "64", "--shard-size", "8", "--seed", "0",
 			"--lr", "3e-05", "--gather-dtype", "bf16", "--fraction-bits", "32", "--listen", "0.0.0.0:0", "--http", ":0", "--etcd", "a:1,b:2", "--threads", "3", "--hand-over",
-			"--join-token-file", "a/token", "--local-steps", "20", "--outer-momentum", "0.8"},
+			"--join-token-file", "a/token", "--local-steps", "20", "--local-groups", "2", "--outer-momentum", "0.8"},
 	} {
 		c := mustParse(t, "", args...)
 		p, err := c.Resolve()

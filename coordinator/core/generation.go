@@ -37,7 +37,7 @@ type Member struct {
 	// HasGradient says that it has the reduced gradient of the step before.
 	HasGradient bool `json:",omitempty"`
 	// Seat is its place where it computes part of a group, with others.
-	Seat *Seat `json:",omitempty"`
+	Seat Seat `json:",omitzero"`
 }
 
 // Generation is a numbered membership, in ring order.

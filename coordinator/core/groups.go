@@ -6,7 +6,8 @@ import (
 )
 
 // Seat is a member's place in the ring of a group of which others compute shards too: see
-// ddpm.Local. Next and Before are the ranks in the generation of its neighbours there.
+// ddpm.Local. Next and Before are the ranks in the generation of its neighbours there. The
+// Size of none is 0.
 type Seat struct {
 	Place, Size, Next, Before int
 }
@@ -14,7 +15,7 @@ type Seat struct {
 // dealt is what a member is dealt in every step.
 type dealt struct {
 	first, shards int
-	seat          *Seat
+	seat          Seat
 }
 
 // dealGroups deals shards that are cut into groups, each of equally many that follow one
@@ -69,7 +70,7 @@ func dealWithin(first, n int, workers []int, rates []float64, out []dealt) {
 	}
 	for place, worker := range seated {
 		if size := len(seated); size > 1 {
-			out[worker].seat = &Seat{Place: place, Size: size, Next: seated[(place+1)%size], Before: seated[(place+size-1)%size]}
+			out[worker].seat = Seat{Place: place, Size: size, Next: seated[(place+1)%size], Before: seated[(place+size-1)%size]}
 		}
 	}
 }

@@ -10,22 +10,22 @@ import (
 
 func TestDealGroups(t *testing.T) {
 	t.Parallel()
-	two := func(place, next int) *Seat { return &Seat{Place: place, Size: 2, Next: next, Before: next} }
+	two := func(place, next int) Seat { return Seat{Place: place, Size: 2, Next: next, Before: next} }
 	for _, v := range []struct {
 		name           string
 		shards, groups int
 		rates          []float64
 		want           []dealt
 	}{
-		{"one has all", 8, 2, []float64{1}, []dealt{{0, 8, nil}}},
-		{"a group each", 8, 2, []float64{1, 1}, []dealt{{0, 4, nil}, {4, 4, nil}}},
-		{"groups by rates", 8, 4, []float64{3, 1}, []dealt{{0, 6, nil}, {6, 2, nil}}},
-		{"two in a group", 8, 2, []float64{1, 1, 1}, []dealt{{0, 2, two(0, 1)}, {2, 2, two(1, 0)}, {4, 4, nil}}},
+		{"one has all", 8, 2, []float64{1}, []dealt{{0, 8, Seat{}}}},
+		{"a group each", 8, 2, []float64{1, 1}, []dealt{{0, 4, Seat{}}, {4, 4, Seat{}}}},
+		{"groups by rates", 8, 4, []float64{3, 1}, []dealt{{0, 6, Seat{}}, {6, 2, Seat{}}}},
+		{"two in a group", 8, 2, []float64{1, 1, 1}, []dealt{{0, 2, two(0, 1)}, {2, 2, two(1, 0)}, {4, 4, Seat{}}}},
 		{"two in each", 8, 2, []float64{3, 1, 3, 1}, []dealt{{0, 3, two(0, 1)}, {3, 1, two(1, 0)}, {4, 3, two(0, 3)}, {7, 1, two(1, 2)}}},
-		{"a fast one is a group", 8, 2, []float64{1, 1, 2}, []dealt{{0, 2, two(0, 1)}, {2, 2, two(1, 0)}, {4, 4, nil}}},
+		{"a fast one is a group", 8, 2, []float64{1, 1, 2}, []dealt{{0, 2, two(0, 1)}, {2, 2, two(1, 0)}, {4, 4, Seat{}}}},
 		{"who leaves has nothing", 8, 2, []float64{1, -1, 1, 1, 1}, []dealt{{0, 2, two(0, 2)}, {}, {2, 2, two(1, 0)}, {4, 2, two(0, 4)}, {6, 2, two(1, 3)}}},
-		{"somebody must", 4, 2, []float64{-1, -1}, []dealt{{0, 2, nil}, {2, 2, nil}}},
-		{"more than shards", 4, 2, []float64{1, 1, 1, 1, 1, 1}, []dealt{{0, 1, two(0, 1)}, {1, 1, two(1, 0)}, {2, 0, nil}, {2, 1, two(0, 4)}, {3, 1, two(1, 3)}, {4, 0, nil}}},
+		{"somebody must", 4, 2, []float64{-1, -1}, []dealt{{0, 2, Seat{}}, {2, 2, Seat{}}}},
+		{"more than shards", 4, 2, []float64{1, 1, 1, 1, 1, 1}, []dealt{{0, 1, two(0, 1)}, {1, 1, two(1, 0)}, {2, 0, Seat{}}, {2, 1, two(0, 4)}, {3, 1, two(1, 3)}, {4, 0, Seat{}}}},
 	} {
 		if got := dealGroups(v.shards, v.groups, v.rates); !reflect.DeepEqual(got, v.want) {
 			t.Errorf("%s: %v, want %v", v.name, got, v.want)
@@ -59,10 +59,10 @@ func TestDealtGroupsAreWhole(t *testing.T) {
 					parts[group] = append(parts[group], i)
 				}
 			}
-			if d.seat == nil && (d.first%n != 0 || d.shards%n != 0) && d.shards > 0 {
+			if d.seat.Size == 0 && (d.first%n != 0 || d.shards%n != 0) && d.shards > 0 {
 				t.Fatalf("seed %d: worker %d of %v has part of a group alone: %+v", seed, i, rates, d)
 			}
-			if d.seat != nil && (d.shards == 0 || d.first/n != (d.first+d.shards-1)/n) {
+			if d.seat.Size > 0 && (d.shards == 0 || d.first/n != (d.first+d.shards-1)/n) {
 				t.Fatalf("seed %d: worker %d of %v has a seat, and shards of none or of several groups: %+v", seed, i, rates, d)
 			}
 		}
@@ -72,11 +72,11 @@ func TestDealtGroupsAreWhole(t *testing.T) {
 		}
 		for group, by := range parts {
 			for place, worker := range by {
-				want := &Seat{Place: place, Size: len(by), Next: by[(place+1)%len(by)], Before: by[(place+len(by)-1)%len(by)]}
+				want := Seat{Place: place, Size: len(by), Next: by[(place+1)%len(by)], Before: by[(place+len(by)-1)%len(by)]}
 				if len(by) == 1 {
-					want = nil
+					want = Seat{}
 				}
-				if got := deal[worker].seat; !reflect.DeepEqual(got, want) {
+				if got := deal[worker].seat; got != want {
 					t.Fatalf("seed %d: group %d is by %v, and worker %d's seat is %+v, want %+v", seed, group, by, worker, got, want)
 				}
 			}

@@ -51,11 +51,15 @@ func (c *cluster) stored(n *node, e Event) {
 }
 
 func (c *cluster) position(n *node) Position {
-	return Position{
+	p := Position{
 		Generation: n.generation.Number, Training: (n.inRing || n.linking) && !n.reported,
 		HasState: n.hasState, Step: n.step, HasGradient: n.hasGradient,
 		Shards: slices.Clone(n.held), Unreachable: -1,
 	}
+	if c.config.Groups > 0 {
+		p.Shards = nil // what it has of a step goes with its generation
+	}
+	return p
 }
 
 // leave takes a node out of its ring and reports where it stands, once.
@@ -153,6 +157,9 @@ func (c *cluster) link(n *node) error {
 		n.held = nil
 	}
 	n.held = append(slices.Clone(n.held), n.self.Extra...)
+	if c.config.Groups > 0 && !slices.Equal(n.held, n.self.all()) {
+		return fmt.Errorf("%s begins generation %d with shards %v, and has %v of each step", n.id, g.Number, n.held, n.self.all())
+	}
 	n.linking, n.inRing, n.brought = false, true, false
 	if g.SaveAtStart {
 		c.stored(n, Saved{Worker: n.id, Generation: g.Number, Step: n.step, Digest: fmt.Sprint(n.step)})

@@ -107,7 +107,7 @@ type node struct {
 func newCluster(seed uint64) *cluster {
 	r := rand.New(rand.NewPCG(seed, 1))
 	workers := 1 + r.IntN(6)
-	return &cluster{
+	c := &cluster{
 		random: r, now: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC),
 		config: Config{
 			Workers: workers, MinWorkers: 1 + r.IntN(workers), Patience: 3 * time.Second,
@@ -119,6 +119,11 @@ func newCluster(seed uint64) *cluster {
 		contributed: map[[2]uint64]map[string][]int{},
 		decided:     map[[2]uint64]*[2]bool{},
 	}
+	if seed%4 == 0 { // groups of shards take local steps
+		c.config.Groups = 1 + int(seed/4)%3
+		c.config.Shards *= c.config.Groups
+	}
+	return c
 }
 
 func (c *cluster) story() string {

@@ -75,6 +75,35 @@ func TestSameBitsWithLocalSteps(t *testing.T) {
 	}
 }
 
+// The law holds with groups of shards: whether one worker takes a group's local steps, or
+// several do in a ring of their own, and when one of these is killed within them.
+func TestSameBitsWithLocalGroups(t *testing.T) {
+	args := []string{"--steps", "40", "--local-steps", "3", "--local-groups", "2", "--batch", "16", "--shard-size", "2"}
+	_, want := train(t, t.TempDir(), append(args, "--workers", "1", "--threads", "1")...).lastLine(t)
+	for _, workers := range []string{"2", "3", "4"} {
+		if _, got := train(t, t.TempDir(), append(args, "--workers", workers, "--threads", "1")...).lastLine(t); got != want {
+			t.Errorf("%s workers: digest %s, one quiet worker has %s", workers, got, want)
+		}
+		killed := false
+		r := follow(t, once(func(pid int, _ string) {
+			killed = true
+			if err := syscall.Kill(aChild(t, pid), syscall.SIGKILL); err != nil {
+				t.Fatal(err)
+			}
+		}, "checkpoint", "step=4"), append(args, "--local", "--preset", "tiny", "--data-dir", t.TempDir(), "--checkpoint-every", "4",
+			"--workers", workers, "--threads", "1", "-v")...)
+		if _, got := r.lastLine(t); !killed || got != want {
+			t.Errorf("one of %s killed: %v; digest %s, one quiet worker has %s", workers, killed, got, want)
+		}
+	}
+	_, alone := train(t, t.TempDir(), append(args, "--local-groups", "8", "--workers", "3", "--threads", "1")...).lastLine(t)
+	without := slices.DeleteFunc(slices.Clone(args), func(a string) bool { return a == "--local-groups" })
+	without = slices.Delete(without, 4, 5) // and its value
+	if _, got := train(t, t.TempDir(), append(without, "--workers", "1", "--threads", "1")...).lastLine(t); got != alone || got == want {
+		t.Errorf("a group for each shard: digest %s, without groups %s, with two %s", alone, got, want)
+	}
+}
+
 // The law holds for other sums and a rounded gradient: both are of the run, and the same
 // for all who are in it.
 func TestSameBitsWithFewerFractionBits(t *testing.T) {

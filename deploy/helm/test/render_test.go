@@ -76,6 +76,7 @@ func TestRefusals(t *testing.T) {
 		{inS3 + "config: {fraction-bits: 32.5}\n", "fraction-bits"},
 		{inS3 + "config: {local-steps: 0}\n", "local-steps"},
 		{inS3 + "config: {local-steps: 65537}\n", "local-steps"},
+		{inS3 + "config: {local-steps: 5, local-groups: 0}\n", "local-groups"},
 		{inS3 + "config: {local-steps: 5, outer-lr: 0}\n", "outer-lr"},
 		{inS3 + "config: {local-steps: 5, outer-lr: 2.5}\n", "outer-lr"},
 		{inS3 + "config: {local-steps: 5, outer-momentum: 1}\n", "outer-momentum"},
@@ -175,7 +176,7 @@ func TestSlowLinks(t *testing.T) {
 	command := filepath.Join(commands(t), "ddpm-coordinator")
 	for name, given := range map[string][]string{
 		"sums":        {"gather-dtype: bf16", "fraction-bits: 32"},
-		"local steps": {"local-steps: 20", "outer-lr: 0.9", "outer-momentum: 0.8"},
+		"local steps": {"local-steps: 20", "local-groups: 2", "outer-lr: 0.9", "outer-momentum: 0.8"},
 	} {
 		text, _ := runYAML(t, render(t, inS3+"config: {"+strings.Join(given, ", ")+"}\n"), "r-ddpm-run")
 		file := filepath.Join(t.TempDir(), "run.yaml")
