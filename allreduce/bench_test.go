@@ -50,6 +50,28 @@ func BenchmarkMeans(b *testing.B) {
 	benchLevels(b, 8, func() { mean(dst, src) })
 }
 
+// benchBF16 is a segment of results, as floats and as they travel.
+func benchBF16() ([]float32, []byte) {
+	x := make([]float32, DefaultSegmentElems)
+	Fixed{DefaultFractionBits}.Means(6)(x, gradient(DefaultSegmentElems))
+	return x, make([]byte, 2*DefaultSegmentElems)
+}
+
+func BenchmarkRoundBF16(b *testing.B) {
+	x, _ := benchBF16()
+	benchLevels(b, 4, func() { GatherBF16.round(x) })
+}
+
+func BenchmarkPutBF16(b *testing.B) {
+	src, dst := benchBF16()
+	benchLevels(b, 4, func() { GatherBF16.put(dst, src) })
+}
+
+func BenchmarkGetBF16(b *testing.B) {
+	dst, src := benchBF16()
+	benchLevels(b, 4, func() { GatherBF16.get(dst, src) })
+}
+
 func BenchmarkPack(b *testing.B) {
 	src := gradient(DefaultSegmentElems)
 	dst := make([]byte, 0, PackedBound(len(src)))

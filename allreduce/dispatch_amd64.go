@@ -28,6 +28,14 @@ func whole(n int) int {
 	return 0
 }
 
+// wholeBF16 is whole for bfloat16, whose assembly takes groups of 32.
+func wholeBF16(n int) int {
+	if useAVX2 {
+		return n &^ 31
+	}
+	return 0
+}
+
 func accumulate(dst []int64, src []float32, scale, limit float64) bool {
 	n, ok := whole(len(src)), true
 	switch {
@@ -103,6 +111,34 @@ func unpackAddLanes(block *[blockLen]int64, src []byte, local *[blockLen]int64, 
 	default:
 		unpackAddLanesPortable(block, src, local, w)
 	}
+}
+
+func roundBF16s(x []float32) {
+	n := wholeBF16(len(x))
+	switch {
+	case n == 0:
+	case useAVX512:
+		roundBF16AVX512(&x[0], n)
+	default:
+		roundBF16AVX2(&x[0], n)
+	}
+	roundBF16Portable(x[n:])
+}
+
+func putBF16s(dst []byte, src []float32) {
+	n := wholeBF16(len(src))
+	if n > 0 {
+		putBF16AVX2(&dst[0], &src[0], n)
+	}
+	putBF16Portable(dst[2*n:], src[n:])
+}
+
+func getBF16s(dst []float32, src []byte) {
+	n := wholeBF16(len(dst))
+	if n > 0 {
+		getBF16AVX2(&dst[0], &src[0], n)
+	}
+	getBF16Portable(dst[n:], src[2*n:])
 }
 
 // The CPU's order of bytes is the message's.

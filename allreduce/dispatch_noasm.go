@@ -26,5 +26,8 @@ func unpackAddLanes(block *[blockLen]int64, src []byte, local *[blockLen]int64, 
 	unpackAddLanesPortable(block, src, local, w)
 }
 
+func roundBF16s(x []float32)                { roundBF16Portable(x) }
+func putBF16s(dst []byte, src []float32)    { putBF16Portable(dst, src) }
+func getBF16s(dst []float32, src []byte)    { getBF16Portable(dst, src) }
 func putFloat32s(dst []byte, src []float32) { putFloat32sPortable(dst, src) }
 func getFloat32s(dst []float32, src []byte) { getFloat32sPortable(dst, src) }

@@ -1,10 +1,5 @@
 package allreduce
 
-import (
-	"encoding/binary"
-	"math"
-)
-
 // Gather is the form in which results travel. It is part of what they are: a rank
 // that has a result has it as it travels.
 type Gather uint8
@@ -29,40 +24,24 @@ func (g Gather) bytes(n int) int {
 // round makes results what the form can hold.
 func (g Gather) round(x []float32) {
 	if g == GatherBF16 {
-		for i, v := range x {
-			x[i] = roundBF16(v)
-		}
+		roundBF16s(x)
 	}
 }
 
 // put writes rounded results as they travel, little-endian.
 func (g Gather) put(dst []byte, src []float32) {
-	if g != GatherBF16 {
+	if g == GatherBF16 {
+		putBF16s(dst, src)
+	} else {
 		putFloat32s(dst, src)
-		return
-	}
-	for i, v := range src {
-		binary.LittleEndian.PutUint16(dst[2*i:], uint16(math.Float32bits(v)>>16))
 	}
 }
 
 // get reads as many results as dst takes.
 func (g Gather) get(dst []float32, src []byte) {
-	if g != GatherBF16 {
+	if g == GatherBF16 {
+		getBF16s(dst, src)
+	} else {
 		getFloat32s(dst, src)
-		return
 	}
-	for i := range dst {
-		dst[i] = math.Float32frombits(uint32(binary.LittleEndian.Uint16(src[2*i:])) << 16)
-	}
-}
-
-// roundBF16 is the bfloat16 nearest to x, ties to even; a NaN stays one.
-func roundBF16(x float32) float32 {
-	b := math.Float32bits(x)
-	const half, quiet = 1 << 15, 1 << 22
-	if b<<1 > 0xff<<24 {
-		return math.Float32frombits((b | quiet) &^ 0xffff)
-	}
-	return math.Float32frombits((b + half - 1 + b>>16&1) &^ 0xffff)
 }

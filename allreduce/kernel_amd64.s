@@ -1086,3 +1086,153 @@ pairs:
 	JLT          pairs
 	VZEROUPPER
 	RET
+
+// func roundBF16AVX2(x *float32, n int)
+// Requires: AVX, AVX2
+TEXT ·roundBF16AVX2(SB), NOSPLIT, $0-16
+	MOVQ     x+0(FP), AX
+	VPCMPEQD Y2, Y2, Y2
+	VPSRLD   $0x1f, Y2, Y1
+	VPSLLD   $0x16, Y1, Y1
+	VPSRLD   $0x11, Y2, Y0
+	VPSLLD   $0x10, Y2, Y2
+	MOVQ     n+8(FP), CX
+
+group:
+	VMOVDQU   (AX), Y3
+	VPSLLD    $0x0f, Y3, Y4
+	VPSRLD    $0x1f, Y4, Y4
+	VPADDD    Y0, Y4, Y4
+	VPADDD    Y3, Y4, Y4
+	VCMPPS    $0x03, Y3, Y3, Y5
+	VPOR      Y1, Y3, Y3
+	VBLENDVPS Y5, Y3, Y4, Y4
+	VPAND     Y2, Y4, Y4
+	VMOVDQU   Y4, (AX)
+	VMOVDQU   32(AX), Y3
+	VPSLLD    $0x0f, Y3, Y4
+	VPSRLD    $0x1f, Y4, Y4
+	VPADDD    Y0, Y4, Y4
+	VPADDD    Y3, Y4, Y4
+	VCMPPS    $0x03, Y3, Y3, Y5
+	VPOR      Y1, Y3, Y3
+	VBLENDVPS Y5, Y3, Y4, Y4
+	VPAND     Y2, Y4, Y4
+	VMOVDQU   Y4, 32(AX)
+	VMOVDQU   64(AX), Y3
+	VPSLLD    $0x0f, Y3, Y4
+	VPSRLD    $0x1f, Y4, Y4
+	VPADDD    Y0, Y4, Y4
+	VPADDD    Y3, Y4, Y4
+	VCMPPS    $0x03, Y3, Y3, Y5
+	VPOR      Y1, Y3, Y3
+	VBLENDVPS Y5, Y3, Y4, Y4
+	VPAND     Y2, Y4, Y4
+	VMOVDQU   Y4, 64(AX)
+	VMOVDQU   96(AX), Y3
+	VPSLLD    $0x0f, Y3, Y4
+	VPSRLD    $0x1f, Y4, Y4
+	VPADDD    Y0, Y4, Y4
+	VPADDD    Y3, Y4, Y4
+	VCMPPS    $0x03, Y3, Y3, Y5
+	VPOR      Y1, Y3, Y3
+	VBLENDVPS Y5, Y3, Y4, Y4
+	VPAND     Y2, Y4, Y4
+	VMOVDQU   Y4, 96(AX)
+	ADDQ      $0x80, AX
+	SUBQ      $0x20, CX
+	JNZ       group
+	VZEROUPPER
+	RET
+
+// func roundBF16AVX512(x *float32, n int)
+// Requires: AVX, AVX512F
+TEXT ·roundBF16AVX512(SB), NOSPLIT, $0-16
+	MOVQ       x+0(FP), AX
+	VPTERNLOGD $0xff, Z2, Z2, Z2
+	VPSRLD     $0x1f, Z2, Z1
+	VPSLLD     $0x16, Z1, Z1
+	VPSRLD     $0x11, Z2, Z0
+	VPSLLD     $0x10, Z2, Z2
+	MOVQ       n+8(FP), CX
+
+group:
+	VMOVDQU32 (AX), Z3
+	VPSLLD    $0x0f, Z3, Z4
+	VPSRLD    $0x1f, Z4, Z4
+	VPADDD    Z0, Z4, Z4
+	VPADDD    Z3, Z4, Z4
+	VCMPPS    $0x03, Z3, Z3, K1
+	VPORD     Z1, Z3, K1, Z4
+	VPANDD    Z2, Z4, Z4
+	VMOVDQU32 Z4, (AX)
+	VMOVDQU32 64(AX), Z3
+	VPSLLD    $0x0f, Z3, Z4
+	VPSRLD    $0x1f, Z4, Z4
+	VPADDD    Z0, Z4, Z4
+	VPADDD    Z3, Z4, Z4
+	VCMPPS    $0x03, Z3, Z3, K1
+	VPORD     Z1, Z3, K1, Z4
+	VPANDD    Z2, Z4, Z4
+	VMOVDQU32 Z4, 64(AX)
+	ADDQ      $0x80, AX
+	SUBQ      $0x20, CX
+	JNZ       group
+	VZEROUPPER
+	RET
+
+// func putBF16AVX2(dst *byte, src *float32, n int)
+// Requires: AVX, AVX2
+TEXT ·putBF16AVX2(SB), NOSPLIT, $0-24
+	MOVQ dst+0(FP), AX
+	MOVQ src+8(FP), CX
+	MOVQ n+16(FP), DX
+
+group:
+	VMOVDQU   (CX), Y0
+	VMOVDQU   32(CX), Y1
+	VPSRLD    $0x10, Y0, Y0
+	VPSRLD    $0x10, Y1, Y1
+	VPACKUSDW Y1, Y0, Y0
+	VPERMQ    $0xd8, Y0, Y0
+	VMOVDQU   Y0, (AX)
+	VMOVDQU   64(CX), Y0
+	VMOVDQU   96(CX), Y1
+	VPSRLD    $0x10, Y0, Y0
+	VPSRLD    $0x10, Y1, Y1
+	VPACKUSDW Y1, Y0, Y0
+	VPERMQ    $0xd8, Y0, Y0
+	VMOVDQU   Y0, 32(AX)
+	ADDQ      $0x40, AX
+	ADDQ      $0x80, CX
+	SUBQ      $0x20, DX
+	JNZ       group
+	VZEROUPPER
+	RET
+
+// func getBF16AVX2(dst *float32, src *byte, n int)
+// Requires: AVX, AVX2
+TEXT ·getBF16AVX2(SB), NOSPLIT, $0-24
+	MOVQ dst+0(FP), AX
+	MOVQ src+8(FP), CX
+	MOVQ n+16(FP), DX
+
+group:
+	VPMOVZXWD (CX), Y0
+	VPSLLD    $0x10, Y0, Y0
+	VMOVDQU   Y0, (AX)
+	VPMOVZXWD 16(CX), Y0
+	VPSLLD    $0x10, Y0, Y0
+	VMOVDQU   Y0, 32(AX)
+	VPMOVZXWD 32(CX), Y0
+	VPSLLD    $0x10, Y0, Y0
+	VMOVDQU   Y0, 64(AX)
+	VPMOVZXWD 48(CX), Y0
+	VPSLLD    $0x10, Y0, Y0
+	VMOVDQU   Y0, 96(AX)
+	ADDQ      $0x80, AX
+	ADDQ      $0x40, CX
+	SUBQ      $0x20, DX
+	JNZ       group
+	VZEROUPPER
+	RET

@@ -68,3 +68,23 @@ func unpackAVX512(dst *int64, src *byte, w uint64)
 //
 //go:noescape
 func unpackAddAVX512(dst *int64, src *byte, local *int64, w uint64)
+
+// roundBF16AVX2 is roundBF16Portable for n values, a multiple of 32.
+//
+//go:noescape
+func roundBF16AVX2(x *float32, n int)
+
+// roundBF16AVX512 is roundBF16Portable for n values, a multiple of 32.
+//
+//go:noescape
+func roundBF16AVX512(x *float32, n int)
+
+// putBF16AVX2 is putBF16Portable for n values, a multiple of 32.
+//
+//go:noescape
+func putBF16AVX2(dst *byte, src *float32, n int)
+
+// getBF16AVX2 is getBF16Portable for n values, a multiple of 32.
+//
+//go:noescape
+func getBF16AVX2(dst *float32, src *byte, n int)

@@ -20,9 +20,11 @@ import (
 
 // keepaliveTime and keepaliveTimeout find a coordinator whose machine is gone, or
 // that hangs: a connection on which nothing came for the first is asked for a sign
-// of life within the second.
+// of life within the second. Sooner a session finds that out where workers are few
+// (office.silence); where they are many, what all of them ask is the coordinator's work, and
+// members train on without one.
 const (
-	keepaliveTime    = 15 * time.Second
+	keepaliveTime    = 30 * time.Second
 	keepaliveTimeout = 10 * time.Second
 )
 

@@ -45,7 +45,7 @@ func (o *office) use(s *session, w *ddpmv1.Welcome, position func() *ddpmv1.Hear
 	interval := max(time.Millisecond, time.Duration(w.GetHeartbeatMilliseconds())*time.Millisecond)
 	often := interval // how often the coordinator has reason to say something
 	if ask := time.Duration(w.GetAskMilliseconds()) * time.Millisecond; ask > 0 {
-		often = ask / 2
+		often = ask / 4 // it answers what is said unasked, which is after 3/2 of it
 	}
 	s.silence = max(o.silence, 8*often)
 	o.mu.Lock()

@@ -80,14 +80,17 @@ func constant(name string, x float64, v VecVirtual) VecVirtual {
 
 // groups runs body once for every 8 of the values that the parameter n counts, a
 // multiple of 8 above zero, and moves the pointers on by so many bytes a value.
-func groups(body func(), pointers []Register, sizes []int) {
+func groups(body func(), pointers []Register, sizes []int) { groupsOf(8, body, pointers, sizes) }
+
+// groupsOf is groups with another number of values than 8.
+func groupsOf(count int, body func(), pointers []Register, sizes []int) {
 	n := Load(Param("n"), GP64())
 	Label("group")
 	body()
 	for i, p := range pointers {
-		ADDQ(Imm(uint64(8*sizes[i])), p.(GPVirtual))
+		ADDQ(Imm(uint64(count*sizes[i])), p.(GPVirtual))
 	}
-	SUBQ(Imm(8), n)
+	SUBQ(Imm(uint64(count)), n)
 	JNZ(LabelRef("group"))
 }
 

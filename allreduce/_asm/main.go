@@ -21,5 +21,6 @@ func main() {
 	packAVX512()
 	unpackAVX512(false)
 	unpackAVX512(true)
+	bf16()
 	Generate()
 }

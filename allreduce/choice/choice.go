@@ -70,8 +70,7 @@ func Choose(c Cluster) (p Plan, reason string) {
 		return p, reason
 	}
 	lanes := allreduce.Hosts(c.Hosts).Lanes()
-	return Plan{Lanes: true}, fmt.Sprintf("two-level: through memory within each of %d hosts, in %s between them: %s",
-		len(c.Hosts), count(lanes, "lane"), c.why(link, told))
+	return Plan{Lanes: true}, fmt.Sprintf("two-level: %s between %d hosts, %s", count(lanes, "lane"), len(c.Hosts), c.why(link, told))
 }
 
 func (c Cluster) bucketElems() int {

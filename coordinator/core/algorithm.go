@@ -47,7 +47,6 @@ func (m *Machine) choose(g *Generation, workers []*worker) {
 	g.HalvingElems = p.HalvingElems
 	if p.Lanes {
 		g.Hosts = hosts
-		g.AllReduce += ", or else round a ring if a host's members share no memory"
 	}
 }
 

@@ -116,7 +116,7 @@ func TestMembersAreOrderedByHost(t *testing.T) {
 	}
 	g.HalvingElems = 0
 	m.choose(&g, byHost(m.workers))
-	if !slices.Equal(g.Hosts, []int{4, 4}) || g.HalvingElems != 0 || !strings.HasPrefix(g.AllReduce, "two-level: through memory within each of 2 hosts, in 4 lanes") {
+	if !slices.Equal(g.Hosts, []int{4, 4}) || g.HalvingElems != 0 || !strings.HasPrefix(g.AllReduce, "two-level: 4 lanes between 2 hosts, 8 members") {
 		t.Errorf("hosts of %v, up to %d elements: %s", g.Hosts, g.HalvingElems, g.AllReduce)
 	}
 	m.Step(m.now, Heard{Worker: "w3", Apart: true})

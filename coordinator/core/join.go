@@ -49,9 +49,9 @@ const (
 	// proving is how many times as long members are left alone while completed steps prove
 	// that they live, and quietest how long at most, if that is not less than twice as
 	// long, as others are left alone: their rates are heard with it, and a worker to whom
-	// nothing is said for 15 s asks by itself.
+	// nothing is said for 30 s asks by itself.
 	proving, others = 6, 2
-	quietest        = 14 * time.Second
+	quietest        = 28 * time.Second
 	// unasked is how many times as long a worker that is asked waits before it gives a
 	// sign of life by itself.
 	unasked = 4

@@ -83,7 +83,7 @@ func (w *worker) certificate(ctx context.Context, by credentials.TransportCreden
 func (w *worker) dial(by credentials.TransportCredentials) (*grpc.ClientConn, error) {
 	return grpc.NewClient("passthrough:///"+w.crowd.access.Address, grpc.WithTransportCredentials(by), grpc.WithNoProxy(),
 		grpc.WithContextDialer(w.crowd.Traffic.dialer(w.number)), grpc.WithDisableServiceConfig(),
-		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 15 * time.Second, Timeout: 10 * time.Second}))
+		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 30 * time.Second, Timeout: 10 * time.Second}))
 }
 
 // join opens the session, and returns when the coordinator has answered: how often the
