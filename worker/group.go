@@ -14,6 +14,15 @@ import (
 // of a step goes with the generation then, since the others of its group may go too.
 func (t *trainer) grouped() bool { return t.run.spec.Local.Groups > 0 }
 
+// together is how many of the first shards take local steps together.
+func (t *trainer) together(shards []int) int {
+	size, n := t.run.spec.Shards()/t.run.spec.Units(), 1
+	for n < len(shards) && shards[n]/size == shards[0]/size {
+		n++
+	}
+	return n
+}
+
 // groupSteps are a group's local steps under way: what the worker's own shards of it come
 // to, by shard.
 type groupSteps struct {
@@ -31,11 +40,7 @@ type groupSteps struct {
 func (t *trainer) nextGroup(g *generation) *groupSteps {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	size := t.run.spec.Shards() / t.run.spec.Local.Groups
-	n := 1
-	for n < len(t.todo) && t.todo[n]/size == t.todo[0]/size {
-		n++
-	}
+	n := t.together(t.todo)
 	return &groupSteps{
 		generation: g, ring: g.inner, shards: t.todo[:n:n],
 		losses: make([]float64, n), spent: make([]spent, n), took: make([]time.Duration, n), misfits: make([]*misfit, n),
@@ -85,7 +90,7 @@ func (t *trainer) computeGroup(ctx context.Context, g *generation) error {
 // i. It is false, for all who compute them, when a value did not fit.
 func (t *trainer) groupGradient(ctx context.Context, w *groupSteps, i int, grad []float32) (bool, error) {
 	g, plan := w.generation, ddpm.PlanBatch(t.run.spec, t.step, i)
-	terms := t.run.spec.Shards() / t.run.spec.Local.Groups
+	terms := t.run.spec.Shards() / t.run.spec.Units()
 	var misfits [1]int64
 	var r *allreduce.Reduction
 	clear(t.groupSum)

@@ -87,14 +87,19 @@ func (t *trainer) readAhead() {
 }
 
 // examples appends the numbers of the examples of a step's shards, in the order in
-// which they are computed: shard by shard.
+// which they are computed: shard by shard, or group by group.
 func (t *trainer) examples(to []int, step uint64, shards []int) []int {
-	for _, v := range shards {
+	for len(shards) > 0 {
+		n := t.together(shards)
 		for i := range int(t.run.spec.Batches()) {
-			for _, e := range ddpm.PlanBatch(t.run.spec, step, i).Shard(v) {
-				to = append(to, int(e.Index))
+			plan := ddpm.PlanBatch(t.run.spec, step, i)
+			for _, v := range shards[:n] {
+				for _, e := range plan.Shard(v) {
+					to = append(to, int(e.Index))
+				}
 			}
 		}
+		shards = shards[n:]
 	}
 	return to
 }

@@ -89,9 +89,9 @@ func apart(workers []*worker) bool {
 }
 
 // host is the one at which a worker is reached, empty where that is not known.
-func (w *worker) host() string {
-	return w.address[:max(0, strings.LastIndexByte(w.address, ':'))]
-}
+func (w *worker) host() string { return hostOf(w.address) }
+
+func hostOf(address string) string { return address[:max(0, strings.LastIndexByte(address, ':'))] }
 
 // strangers are two of the workers of which one did not reach the other.
 func (m *Machine) strangers(workers []*worker) (a, b string) {

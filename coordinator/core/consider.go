@@ -221,7 +221,7 @@ func (m *Machine) unevenDeal() string {
 		m.uneven = time.Time{}
 		return ""
 	}
-	could := longest(m.shares(rates), rates)
+	could := longest(m.shares(m.generation.Members, rates), rates)
 	if is <= worse*could {
 		m.uneven = time.Time{}
 		return ""

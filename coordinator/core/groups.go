@@ -23,8 +23,8 @@ type dealt struct {
 // has nothing else: it sums with those who have the rest, in each local step. Where there
 // are no more workers than groups, each has whole ones. Otherwise the groups are those of
 // workers that follow one another, so divided that the slowest group is as fast as can be;
-// of these who is dealt no shard has no seat.
-func dealGroups(shards, groups int, rates []float64) []dealt {
+// of these who is dealt no shard has no seat. hosts are the workers', empty where unknown.
+func dealGroups(shards, groups int, rates []float64, hosts []string) []dealt {
 	able, speed := able(rates)
 	out, n := make([]dealt, len(rates)), shards/groups
 	if len(able) <= groups {
@@ -35,8 +35,9 @@ func dealGroups(shards, groups int, rates []float64) []dealt {
 		}
 		return out
 	}
+	other := func(i int) bool { return hosts[able[i]] == "" || hosts[able[i]] != hosts[able[i-1]] }
 	from := 0
-	for group, to := range divide(n, groups, speed) {
+	for group, to := range divide(n, groups, speed, other) {
 		dealWithin(group*n, n, able[from:to], speed[from:to], out)
 		from = to
 	}
@@ -77,9 +78,9 @@ func dealWithin(first, n int, workers []int, rates []float64, out []dealt) {
 
 // divide cuts more workers than groups into as many runs of them as there are groups, each
 // for n shards, and returns where each run ends. No other cuts let the slowest group be
-// done sooner; among those that do as well they are near those that give each group as much
-// of all rates.
-func divide(n, groups int, rates []float64) []int {
+// done sooner. Among those that do as well they are between hosts, where other says that
+// there is one, and else near those that give each group as much of all rates.
+func divide(n, groups int, rates []float64, other func(i int) bool) []int {
 	within := fastest(n, groups, rates)
 	latest := ends(n, groups, rates, within)
 	total, sum := 0.0, 0.0
@@ -98,10 +99,25 @@ func divide(n, groups int, rates []float64) []int {
 			sum += rates[at]
 			at++
 		}
-		first = min(max(at, earliest), latest[group])
+		first = nearest(at, earliest, latest[group], other)
 		cuts = append(cuts, first)
 	}
 	return append(cuts, len(rates))
+}
+
+// nearest is the number in from … to that is nearest to at, of those that ok says are, or else
+// of all.
+func nearest(at, from, to int, ok func(i int) bool) int {
+	at = min(max(at, from), to)
+	for away := range to - from + 1 {
+		if below := at - away; below >= from && ok(below) {
+			return below
+		}
+		if above := at + away; above <= to && ok(above) {
+			return above
+		}
+	}
+	return at
 }
 
 // ends are where the runs of each group end at the latest, so that all groups are done
@@ -150,14 +166,14 @@ func computed(rate, within float64, n int) int {
 	return int(math.Min(math.Floor(rate*within), float64(n)))
 }
 
-// shares counts the shards that members of such rates would be dealt.
-func (m *Machine) shares(rates []float64) []int {
+// shares counts the shards that members would be dealt that had such rates.
+func (m *Machine) shares(members []Member, rates []float64) []int {
 	rates = levelled(rates)
 	if m.config.Groups == 0 {
 		return counts(m.config.Shards, rates, make([]int, len(rates)))
 	}
 	n := make([]int, len(rates))
-	for i, d := range dealGroups(m.config.Shards, m.config.Groups, rates) {
+	for i, d := range dealGroups(m.config.Shards, m.config.Groups, rates, hostsOf(members)) {
 		n[i] = d.shards
 	}
 	return n
@@ -171,10 +187,19 @@ func (m *Machine) deal(members []Member, rates []float64, held [][]int) {
 		deal(m.config.Shards, members, rates, held)
 		return
 	}
-	for i, d := range dealGroups(m.config.Shards, m.config.Groups, levelled(rates)) {
+	for i, d := range dealGroups(m.config.Shards, m.config.Groups, levelled(rates), hostsOf(members)) {
 		members[i].FirstShard, members[i].Shards, members[i].Seat = d.first, d.shards, d.seat
 		members[i].Extra = members[i].all()
 	}
+}
+
+// hostsOf are the hosts at which members are reached.
+func hostsOf(members []Member) []string {
+	hosts := make([]string, len(members))
+	for i, m := range members {
+		hosts[i] = hostOf(m.Address)
+	}
+	return hosts
 }
 
 // all are the shards of a member's usual step.

@@ -11,6 +11,8 @@ import (
 func TestDealGroups(t *testing.T) {
 	t.Parallel()
 	two := func(place, next int) Seat { return Seat{Place: place, Size: 2, Next: next, Before: next} }
+	four := func(place, next, before int) Seat { return Seat{Place: place, Size: 4, Next: next, Before: before} }
+	hosts := map[string][]string{"cut between hosts": {"a", "a", "b", "b", "b", "b"}}
 	for _, v := range []struct {
 		name           string
 		shards, groups int
@@ -25,9 +27,14 @@ func TestDealGroups(t *testing.T) {
 		{"a fast one is a group", 8, 2, []float64{1, 1, 2}, []dealt{{0, 2, two(0, 1)}, {2, 2, two(1, 0)}, {4, 4, Seat{}}}},
 		{"who leaves has nothing", 8, 2, []float64{1, -1, 1, 1, 1}, []dealt{{0, 2, two(0, 2)}, {}, {2, 2, two(1, 0)}, {4, 2, two(0, 4)}, {6, 2, two(1, 3)}}},
 		{"somebody must", 4, 2, []float64{-1, -1}, []dealt{{0, 2, Seat{}}, {2, 2, Seat{}}}},
+		{"cut between hosts", 8, 2, []float64{1, 1, 1, 1, 1, 1}, []dealt{{0, 2, two(0, 1)}, {2, 2, two(1, 0)}, {4, 1, four(0, 3, 5)}, {5, 1, four(1, 4, 2)}, {6, 1, four(2, 5, 3)}, {7, 1, four(3, 2, 4)}}},
 		{"more than shards", 4, 2, []float64{1, 1, 1, 1, 1, 1}, []dealt{{0, 1, two(0, 1)}, {1, 1, two(1, 0)}, {2, 0, Seat{}}, {2, 1, two(0, 4)}, {3, 1, two(1, 3)}, {4, 0, Seat{}}}},
 	} {
-		if got := dealGroups(v.shards, v.groups, v.rates); !reflect.DeepEqual(got, v.want) {
+		at := hosts[v.name]
+		if at == nil {
+			at = make([]string, len(v.rates))
+		}
+		if got := dealGroups(v.shards, v.groups, v.rates, at); !reflect.DeepEqual(got, v.want) {
 			t.Errorf("%s: %v, want %v", v.name, got, v.want)
 		}
 	}
@@ -45,8 +52,12 @@ func TestDealtGroupsAreWhole(t *testing.T) {
 		for i := range rates {
 			rates[i] = []float64{0, -1, 1, 10 * r.Float64()}[r.IntN(4)]
 		}
-		deal := dealGroups(n*groups, groups, levelled(rates))
-		if again := dealGroups(n*groups, groups, levelled(rates)); !reflect.DeepEqual(deal, again) {
+		hosts := make([]string, len(rates))
+		for i := range hosts {
+			hosts[i] = []string{"", "a", "b"}[r.IntN(3)]
+		}
+		deal := dealGroups(n*groups, groups, levelled(rates), hosts)
+		if again := dealGroups(n*groups, groups, levelled(rates), hosts); !reflect.DeepEqual(deal, again) {
 			t.Fatalf("seed %d: %v, and then %v", seed, deal, again)
 		}
 		var all []int
@@ -105,7 +116,10 @@ func TestGroupsAreCutBest(t *testing.T) {
 			}
 			return most
 		}
-		got := slowest(divide(n, groups, rates))
+		hosts := r.Uint64()
+		other := func(i int) bool { return hosts>>i&1 > 0 }
+		cut := divide(n, groups, rates, other)
+		got := slowest(cut)
 		for a := 1; a < len(rates); a++ {
 			others := [][]int{{a, len(rates)}}
 			if groups == 3 {
@@ -116,7 +130,7 @@ func TestGroupsAreCutBest(t *testing.T) {
 			}
 			for _, other := range others {
 				if best := slowest(other); best < got*(1-1e-9) {
-					t.Fatalf("seed %d: %d shards a group, rates %v: cut at %v it takes %v, at %v %v", seed, n, rates, divide(n, groups, rates), got, other, best)
+					t.Fatalf("seed %d: %d shards a group, rates %v: cut at %v it takes %v, at %v %v", seed, n, rates, cut, got, other, best)
 				}
 			}
 		}
