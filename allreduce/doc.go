@@ -60,6 +60,10 @@
 // 0 of the last bucket, as sums in the first phase and as their totals in the second, and costs no
 // message of its own. An empty chunk travels as one empty segment.
 //
+// Some of a generation's members may have a ring of their own beside it, in which they sum
+// something else (ConnectGroup). Ranks and steps are its own; its links end with the
+// generation's.
+//
 // # Halving and doubling
 //
 // A ring has 2(W-1) hops, and a small bucket at many ranks waits for little else. Up to

@@ -21,7 +21,8 @@
 //	enter     bring the state to the start of a new generation
 //	compute   the gradient of the next shard that it was dealt, or in a run with local
 //	          steps by how much they move the shard's copy of the weights, ring or no ring,
-//	          summed in fixed point
+//	          summed in fixed point; where groups of shards take local steps, those of the
+//	          next group, once the ring of those who compute its shards is there (group.go)
 //	complete  take the sums round the ring, and the state to the next step
 //	abandon   wait for the end of an all-reduce whose generation is over
 //
@@ -52,11 +53,11 @@
 // A worker leaves a generation when
 //
 //   - it is halted: at once, keeping the shards that it has computed or been dealt,
-//     which it goes on computing;
+//     which it goes on computing, unless they are in groups: then it stops, and keeps none;
 //   - a member votes for it, having been told to Yield: all leave at the same
 //     boundary;
 //   - the last step is complete;
-//   - the ring breaks, other members do not give what it lacks, or the members'
+//   - the ring breaks, or that of its group, other members do not give what it lacks, or the members'
 //     weights differ. What it brought to the ring is still its own.
 //
 // Then it tells the coordinator its Position, exactly once and when it can't move
