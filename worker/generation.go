@@ -177,13 +177,10 @@ func (g *generation) connect(tag allreduce.RunTag, server *allreduce.Server, m *
 	if err != nil {
 		return nil, nil, err
 	}
-	if links.group != nil {
-		// It owns its link, so that both are closed where one is refused.
-		inner, err = allreduce.NewRing(allreduce.Config{Member: g.groupMember(cfg.Member), BucketElems: cfg.BucketElems}, metered{links.group, m, false})
-		log.Debug("summing in a group", "place", g.self.GetSeat().GetPlace(), "of", g.self.GetSeat().GetSize())
-	}
-	ring, outer := g.outer(ctx, links, m, cfg, log)
-	if err = errors.Join(err, outer); err != nil {
+	// Both are made, and own their links then, also when they are refused.
+	inner, refused := g.groupRing(links, m, cfg, log)
+	ring, err = g.outer(ctx, links, m, cfg, log)
+	if err = errors.Join(refused, err); err != nil {
 		return nil, nil, errors.Join(err, closeRings(err, ring, inner))
 	}
 	return ring, inner, nil

@@ -3,6 +3,7 @@ package worker
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 
 	"github.com/ddpm-cluster/ddpm-cluster/allreduce"
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm"
@@ -55,6 +56,15 @@ func checkSeat(members []*ddpmv1.Member, self *ddpmv1.Member) error {
 func (g *generation) groupMember(outer allreduce.Member) allreduce.Member {
 	outer.Rank, outer.World = int(g.self.GetSeat().GetPlace()), int(g.self.GetSeat().GetSize())
 	return outer
+}
+
+// groupRing makes the ring of the worker's group, nil where it has no seat there.
+func (g *generation) groupRing(links links, m *meter, cfg allreduce.Config, log *slog.Logger) (*allreduce.Ring, error) {
+	if links.group == nil {
+		return nil, nil
+	}
+	log.Debug("summing in a group", "place", g.self.GetSeat().GetPlace(), "of", g.self.GetSeat().GetSize())
+	return allreduce.NewRing(allreduce.Config{Member: g.groupMember(cfg.Member), BucketElems: cfg.BucketElems}, metered{links.group, m, false})
 }
 
 // inGroup is an error of the group's ring, for which its successor there answers.
