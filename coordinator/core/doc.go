@@ -35,7 +35,8 @@
 //   - A member one step behind takes that step's reduced gradient from another, a
 //     newcomer the whole state. Nobody goes back.
 //   - Shards of the current step that somebody holds already are kept; the others
-//     are dealt out and computed, and the step is completed.
+//     are dealt out and computed, and the step is completed. In a run with groups
+//     (Config.Groups) nobody keeps any, and the step is begun anew.
 //   - Where nobody has a state, the newest checkpoint is where it starts.
 //
 // # What the caller owes
