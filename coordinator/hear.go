@@ -31,9 +31,7 @@ func (l *loop) hear(ctx context.Context, e sessionEvent) {
 	}
 	switch body := e.message.Body.(type) {
 	case *ddpmv1.WorkerMessage_Heartbeat:
-		l.step(ctx, core.Heard{Worker: id, Rate: body.Heartbeat.GetShardRate(), Link: linkOf(body.Heartbeat), Apart: body.Heartbeat.GetApart()})
-		l.view.heard(id, body.Heartbeat)
-		l.leases.heard(id)
+		l.alive(ctx, id, body.Heartbeat)
 	case *ddpmv1.WorkerMessage_Available:
 		l.step(ctx, core.Available{Worker: id})
 	case *ddpmv1.WorkerMessage_Ready:
@@ -59,6 +57,22 @@ func (l *loop) hear(ctx context.Context, e sessionEvent) {
 	case *ddpmv1.WorkerMessage_Failure:
 		l.step(ctx, core.Failed{Worker: id, Reason: fmt.Sprintf("after step %d: %s", body.Failure.GetStep(), body.Failure.GetReason())})
 	}
+}
+
+// hearSigns takes in the signs of life that were asked for. All that are asked answer about
+// at once, and to wake the loop for each would be most of what they cost.
+func (l *loop) hearSigns(ctx context.Context) {
+	for id, s := range l.sessions {
+		if h := s.sign.Swap(nil); h != nil {
+			l.alive(ctx, id, h)
+		}
+	}
+}
+
+func (l *loop) alive(ctx context.Context, id string, h *ddpmv1.Heartbeat) {
+	l.step(ctx, core.Heard{Worker: id, Rate: h.GetShardRate(), Link: linkOf(h), Apart: h.GetApart()})
+	l.view.heard(id, h)
+	l.leases.heard(id)
 }
 
 // linkOf is what a worker has measured of its link. It is other machines' word: what can't

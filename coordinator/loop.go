@@ -21,9 +21,6 @@ import (
 	"github.com/ddpm-cluster/ddpm-cluster/storage/checkpoint"
 )
 
-// tick is how often the machine hears that time passes.
-const tick = 100 * time.Millisecond
-
 // records is where the loop keeps membership; package registry's Leader is the
 // real one. Each call is bounded in time and fails once another coordinator
 // leads.
@@ -97,7 +94,8 @@ type welcome struct {
 
 // run feeds the machine until the run ends.
 func (l *loop) run(ctx context.Context, events <-chan sessionEvent, interrupts <-chan os.Signal) (core.End, error) {
-	ticker := time.NewTicker(tick)
+	every := l.machine.TickEvery()
+	ticker := time.NewTicker(every)
 	defer ticker.Stop()
 	defer l.pulse.Rest()
 	interrupted := false
@@ -124,7 +122,12 @@ func (l *loop) run(ctx context.Context, events <-chan sessionEvent, interrupts <
 			l.log.Info("the leadership in etcd is regained", "term", l.registry.Term())
 		case <-ticker.C:
 			l.pulse.Beat()
+			l.hearSigns(ctx)
 			l.step(ctx, core.Tick{})
+			if next := l.machine.TickEvery(); next != every {
+				every = next
+				ticker.Reset(every)
+			}
 			l.progress.tick(time.Now())
 		case <-interrupts:
 			if l.handOver {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -32,8 +33,10 @@ type session struct {
 	id    string
 	hello *ddpmv1.Hello
 	out   chan *ddpmv1.CoordinatorMessage
-	// beats is ready when a Heartbeat is to be answered.
+	// beats is ready when a Heartbeat is to be answered. One that was asked for is not, and
+	// lies in sign until the loop looks.
 	beats chan struct{}
+	sign  atomic.Pointer[ddpmv1.Heartbeat]
 	// refused holds the reason why the worker is sent away, before out is closed.
 	refused error
 }
@@ -142,7 +145,10 @@ func (s *server) receive(stream ddpmv1.Coordinator_SessionServer, me *session) {
 			s.tell(sessionEvent{from: me, err: s.why(me.hello, broken(err))})
 			return
 		}
-		if h := m.GetHeartbeat(); h != nil && !h.GetAsked() {
+		if h := m.GetHeartbeat(); h.GetAsked() {
+			me.sign.Store(h)
+			continue
+		} else if h != nil {
 			select {
 			case me.beats <- struct{}{}:
 			default:

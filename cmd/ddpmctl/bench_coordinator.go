@@ -90,7 +90,7 @@ func benchCoordinatorCommand(stdout, stderr io.Writer) *cobra.Command {
 	f := c.Flags()
 	f.IntVar(&b.workers, "workers", 1000, "simulated workers")
 	f.IntSliceVar(&b.deaths, "deaths", []int{1, 10, 100}, "how many die at once, one `COUNT` after another")
-	f.DurationVar(&b.steady, "steady", 20*time.Second, "how long to measure training without a change")
+	f.DurationVar(&b.steady, "steady", 20*time.Second, "how long to measure training without a change, rounded up to whole periods of signs of life")
 	f.DurationVar(&b.step, "step", time.Second, "how long a step takes")
 	f.StringVar(&b.program, "coordinator", "", "the coordinator's `PROGRAM` (default: ddpm-coordinator beside this one)")
 	f.BoolVar(&b.json, "json", false, "print JSON")
@@ -178,7 +178,9 @@ const settle = 3 * time.Second
 
 // steadily measures training without a change.
 func (b coordinatorBench) steadily(ctx context.Context, p *coordinatorProcess, workers *crowd.Crowd, r *coordinatorResult) error {
-	if err := wait(ctx, settle+3*workers.Heartbeat()); err != nil {
+	// Signs of life come all at once, so that it takes whole periods of them.
+	period := workers.Heartbeat()
+	if err := wait(ctx, settle+period); err != nil {
 		return err
 	}
 	began, cpu, err := p.now()
@@ -186,7 +188,7 @@ func (b coordinatorBench) steadily(ctx context.Context, p *coordinatorProcess, w
 		return err
 	}
 	in, out := workers.Traffic.In.Load(), workers.Traffic.Out.Load()
-	if err := wait(ctx, b.steady); err != nil {
+	if err := wait(ctx, (b.steady+period-1).Truncate(period)); err != nil {
 		return err
 	}
 	ended, after, err := p.now()

@@ -244,6 +244,15 @@ func maxOf(rates []float64) float64 {
 	return most
 }
 
+// TickEvery is how often the machine is to hear that time passes: seldom while many
+// workers train, since waking up is most of what a coordinator at rest does.
+func (m *Machine) TickEvery() time.Duration {
+	if m.phase == training && len(m.workers) >= crowded {
+		return 500 * time.Millisecond
+	}
+	return 100 * time.Millisecond
+}
+
 // tick notices what happens by time alone.
 func (m *Machine) tick() []Effect {
 	m.excuse()
