@@ -27,6 +27,14 @@ func (c *cluster) act(n *node) error {
 	return nil
 }
 
+// group has groups of shards take local steps, in every fourth life.
+func (c *cluster) group(seed uint64) {
+	if seed%4 == 0 {
+		c.config.Groups = 1 + int(seed/4)%3
+		c.config.Shards *= c.config.Groups
+	}
+}
+
 func (c *cluster) connect(n *node) {
 	n.connected, n.inbox = true, nil
 	e := Joined{Worker: n.id, Address: n.id + ":1", Version: "v1", Build: "sha256:aaaa"}

@@ -119,10 +119,7 @@ func newCluster(seed uint64) *cluster {
 		contributed: map[[2]uint64]map[string][]int{},
 		decided:     map[[2]uint64]*[2]bool{},
 	}
-	if seed%4 == 0 { // groups of shards take local steps
-		c.config.Groups = 1 + int(seed/4)%3
-		c.config.Shards *= c.config.Groups
-	}
+	c.group(seed)
 	return c
 }
 
