@@ -94,9 +94,8 @@ type welcome struct {
 
 // run feeds the machine until the run ends.
 func (l *loop) run(ctx context.Context, events <-chan sessionEvent, interrupts <-chan os.Signal) (core.End, error) {
-	every := l.machine.TickEvery()
-	ticker := time.NewTicker(every)
-	defer ticker.Stop()
+	pace := newPace()
+	defer pace.stop()
 	defer l.pulse.Rest()
 	interrupted := false
 	for l.end == nil {
@@ -120,14 +119,11 @@ func (l *loop) run(ctx context.Context, events <-chan sessionEvent, interrupts <
 			}
 			l.regained = nil
 			l.log.Info("the leadership in etcd is regained", "term", l.registry.Term())
-		case <-ticker.C:
+		case <-pace.ticks():
 			l.pulse.Beat()
 			l.hearSigns(ctx)
 			l.step(ctx, core.Tick{})
-			if next := l.machine.TickEvery(); next != every {
-				every = next
-				ticker.Reset(every)
-			}
+			pace.set(l.machine.AtRest())
 			l.progress.tick(time.Now())
 		case <-interrupts:
 			if l.handOver {

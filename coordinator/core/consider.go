@@ -244,13 +244,10 @@ func maxOf(rates []float64) float64 {
 	return most
 }
 
-// TickEvery is how often the machine is to hear that time passes: seldom while many
-// workers train, since waking up is most of what a coordinator at rest does.
-func (m *Machine) TickEvery() time.Duration {
-	if m.phase == training && len(m.workers) >= crowded {
-		return 500 * time.Millisecond
-	}
-	return 100 * time.Millisecond
+// AtRest says that many workers train and no change is wanted: then waking up is most of
+// what a coordinator does.
+func (m *Machine) AtRest() bool {
+	return m.phase == training && len(m.workers) >= crowded && m.wanted.IsZero()
 }
 
 // tick notices what happens by time alone.

@@ -389,6 +389,14 @@ const tickOf = 100 * time.Millisecond
 func TestManyReasonsAreCounted(t *testing.T) {
 	t.Parallel()
 	c := newCrowd(t, 300)
+	if !c.m.AtRest() {
+		t.Error("300 that train are not at rest")
+	}
+	defer func() {
+		if c.m.AtRest() {
+			t.Error("they are at rest while the ring changes")
+		}
+	}()
 	for i := range 100 {
 		c.step(Left{fmt.Sprintf("w%d", 2*i), "its session ended"})
 	}

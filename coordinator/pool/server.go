@@ -101,7 +101,7 @@ func (s *Server) Lead(ctx context.Context, keys Keys) error {
 		return err
 	}
 	defer s.resign()
-	tick := time.NewTicker(min(time.Second, s.config.Lease/4))
+	tick := time.NewTicker(min(2*time.Second, s.config.Lease/4))
 	defer tick.Stop()
 	for {
 		select {

@@ -75,7 +75,7 @@ func (e *Etcd) serve(ctx context.Context, dir string) error {
 	// wakes an idle coordinator is what it costs. What was committed is in the log, whenever
 	// the file follows.
 	c.TickMs, c.ElectionMs = 200, 1000
-	c.BackendBatchInterval = time.Second
+	c.BackendBatchInterval = 5 * time.Second
 	server, err := embed.StartEtcd(c)
 	if err != nil {
 		return err
