@@ -16,8 +16,14 @@ import (
 // newSharedRings makes rings that share memory, over gRPC's links.
 func newSharedRings(t testing.TB, world int) []*Ring {
 	rings := newRings(t, Config{}, newCluster(t, world).connect(t, 7, insecureCredentials()))
+	shareAll(t, rings)
+	return rings
+}
+
+func shareAll(t testing.TB, rings []*Ring) {
+	t.Helper()
 	ctx := testContext(t)
-	each(world, func(rank int) {
+	each(len(rings), func(rank int) {
 		if err := rings[rank].Share(ctx); err != nil {
 			t.Error(err)
 		}
@@ -28,7 +34,6 @@ func newSharedRings(t testing.TB, world int) []*Ring {
 	if t.Failed() {
 		t.FailNow()
 	}
-	return rings
 }
 
 func needSharedMemory(t testing.TB) {

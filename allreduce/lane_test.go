@@ -48,22 +48,6 @@ func newLaneRings(t testing.TB, cfg Config, bend func(rank int, l Link) Link) []
 	return joinAll(t, cfg, ring, others, nil)
 }
 
-func shareAll(t testing.TB, rings []*Ring) {
-	t.Helper()
-	ctx := testContext(t)
-	each(len(rings), func(rank int) {
-		if err := rings[rank].Share(ctx); err != nil {
-			t.Error(err)
-		}
-		if !rings[rank].Shared() {
-			t.Errorf("rank %d has no shared memory", rank)
-		}
-	})
-	if t.Failed() {
-		t.FailNow()
-	}
-}
-
 // Every rank of a lane has its neighbours there, each on another host, and ranks beyond
 // the smallest host's have none.
 func TestLanesAreRings(t *testing.T) {

@@ -67,34 +67,28 @@ func (s *Server) partner(rank int) *gate {
 
 // Register adds the service ddpm.v1.Ring. Its methods are streams both ways, from the
 // predecessor, from a partner, and from the one before in a lane or in a group: that one
-// sends its handshake and then segments; the worker answers with its own handshake once it has taken the link, and ends the stream.
+// sends its handshake and then segments; the worker answers with its own handshake once it
+// has taken the link, and ends the stream.
 func (s *Server) Register(r grpc.ServiceRegistrar) {
-	r.RegisterService(&grpc.ServiceDesc{
-		ServiceName: serviceName,
-		HandlerType: (*any)(nil),
-		Streams: []grpc.StreamDesc{{
-			StreamName:    "Link",
-			Handler:       func(_ any, stream grpc.ServerStream) error { return s.serve(stream, s.ringGate) },
+	service := &grpc.ServiceDesc{ServiceName: serviceName, HandlerType: (*any)(nil)}
+	for _, m := range []struct {
+		name   string
+		gateOf func(rank int) *gate
+	}{
+		{"Link", only(s.gate)}, {"Partner", s.partner}, {"Lane", only(s.lane)}, {"Group", only(s.group)},
+	} {
+		service.Streams = append(service.Streams, grpc.StreamDesc{
+			StreamName:    m.name,
+			Handler:       func(_ any, stream grpc.ServerStream) error { return s.serve(stream, m.gateOf) },
 			ServerStreams: true,
 			ClientStreams: true,
-		}, {
-			StreamName:    "Partner",
-			Handler:       func(_ any, stream grpc.ServerStream) error { return s.serve(stream, s.partner) },
-			ServerStreams: true,
-			ClientStreams: true,
-		}, {
-			StreamName:    "Lane",
-			Handler:       func(_ any, stream grpc.ServerStream) error { return s.serve(stream, s.laneGate) },
-			ServerStreams: true,
-			ClientStreams: true,
-		}, {
-			StreamName:    "Group",
-			Handler:       func(_ any, stream grpc.ServerStream) error { return s.serve(stream, s.groupGate) },
-			ServerStreams: true,
-			ClientStreams: true,
-		}},
-	}, s)
+		})
+	}
+	r.RegisterService(service, s)
 }
+
+// only is the gate of all ranks.
+func only(g *gate) func(rank int) *gate { return func(int) *gate { return g } }
 
 // Close ends all links and refuses further ones. Call it before the grpc.Server's
 // Stop.
@@ -109,10 +103,6 @@ func (s *Server) Close() {
 		s.partners[rank].close()
 	}
 }
-
-func (s *Server) ringGate(int) *gate  { return s.gate }
-func (s *Server) laneGate(int) *gate  { return s.lane }
-func (s *Server) groupGate(int) *gate { return s.group }
 
 // serve is the life of one stream, which comes by the gate of its rank.
 func (s *Server) serve(stream grpc.ServerStream, gateOf func(rank int) *gate) error {
