@@ -188,7 +188,7 @@ func (b coordinatorBench) steadily(ctx context.Context, p *coordinatorProcess, w
 		return err
 	}
 	in, out := workers.Traffic.In.Load(), workers.Traffic.Out.Load()
-	if err := wait(ctx, (b.steady+period-1).Truncate(period)); err != nil {
+	if err := wait(ctx, (b.steady + period - 1).Truncate(period)); err != nil {
 		return err
 	}
 	ended, after, err := p.now()
