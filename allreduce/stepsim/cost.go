@@ -56,7 +56,7 @@ func Cost(a Algorithm, c Config, hosts []int) float64 {
 		part := share(len(hosts)) / float64(lanes)
 		link := part * bytes * float64(lanes) / c.Bandwidth
 		busy := float64(c.Host.Memory*float64(c.Elems)) + work(part*elems)
-		return float64(2*float64(len(hosts)-1)*alpha) + 4*c.Host.Message + max(link, busy)
+		return float64(2*float64(len(hosts)-1)*alpha) + float64(4*c.Host.Message) + max(link, busy)
 	default:
 		// One rank of a host sends to another host: the link is its own.
 		return float64(2*float64(w-1)*alpha) + move(share(w), 1)
