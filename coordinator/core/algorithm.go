@@ -50,6 +50,15 @@ func (m *Machine) choose(g *Generation, workers []*worker) {
 	}
 }
 
+// order is the ring's: by host, but where two workers did not reach each other as they are,
+// since they were placed between others (see place).
+func (m *Machine) order(workers []*worker) []*worker {
+	if a, _ := m.strangers(workers); a != "" {
+		return workers
+	}
+	return byHost(workers)
+}
+
 // byHost orders workers so that those of a host follow one another, and otherwise as they
 // are: a ring then leaves each host once.
 func byHost(workers []*worker) []*worker {

@@ -107,6 +107,14 @@ func TestMembersAreOrderedByHost(t *testing.T) {
 	if got := strings.Join(order, " "); got != "w1 w3 w2 w6 w4 w7 w5" {
 		t.Errorf("in the order %s", got)
 	}
+	m.apart = map[[2]string]bool{{"w4", "w2"}: true}
+	if !slices.Equal(m.order(m.workers), m.workers) {
+		t.Error("workers that were placed between others are ordered by host")
+	}
+	m.apart = nil
+	if !slices.Equal(m.order(m.workers), workers) {
+		t.Error("workers that all reach each other are not ordered by host")
+	}
 	if sizes := hostSizes(workers); !slices.Equal(sizes, []int{2, 2, 1, 1, 1}) {
 		t.Errorf("hosts of %v", sizes)
 	}

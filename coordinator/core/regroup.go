@@ -161,7 +161,7 @@ func (m *Machine) orPause(workers []*worker, step uint64, live bool) []Effect {
 func (m *Machine) form(workers []*worker, step uint64, live bool, last uint64) []Effect {
 	reason := m.why()
 	m.change, m.echo = nil, ""
-	workers = byHost(workers)
+	workers = m.order(workers)
 	if idle := len(workers) - m.config.Shards; idle > 0 {
 		reason += fmt.Sprintf("; a step has %s, so %s nothing", plural(m.config.Shards, "shard", "shards"), plural(idle, "worker computes", "workers compute"))
 	}
