@@ -81,6 +81,9 @@ func TestTrainsOnWithoutACoordinator(t *testing.T) {
 func TestPartsAreToldAgain(t *testing.T) {
 	c := newCluster(t, 2)
 	c.steps, c.every = 1_000_000, 1
+	// The second step is held: later parts would take the place of the first.
+	second := newGauge(1)
+	c.device = spoil(second.after)
 	dropped := false
 	c.onMessage = func(f *fake, _ *peer, m *ddpmv1.WorkerMessage) bool {
 		if f.complete(1) && !dropped {
@@ -88,6 +91,7 @@ func TestPartsAreToldAgain(t *testing.T) {
 			f.lose()
 		}
 		if len(f.resumes) == 2 && f.toldAgain >= 2 && !f.stopping {
+			second.release()
 			f.stop()
 		}
 		return false
