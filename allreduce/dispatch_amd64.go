@@ -3,7 +3,10 @@
 package allreduce
 
 import (
+	"hash/crc32"
 	"unsafe"
+
+	"golang.org/x/sys/cpu"
 
 	"github.com/ddpm-cluster/ddpm-cluster/internal/cpulevel"
 )
@@ -19,6 +22,9 @@ var (
 	useAVX2   = cpulevel.Active() != cpulevel.Portable
 	useAVX512 = cpulevel.Active() == cpulevel.AVX512
 )
+
+// canFold says that the CPU multiplies polynomials in vectors of AVX-512.
+var canFold = cpu.X86.HasAVX512VPCLMULQDQ && cpu.X86.HasSSE42
 
 // whole returns how many of n values the assembly takes: whole vectors of 8.
 func whole(n int) int {
@@ -139,6 +145,18 @@ func getBF16s(dst []float32, src []byte) {
 		getBF16AVX2(&dst[0], &src[0], n)
 	}
 	getBF16Portable(dst[n:], src[2*n:])
+}
+
+func castagnoli(p []byte) uint32 {
+	n := 0
+	if useAVX512 && canFold {
+		n = len(p) &^ 255
+	}
+	crc := uint32(0)
+	if n > 0 {
+		crc = ^castagnoliAVX512(^crc, &p[0], n)
+	}
+	return crc32.Update(crc, castagnoliTable, p[n:])
 }
 
 // The CPU's order of bytes is the message's.

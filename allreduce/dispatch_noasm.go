@@ -2,6 +2,8 @@
 
 package allreduce
 
+import "hash/crc32"
+
 func accumulate(dst []int64, src []float32, scale, limit float64) bool {
 	return accumulatePortable(dst, src, scale, limit)
 }
@@ -31,3 +33,5 @@ func putBF16s(dst []byte, src []float32)    { putBF16Portable(dst, src) }
 func getBF16s(dst []float32, src []byte)    { getBF16Portable(dst, src) }
 func putFloat32s(dst []byte, src []float32) { putFloat32sPortable(dst, src) }
 func getFloat32s(dst []float32, src []byte) { getFloat32sPortable(dst, src) }
+
+func castagnoli(p []byte) uint32 { return crc32.Checksum(p, castagnoliTable) }

@@ -1236,3 +1236,83 @@ group:
 	JNZ       group
 	VZEROUPPER
 	RET
+
+// func castagnoliAVX512(state uint32, p *byte, n int) (next uint32)
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VL, PCLMULQDQ, SSE4.2, VPCLMULQDQ
+TEXT ·castagnoliAVX512(SB), NOSPLIT, $0-28
+	MOVQ            p+8(FP), AX
+	VMOVDQU64       (AX), Z0
+	VMOVDQU64       64(AX), Z1
+	VMOVDQU64       128(AX), Z2
+	VMOVDQU64       192(AX), Z3
+	MOVL            state+0(FP), CX
+	VMOVD           CX, X4
+	VPXORQ          Z4, Z0, Z0
+	MOVQ            n+16(FP), CX
+	VBROADCASTI64X2 crc_far<>+0(SB), Z4
+	JMP             next
+
+fold:
+	VPCLMULQDQ $0x00, Z4, Z0, Z5
+	VPCLMULQDQ $0x11, Z4, Z0, Z0
+	VPTERNLOGQ $0x96, (AX), Z5, Z0
+	VPCLMULQDQ $0x00, Z4, Z1, Z5
+	VPCLMULQDQ $0x11, Z4, Z1, Z1
+	VPTERNLOGQ $0x96, 64(AX), Z5, Z1
+	VPCLMULQDQ $0x00, Z4, Z2, Z5
+	VPCLMULQDQ $0x11, Z4, Z2, Z2
+	VPTERNLOGQ $0x96, 128(AX), Z5, Z2
+	VPCLMULQDQ $0x00, Z4, Z3, Z5
+	VPCLMULQDQ $0x11, Z4, Z3, Z3
+	VPTERNLOGQ $0x96, 192(AX), Z5, Z3
+
+next:
+	ADDQ            $0x00000100, AX
+	SUBQ            $0x00000100, CX
+	JNZ             fold
+	VBROADCASTI64X2 crc_near<>+0(SB), Z4
+	VPCLMULQDQ      $0x00, Z4, Z0, Z5
+	VPCLMULQDQ      $0x11, Z4, Z0, Z0
+	VPTERNLOGQ      $0x96, Z1, Z5, Z0
+	VPCLMULQDQ      $0x00, Z4, Z0, Z1
+	VPCLMULQDQ      $0x11, Z4, Z0, Z0
+	VPTERNLOGQ      $0x96, Z2, Z1, Z0
+	VPCLMULQDQ      $0x00, Z4, Z0, Z1
+	VPCLMULQDQ      $0x11, Z4, Z0, Z0
+	VPTERNLOGQ      $0x96, Z3, Z1, Z0
+	VBROADCASTI64X2 crc_within<>+0(SB), Z1
+	VEXTRACTI64X2   $0x01, Z0, X2
+	VPCLMULQDQ      $0x00, X1, X0, X3
+	VPCLMULQDQ      $0x11, X1, X0, X4
+	VPXORQ          X3, X4, X3
+	VPXORQ          X2, X3, X3
+	VEXTRACTI64X2   $0x02, Z0, X2
+	VPCLMULQDQ      $0x00, X1, X3, X4
+	VPCLMULQDQ      $0x11, X1, X3, X3
+	VPXORQ          X4, X3, X3
+	VPXORQ          X2, X3, X3
+	VEXTRACTI64X2   $0x03, Z0, X2
+	VPCLMULQDQ      $0x00, X1, X3, X0
+	VPCLMULQDQ      $0x11, X1, X3, X1
+	VPXORQ          X0, X1, X0
+	VPXORQ          X2, X0, X0
+	XORQ            AX, AX
+	VMOVQ           X0, CX
+	CRC32Q          CX, AX
+	VPEXTRQ         $0x01, X0, CX
+	CRC32Q          CX, AX
+	VZEROUPPER
+	MOVL            AX, next+24(FP)
+	RET
+
+DATA crc_far<>+0(SB)/8, $0x00000000dcb17aa4
+DATA crc_far<>+8(SB)/8, $0x00000000b9e02b86
+GLOBL crc_far<>(SB), RODATA|NOPTR, $16
+
+DATA crc_near<>+0(SB)/8, $0x00000000740eef02
+DATA crc_near<>+8(SB)/8, $0x000000009e4addf8
+GLOBL crc_near<>(SB), RODATA|NOPTR, $16
+
+DATA crc_within<>+0(SB)/8, $0x00000000f20c0dfe
+DATA crc_within<>+8(SB)/8, $0x000000014cd00bd6
+GLOBL crc_within<>(SB), RODATA|NOPTR, $16

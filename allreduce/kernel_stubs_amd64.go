@@ -88,3 +88,8 @@ func putBF16AVX2(dst *byte, src *float32, n int)
 //
 //go:noescape
 func getBF16AVX2(dst *float32, src *byte, n int)
+
+// castagnoliAVX512 is CRC-32C's state, the complement of the CRC, after n bytes more, a multiple of 256 above zero.
+//
+//go:noescape
+func castagnoliAVX512(state uint32, p *byte, n int) (next uint32)

@@ -22,5 +22,6 @@ func main() {
 	unpackAVX512(false)
 	unpackAVX512(true)
 	bf16()
+	crc()
 	Generate()
 }
