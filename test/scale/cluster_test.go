@@ -40,9 +40,8 @@ type trained struct {
 	forward, backward, hidden float64
 }
 
-// rate is images a second by the median step, best by the fastest.
+// rate is images a second by the median step.
 func (r training) rate(got trained) float64 { return float64(r.batch) / got.step }
-func (r training) best(got trained) float64 { return float64(r.batch) / got.fastest }
 
 // hiding is the share of the all-reduce that was under way within compute.
 func (got trained) hiding() float64 {
@@ -158,23 +157,28 @@ func (got *trained) read(path string) error {
 	if len(lines) < steps/2 {
 		return fmt.Errorf("%d of %d steps have times", len(lines), steps)
 	}
-	median := func(of func(report.Line) float64) float64 {
+	over := func(of func(report.Line) float64) float64 {
 		values := make([]float64, len(lines))
 		for i, l := range lines {
 			values[i] = of(l)
 		}
-		slices.Sort(values)
-		return values[len(values)/2]
+		return median(values)
 	}
-	got.step = median(func(l report.Line) float64 { return l.Seconds })
-	got.compute = median(func(l report.Line) float64 { return l.ComputeSeconds })
-	got.reduce = median(func(l report.Line) float64 { return l.ReduceSeconds })
-	got.update = median(func(l report.Line) float64 { return l.UpdateSeconds })
-	got.forward = median(func(l report.Line) float64 { return l.ForwardSeconds })
-	got.backward = median(func(l report.Line) float64 { return l.BackwardSeconds })
-	got.hidden = median(func(l report.Line) float64 { return l.HiddenSeconds })
+	got.step = over(func(l report.Line) float64 { return l.Seconds })
+	got.compute = over(func(l report.Line) float64 { return l.ComputeSeconds })
+	got.reduce = over(func(l report.Line) float64 { return l.ReduceSeconds })
+	got.update = over(func(l report.Line) float64 { return l.UpdateSeconds })
+	got.forward = over(func(l report.Line) float64 { return l.ForwardSeconds })
+	got.backward = over(func(l report.Line) float64 { return l.BackwardSeconds })
+	got.hidden = over(func(l report.Line) float64 { return l.HiddenSeconds })
 	got.fastest = slices.MinFunc(lines, func(a, b report.Line) int { return cmp.Compare(a.Seconds, b.Seconds) }).Seconds
 	return nil
+}
+
+// median of values that are not empty; of an even number the upper of the two.
+func median(values []float64) float64 {
+	sorted := slices.Sorted(slices.Values(values))
+	return sorted[len(sorted)/2]
 }
 
 func (got trained) log(t *testing.T, what string, images int) {
