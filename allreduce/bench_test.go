@@ -141,3 +141,23 @@ func BenchmarkAllReduce(b *testing.B) {
 		}
 	}
 }
+
+// Results of a gradient's sums, as they travel.
+func BenchmarkResults(b *testing.B) {
+	const n = DefaultSegmentElems
+	v, sums, values := Vector{Finish: Fixed{DefaultFractionBits}.Means(6)}, gradient(n), make([]float32, n)
+	v.results(values, sums)
+	room := make([]byte, 0, v.resultBound(n))
+	packed := v.appendResult(room, sums, values)
+	b.Logf("%.2f bits for each", 8*float64(len(packed))/n)
+	b.Run("append", func(b *testing.B) {
+		benchLevels(b, 4, func() { v.appendResult(room, sums, values) })
+	})
+	b.Run("take", func(b *testing.B) {
+		benchLevels(b, 4, func() {
+			if _, err := v.takeResult(values, sums, packed); err != nil {
+				b.Fatal(err)
+			}
+		})
+	})
+}

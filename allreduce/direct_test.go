@@ -215,7 +215,7 @@ func pretend(ctx context.Context, r *Ring) error {
 func TestShareRefuses(t *testing.T) {
 	for name, b := range map[string][]byte{
 		"nothing":    nil,
-		"other kind": []byte("DRS\x02 and more"),
+		"other kind": []byte("DRS\x03 and more"),
 		"other rank": binary.LittleEndian.AppendUint32([]byte(offerMagic), 0),
 	} {
 		t.Run(name, func(t *testing.T) {

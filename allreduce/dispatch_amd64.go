@@ -147,6 +147,44 @@ func getBF16s(dst []float32, src []byte) {
 	getBF16Portable(dst[n:], src[2*n:])
 }
 
+func magnitudes(src []float32) (least, most uint32) {
+	n := whole(len(src))
+	if n == 0 {
+		return magnitudesPortable(src)
+	}
+	least, most = magnitudesAVX2(&src[0], n)
+	if n < len(src) {
+		l, m := magnitudesPortable(src[n:])
+		least, most = min(least, l), max(most, m)
+	}
+	return least, most
+}
+
+func offsets(dst []uint64, src []float32, base uint64, shift uint) {
+	n := whole(len(src))
+	if n > 0 {
+		offsetsAVX2(&dst[0], &src[0], n, base, uint64(shift))
+	}
+	offsetsPortable(dst[n:], src[n:], base, shift)
+}
+
+func fromOffsets(dst []float32, src []int64, base uint64, shift uint) (all uint64) {
+	n := whole(len(dst))
+	if n > 0 {
+		all = fromOffsetsAVX2(&dst[0], &src[0], n, base, uint64(shift))
+	}
+	return all | fromOffsetsPortable(dst[n:], src[n:], base, shift)
+}
+
+// unpackOffsets is unpackLanes of a whole block, and fromOffsets. block is room.
+func unpackOffsets(dst *[blockLen]float32, block *[blockLen]int64, src []byte, w uint, base uint64, shift uint) (all uint64) {
+	if useAVX512 {
+		return unpackOffsetsAVX512(&dst[0], &src[0], uint64(w), base, uint64(shift))
+	}
+	unpackLanes(block, src, allRows, w)
+	return fromOffsets(dst[:], block[:], base, shift)
+}
+
 func castagnoli(p []byte) uint32 {
 	n := 0
 	if useAVX512 && canFold {

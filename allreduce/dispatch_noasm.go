@@ -34,4 +34,19 @@ func getBF16s(dst []float32, src []byte)    { getBF16Portable(dst, src) }
 func putFloat32s(dst []byte, src []float32) { putFloat32sPortable(dst, src) }
 func getFloat32s(dst []float32, src []byte) { getFloat32sPortable(dst, src) }
 
+func magnitudes(src []float32) (least, most uint32) { return magnitudesPortable(src) }
+
+func offsets(dst []uint64, src []float32, base uint64, shift uint) {
+	offsetsPortable(dst, src, base, shift)
+}
+
+func fromOffsets(dst []float32, src []int64, base uint64, shift uint) (all uint64) {
+	return fromOffsetsPortable(dst, src, base, shift)
+}
+
+func unpackOffsets(dst *[blockLen]float32, block *[blockLen]int64, src []byte, w uint, base uint64, shift uint) (all uint64) {
+	unpackLanesPortable(block, src, allRows, w)
+	return fromOffsetsPortable(dst[:], block[:], base, shift)
+}
+
 func castagnoli(p []byte) uint32 { return crc32.Checksum(p, castagnoliTable) }

@@ -103,7 +103,7 @@ func TestFaultEndsTheStepOnEveryRank(t *testing.T) {
 				s.seal(h)
 			}
 			return err
-		}, ErrMalformed, "packed", 2},
+		}, ErrMalformed, "malformed", 2},
 		{"results too long", func(n int, s *Segment) error {
 			h, err := s.Header()
 			if h.Phase == AllGather {

@@ -13,13 +13,18 @@ const (
 	GatherBF16
 )
 
-// bytes is how many bytes n results take.
-func (g Gather) bytes(n int) int {
+// width is how many bits of a result travel, shift how many of its lowest do not.
+func (g Gather) width() int {
 	if g == GatherBF16 {
-		return 2 * n
+		return 16
 	}
-	return 4 * n
+	return 32
 }
+
+func (g Gather) shift() uint { return uint(32 - g.width()) }
+
+// bytes is how many bytes n plain results take.
+func (g Gather) bytes(n int) int { return g.width() / 8 * n }
 
 // round makes results what the form can hold.
 func (g Gather) round(x []float32) {

@@ -23,9 +23,8 @@ type halved struct {
 	// held is the part of the bucket that this rank adds to, sums what it has become.
 	held span
 	sums []int64
-	// wide are parts whose sums are not known, or too wide to travel in the place of
-	// results.
-	wide []span
+	// unknown are parts whose results came without their sums.
+	unknown []span
 	// left counts the messages that are yet to come.
 	left  int
 	aside []arrival
@@ -46,8 +45,9 @@ type exchanged struct {
 // handover is a segment to make and to send.
 type handover struct {
 	place
-	tail   []int64
-	narrow bool
+	tail []int64
+	// summed says that the sums of results are known.
+	summed bool
 }
 
 // halve is the bucket's account before anything has come.
@@ -126,9 +126,6 @@ func (s *step) takeHalved(a arrival) error {
 			return err
 		}
 		copy(held, sums)
-		if p.exchange == len(h.exchanges)-1 && len(packed) >= s.v.Gather.bytes(p.span.len()) {
-			h.wide = append(h.wide, p.span)
-		}
 		done.sumsIn++
 	} else {
 		if err := s.takeHalvedResult(h, p, packed); err != nil {
@@ -151,18 +148,16 @@ func (s *step) takeHalved(a arrival) error {
 
 // takeHalvedResult reads a result, and keeps its sums where they go on.
 func (s *step) takeHalvedResult(h *halved, p place, payload []byte) error {
-	result := s.v.Out[p.span.lo:p.span.hi]
-	switch goesOn := p.exchange > 0; {
-	case goesOn && len(payload) < s.v.Gather.bytes(len(result)):
-		if err := Unpack(h.at(p.span), payload); err != nil {
-			return err
-		}
-		s.v.results(result, h.at(p.span))
-		return nil
-	case goesOn:
-		h.wide = append(h.wide, p.span)
+	goesOn := p.exchange > 0
+	sums := s.ring.sums[:p.span.len()]
+	if goesOn {
+		sums = h.at(p.span)
 	}
-	return s.takeResult(p, payload)
+	summed, err := s.v.takeResult(s.v.Out[p.span.lo:p.span.hi], sums, payload)
+	if goesOn && !summed {
+		h.unknown = append(h.unknown, p.span)
+	}
+	return err
 }
 
 // advance hands on all that is complete for its exchange. It waits for nothing.
@@ -205,7 +200,7 @@ func (s *step) handOn(h *halved, p place) {
 			j.tail = h.total(s.v.Tail)
 		}
 	}
-	j.narrow = p.phase == Doubling && !slices.ContainsFunc(h.wide, func(w span) bool { return w.lo < p.span.hi && p.span.lo < w.hi })
+	j.summed = p.phase == Doubling && !slices.ContainsFunc(h.unknown, func(u span) bool { return u.lo < p.span.hi && p.span.lo < u.hi })
 	h.readers.Add(1)
 	select {
 	case s.partners[p.exchange].queue <- j:

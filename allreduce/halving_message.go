@@ -90,19 +90,19 @@ func (s *step) make(j handover) *Segment {
 	switch {
 	case j.phase == Halving && (j.exchange == 0 || h.own.none):
 		sums = s.v.Sum[j.span.lo:j.span.hi] // nothing has been added to it
-	case j.phase == Halving || j.narrow:
+	case j.phase == Halving || j.summed:
 		sums = h.at(j.span)
 	}
 	bound := PackedBound(n)
 	if j.phase == Doubling {
-		bound = s.resultBound(n, j.narrow)
+		bound = s.v.resultBound(n)
 	}
 	m := newSegment(&s.ring.pool, headerBytes+8*len(j.tail)+bound)
 	b := appendInt64s((*m.buf)[:headerBytes], j.tail)
 	if j.phase == Halving {
 		b = AppendPacked(b, sums)
 	} else {
-		b = s.appendResult(b, sums, s.v.Out[j.span.lo:j.span.hi], j.narrow)
+		b = s.v.appendResult(b, sums, s.v.Out[j.span.lo:j.span.hi])
 	}
 	*m.buf = b
 	m.seal(s.header(j.place))

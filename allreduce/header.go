@@ -7,7 +7,7 @@ import (
 
 // Header begins every message of a ring. Its layout, little-endian:
 //
-//	0  magic "DRS" and the version, 2
+//	0  magic "DRS" and the version, 3
 //	4  run tag, 8 bytes
 //	12 generation, 8 bytes
 //	20 step, 8 bytes
@@ -42,7 +42,7 @@ type Header struct {
 
 const (
 	headerBytes = 68
-	headerMagic = "DRS\x02"
+	headerMagic = "DRS\x03"
 )
 
 // put writes the header to the first headerBytes of dst.

@@ -932,8 +932,7 @@ pairs:
 TEXT ·unpackAddAVX512(SB), NOSPLIT, $0-32
 	MOVQ         dst+0(FP), AX
 	MOVQ         src+8(FP), CX
-	MOVQ         local+16(FP), DX
-	MOVQ         w+24(FP), BX
+	MOVQ         w+24(FP), DX
 	VPBROADCASTQ w+24(FP), Z0
 	VPTERNLOGQ   $0xff, Z2, Z2, Z2
 	VPSRLQ       $0x3a, Z2, Z2
@@ -950,6 +949,7 @@ TEXT ·unpackAddAVX512(SB), NOSPLIT, $0-32
 	VPANDQ       Z2, Z0, Z6
 	VINSERTI64X4 $0x01, Y6, Z7, Z7
 	VPADDQ       Z0, Z0, Z0
+	MOVQ         local+16(FP), BX
 	XORQ         SI, SI
 	XORQ         R8, R8
 
@@ -958,20 +958,20 @@ pairs:
 	SHRQ         $0x06, DI
 	SHLQ         $0x05, DI
 	VMOVDQU      (CX)(DI*1), Y8
-	LEAQ         -1(SI)(BX*1), DI
+	LEAQ         -1(SI)(DX*1), DI
 	SHRQ         $0x06, DI
 	SHLQ         $0x05, DI
 	VMOVDQU      (CX)(DI*1), Y9
-	ADDQ         BX, SI
+	ADDQ         DX, SI
 	MOVQ         SI, DI
 	SHRQ         $0x06, DI
 	SHLQ         $0x05, DI
 	VINSERTI64X4 $0x01, (CX)(DI*1), Z8, Z8
-	LEAQ         -1(SI)(BX*1), DI
+	LEAQ         -1(SI)(DX*1), DI
 	SHRQ         $0x06, DI
 	SHLQ         $0x05, DI
 	VINSERTI64X4 $0x01, (CX)(DI*1), Z9, Z9
-	ADDQ         BX, SI
+	ADDQ         DX, SI
 	VPSUBQ       Z7, Z3, Z6
 	VPSRLVQ      Z7, Z8, Z8
 	VPSLLVQ      Z6, Z9, Z9
@@ -982,28 +982,28 @@ pairs:
 	VPSUBQ       Z6, Z5, Z6
 	VPSRLQ       $0x01, Z8, Z8
 	VPXORQ       Z6, Z8, Z8
-	VPADDQ       (DX)(R8*1), Z8, Z8
-	PREFETCHT0   4096(DX)(R8*1)
+	VPADDQ       (BX)(R8*1), Z8, Z8
+	PREFETCHT0   4096(BX)(R8*1)
 	VMOVDQU64    Z8, (AX)(R8*1)
 	ADDQ         $0x40, R8
 	MOVQ         SI, DI
 	SHRQ         $0x06, DI
 	SHLQ         $0x05, DI
 	VMOVDQU      (CX)(DI*1), Y10
-	LEAQ         -1(SI)(BX*1), DI
+	LEAQ         -1(SI)(DX*1), DI
 	SHRQ         $0x06, DI
 	SHLQ         $0x05, DI
 	VMOVDQU      (CX)(DI*1), Y11
-	ADDQ         BX, SI
+	ADDQ         DX, SI
 	MOVQ         SI, DI
 	SHRQ         $0x06, DI
 	SHLQ         $0x05, DI
 	VINSERTI64X4 $0x01, (CX)(DI*1), Z10, Z10
-	LEAQ         -1(SI)(BX*1), DI
+	LEAQ         -1(SI)(DX*1), DI
 	SHRQ         $0x06, DI
 	SHLQ         $0x05, DI
 	VINSERTI64X4 $0x01, (CX)(DI*1), Z11, Z11
-	ADDQ         BX, SI
+	ADDQ         DX, SI
 	VPSUBQ       Z7, Z3, Z6
 	VPSRLVQ      Z7, Z10, Z10
 	VPSLLVQ      Z6, Z11, Z11
@@ -1014,28 +1014,28 @@ pairs:
 	VPSUBQ       Z6, Z5, Z6
 	VPSRLQ       $0x01, Z10, Z10
 	VPXORQ       Z6, Z10, Z10
-	VPADDQ       (DX)(R8*1), Z10, Z10
-	PREFETCHT0   4096(DX)(R8*1)
+	VPADDQ       (BX)(R8*1), Z10, Z10
+	PREFETCHT0   4096(BX)(R8*1)
 	VMOVDQU64    Z10, (AX)(R8*1)
 	ADDQ         $0x40, R8
 	MOVQ         SI, DI
 	SHRQ         $0x06, DI
 	SHLQ         $0x05, DI
 	VMOVDQU      (CX)(DI*1), Y12
-	LEAQ         -1(SI)(BX*1), DI
+	LEAQ         -1(SI)(DX*1), DI
 	SHRQ         $0x06, DI
 	SHLQ         $0x05, DI
 	VMOVDQU      (CX)(DI*1), Y13
-	ADDQ         BX, SI
+	ADDQ         DX, SI
 	MOVQ         SI, DI
 	SHRQ         $0x06, DI
 	SHLQ         $0x05, DI
 	VINSERTI64X4 $0x01, (CX)(DI*1), Z12, Z12
-	LEAQ         -1(SI)(BX*1), DI
+	LEAQ         -1(SI)(DX*1), DI
 	SHRQ         $0x06, DI
 	SHLQ         $0x05, DI
 	VINSERTI64X4 $0x01, (CX)(DI*1), Z13, Z13
-	ADDQ         BX, SI
+	ADDQ         DX, SI
 	VPSUBQ       Z7, Z3, Z6
 	VPSRLVQ      Z7, Z12, Z12
 	VPSLLVQ      Z6, Z13, Z13
@@ -1046,28 +1046,28 @@ pairs:
 	VPSUBQ       Z6, Z5, Z6
 	VPSRLQ       $0x01, Z12, Z12
 	VPXORQ       Z6, Z12, Z12
-	VPADDQ       (DX)(R8*1), Z12, Z12
-	PREFETCHT0   4096(DX)(R8*1)
+	VPADDQ       (BX)(R8*1), Z12, Z12
+	PREFETCHT0   4096(BX)(R8*1)
 	VMOVDQU64    Z12, (AX)(R8*1)
 	ADDQ         $0x40, R8
 	MOVQ         SI, DI
 	SHRQ         $0x06, DI
 	SHLQ         $0x05, DI
 	VMOVDQU      (CX)(DI*1), Y14
-	LEAQ         -1(SI)(BX*1), DI
+	LEAQ         -1(SI)(DX*1), DI
 	SHRQ         $0x06, DI
 	SHLQ         $0x05, DI
 	VMOVDQU      (CX)(DI*1), Y15
-	ADDQ         BX, SI
+	ADDQ         DX, SI
 	MOVQ         SI, DI
 	SHRQ         $0x06, DI
 	SHLQ         $0x05, DI
 	VINSERTI64X4 $0x01, (CX)(DI*1), Z14, Z14
-	LEAQ         -1(SI)(BX*1), DI
+	LEAQ         -1(SI)(DX*1), DI
 	SHRQ         $0x06, DI
 	SHLQ         $0x05, DI
 	VINSERTI64X4 $0x01, (CX)(DI*1), Z15, Z15
-	ADDQ         BX, SI
+	ADDQ         DX, SI
 	VPSUBQ       Z7, Z3, Z6
 	VPSRLVQ      Z7, Z14, Z14
 	VPSLLVQ      Z6, Z15, Z15
@@ -1078,13 +1078,190 @@ pairs:
 	VPSUBQ       Z6, Z5, Z6
 	VPSRLQ       $0x01, Z14, Z14
 	VPXORQ       Z6, Z14, Z14
-	VPADDQ       (DX)(R8*1), Z14, Z14
-	PREFETCHT0   4096(DX)(R8*1)
+	VPADDQ       (BX)(R8*1), Z14, Z14
+	PREFETCHT0   4096(BX)(R8*1)
 	VMOVDQU64    Z14, (AX)(R8*1)
 	ADDQ         $0x40, R8
 	CMPQ         R8, $0x00000800
 	JLT          pairs
 	VZEROUPPER
+	RET
+
+// func unpackOffsetsAVX512(dst *float32, src *byte, w uint64, base uint64, shift uint64) (all uint64)
+// Requires: AVX, AVX2, AVX512F
+TEXT ·unpackOffsetsAVX512(SB), NOSPLIT, $0-48
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	MOVQ         w+16(FP), DX
+	VPBROADCASTQ w+16(FP), Z0
+	VPTERNLOGQ   $0xff, Z2, Z2, Z2
+	VPSRLQ       $0x3a, Z2, Z2
+	VPTERNLOGQ   $0xff, Z3, Z3, Z3
+	VPSRLQ       $0x3f, Z3, Z3
+	VPSLLQ       $0x06, Z3, Z3
+	VPTERNLOGQ   $0xff, Z1, Z1, Z1
+	VPSRLQ       $0x3f, Z1, Z1
+	VPXORQ       Z16, Z16, Z16
+	VPSUBQ       Z0, Z3, Z1
+	VPTERNLOGQ   $0xff, Z4, Z4, Z4
+	VPSRLVQ      Z1, Z4, Z1
+	VPXORQ       Z5, Z5, Z5
+	VPANDQ       Z2, Z0, Z4
+	VINSERTI64X4 $0x01, Y4, Z5, Z5
+	VPADDQ       Z0, Z0, Z0
+	VPTERNLOGQ   $0xff, Z6, Z6, Z6
+	VPSRLQ       $0x3f, Z6, Z6
+	VPSLLQ       $0x1f, Z6, Z6
+	VPXORQ       Z7, Z7, Z7
+	VPBROADCASTQ base+24(FP), Z4
+	VMOVQ        shift+32(FP), X16
+	XORQ         BX, BX
+	XORQ         DI, DI
+
+pairs:
+	MOVQ          BX, SI
+	SHRQ          $0x06, SI
+	SHLQ          $0x05, SI
+	VMOVDQU       (CX)(SI*1), Y8
+	LEAQ          -1(BX)(DX*1), SI
+	SHRQ          $0x06, SI
+	SHLQ          $0x05, SI
+	VMOVDQU       (CX)(SI*1), Y9
+	ADDQ          DX, BX
+	MOVQ          BX, SI
+	SHRQ          $0x06, SI
+	SHLQ          $0x05, SI
+	VINSERTI64X4  $0x01, (CX)(SI*1), Z8, Z8
+	LEAQ          -1(BX)(DX*1), SI
+	SHRQ          $0x06, SI
+	SHLQ          $0x05, SI
+	VINSERTI64X4  $0x01, (CX)(SI*1), Z9, Z9
+	ADDQ          DX, BX
+	VPSUBQ        Z5, Z3, Z17
+	VPSRLVQ       Z5, Z8, Z8
+	VPSLLVQ       Z17, Z9, Z9
+	VPTERNLOGQ    $0xa8, Z1, Z9, Z8
+	VPADDQ        Z0, Z5, Z5
+	VPANDQ        Z2, Z5, Z5
+	VPSLLQ        $0x1f, Z8, Z17
+	VPSRLQ        $0x01, Z8, Z8
+	VPADDQ        Z4, Z8, Z8
+	VPORQ         Z8, Z7, Z7
+	VPSLLQ        X16, Z8, Z8
+	VPTERNLOGQ    $0xf8, Z17, Z6, Z8
+	VPMOVQD       Z8, (AX)
+	ADDQ          $0x20, AX
+	ADDQ          $0x40, DI
+	MOVQ          BX, SI
+	SHRQ          $0x06, SI
+	SHLQ          $0x05, SI
+	VMOVDQU       (CX)(SI*1), Y10
+	LEAQ          -1(BX)(DX*1), SI
+	SHRQ          $0x06, SI
+	SHLQ          $0x05, SI
+	VMOVDQU       (CX)(SI*1), Y11
+	ADDQ          DX, BX
+	MOVQ          BX, SI
+	SHRQ          $0x06, SI
+	SHLQ          $0x05, SI
+	VINSERTI64X4  $0x01, (CX)(SI*1), Z10, Z10
+	LEAQ          -1(BX)(DX*1), SI
+	SHRQ          $0x06, SI
+	SHLQ          $0x05, SI
+	VINSERTI64X4  $0x01, (CX)(SI*1), Z11, Z11
+	ADDQ          DX, BX
+	VPSUBQ        Z5, Z3, Z17
+	VPSRLVQ       Z5, Z10, Z10
+	VPSLLVQ       Z17, Z11, Z11
+	VPTERNLOGQ    $0xa8, Z1, Z11, Z10
+	VPADDQ        Z0, Z5, Z5
+	VPANDQ        Z2, Z5, Z5
+	VPSLLQ        $0x1f, Z10, Z17
+	VPSRLQ        $0x01, Z10, Z10
+	VPADDQ        Z4, Z10, Z10
+	VPORQ         Z10, Z7, Z7
+	VPSLLQ        X16, Z10, Z10
+	VPTERNLOGQ    $0xf8, Z17, Z6, Z10
+	VPMOVQD       Z10, (AX)
+	ADDQ          $0x20, AX
+	ADDQ          $0x40, DI
+	MOVQ          BX, SI
+	SHRQ          $0x06, SI
+	SHLQ          $0x05, SI
+	VMOVDQU       (CX)(SI*1), Y12
+	LEAQ          -1(BX)(DX*1), SI
+	SHRQ          $0x06, SI
+	SHLQ          $0x05, SI
+	VMOVDQU       (CX)(SI*1), Y13
+	ADDQ          DX, BX
+	MOVQ          BX, SI
+	SHRQ          $0x06, SI
+	SHLQ          $0x05, SI
+	VINSERTI64X4  $0x01, (CX)(SI*1), Z12, Z12
+	LEAQ          -1(BX)(DX*1), SI
+	SHRQ          $0x06, SI
+	SHLQ          $0x05, SI
+	VINSERTI64X4  $0x01, (CX)(SI*1), Z13, Z13
+	ADDQ          DX, BX
+	VPSUBQ        Z5, Z3, Z17
+	VPSRLVQ       Z5, Z12, Z12
+	VPSLLVQ       Z17, Z13, Z13
+	VPTERNLOGQ    $0xa8, Z1, Z13, Z12
+	VPADDQ        Z0, Z5, Z5
+	VPANDQ        Z2, Z5, Z5
+	VPSLLQ        $0x1f, Z12, Z17
+	VPSRLQ        $0x01, Z12, Z12
+	VPADDQ        Z4, Z12, Z12
+	VPORQ         Z12, Z7, Z7
+	VPSLLQ        X16, Z12, Z12
+	VPTERNLOGQ    $0xf8, Z17, Z6, Z12
+	VPMOVQD       Z12, (AX)
+	ADDQ          $0x20, AX
+	ADDQ          $0x40, DI
+	MOVQ          BX, SI
+	SHRQ          $0x06, SI
+	SHLQ          $0x05, SI
+	VMOVDQU       (CX)(SI*1), Y14
+	LEAQ          -1(BX)(DX*1), SI
+	SHRQ          $0x06, SI
+	SHLQ          $0x05, SI
+	VMOVDQU       (CX)(SI*1), Y15
+	ADDQ          DX, BX
+	MOVQ          BX, SI
+	SHRQ          $0x06, SI
+	SHLQ          $0x05, SI
+	VINSERTI64X4  $0x01, (CX)(SI*1), Z14, Z14
+	LEAQ          -1(BX)(DX*1), SI
+	SHRQ          $0x06, SI
+	SHLQ          $0x05, SI
+	VINSERTI64X4  $0x01, (CX)(SI*1), Z15, Z15
+	ADDQ          DX, BX
+	VPSUBQ        Z5, Z3, Z17
+	VPSRLVQ       Z5, Z14, Z14
+	VPSLLVQ       Z17, Z15, Z15
+	VPTERNLOGQ    $0xa8, Z1, Z15, Z14
+	VPADDQ        Z0, Z5, Z5
+	VPANDQ        Z2, Z5, Z5
+	VPSLLQ        $0x1f, Z14, Z17
+	VPSRLQ        $0x01, Z14, Z14
+	VPADDQ        Z4, Z14, Z14
+	VPORQ         Z14, Z7, Z7
+	VPSLLQ        X16, Z14, Z14
+	VPTERNLOGQ    $0xf8, Z17, Z6, Z14
+	VPMOVQD       Z14, (AX)
+	ADDQ          $0x20, AX
+	ADDQ          $0x40, DI
+	CMPQ          DI, $0x00000800
+	JLT           pairs
+	VEXTRACTI64X4 $0x01, Z7, Y0
+	VPOR          Y0, Y7, Y0
+	VEXTRACTI128  $0x01, Y0, X1
+	VPOR          X1, X0, X1
+	VPSHUFD       $0xee, X1, X0
+	VPOR          X0, X1, X1
+	VMOVQ         X1, AX
+	VZEROUPPER
+	MOVQ          AX, all+40(FP)
 	RET
 
 // func roundBF16AVX2(x *float32, n int)
@@ -1316,3 +1493,121 @@ GLOBL crc_near<>(SB), RODATA|NOPTR, $16
 DATA crc_within<>+0(SB)/8, $0x00000000f20c0dfe
 DATA crc_within<>+8(SB)/8, $0x000000014cd00bd6
 GLOBL crc_within<>(SB), RODATA|NOPTR, $16
+
+// func magnitudesAVX2(src *float32, n int) (least uint32, most uint32)
+// Requires: AVX, AVX2
+TEXT ·magnitudesAVX2(SB), NOSPLIT, $0-24
+	MOVQ     src+0(FP), AX
+	VPCMPEQQ Y1, Y1, Y1
+	VPXOR    Y2, Y2, Y2
+	VPCMPEQD Y0, Y0, Y0
+	VPSRLD   $0x01, Y0, Y0
+	MOVQ     n+8(FP), CX
+
+group:
+	VPAND        (AX), Y0, Y3
+	VPMINUD      Y3, Y1, Y1
+	VPMAXUD      Y3, Y2, Y2
+	ADDQ         $0x20, AX
+	SUBQ         $0x08, CX
+	JNZ          group
+	VEXTRACTI128 $0x01, Y1, X0
+	VPMINUD      X1, X0, X0
+	VPSHUFD      $0xee, X0, X1
+	VPMINUD      X1, X0, X0
+	VPSHUFD      $0x55, X0, X1
+	VPMINUD      X1, X0, X0
+	VMOVD        X0, AX
+	MOVL         AX, least+16(FP)
+	VEXTRACTI128 $0x01, Y2, X0
+	VPMAXUD      X2, X0, X0
+	VPSHUFD      $0xee, X0, X1
+	VPMAXUD      X1, X0, X0
+	VPSHUFD      $0x55, X0, X1
+	VPMAXUD      X1, X0, X0
+	VMOVD        X0, AX
+	MOVL         AX, most+20(FP)
+	VZEROUPPER
+	RET
+
+// func offsetsAVX2(dst *uint64, src *float32, n int, base uint64, shift uint64)
+// Requires: AVX, AVX2
+TEXT ·offsetsAVX2(SB), NOSPLIT, $0-40
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	VPBROADCASTQ base+24(FP), Y0
+	VMOVQ        shift+32(FP), X1
+	VPCMPEQQ     Y2, Y2, Y2
+	VPSRLQ       $0x21, Y2, Y2
+	MOVQ         n+16(FP), DX
+
+group:
+	VPMOVZXDQ (CX), Y3
+	VPSRLQ    $0x1f, Y3, Y4
+	VPAND     Y2, Y3, Y3
+	VPSRLQ    X1, Y3, Y3
+	VPSUBQ    Y0, Y3, Y3
+	VPADDQ    Y3, Y3, Y3
+	VPOR      Y4, Y3, Y3
+	VMOVDQU   Y3, (AX)
+	VPMOVZXDQ 16(CX), Y3
+	VPSRLQ    $0x1f, Y3, Y4
+	VPAND     Y2, Y3, Y3
+	VPSRLQ    X1, Y3, Y3
+	VPSUBQ    Y0, Y3, Y3
+	VPADDQ    Y3, Y3, Y3
+	VPOR      Y4, Y3, Y3
+	VMOVDQU   Y3, 32(AX)
+	ADDQ      $0x40, AX
+	ADDQ      $0x20, CX
+	SUBQ      $0x08, DX
+	JNZ       group
+	VZEROUPPER
+	RET
+
+// func fromOffsetsAVX2(dst *float32, src *int64, n int, base uint64, shift uint64) (all uint64)
+// Requires: AVX, AVX2
+TEXT ·fromOffsetsAVX2(SB), NOSPLIT, $0-48
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	VPBROADCASTQ base+24(FP), Y0
+	VMOVQ        shift+32(FP), X1
+	VPCMPEQQ     Y2, Y2, Y2
+	VPSRLQ       $0x3f, Y2, Y2
+	VPSLLQ       $0x1f, Y2, Y2
+	VPXOR        Y3, Y3, Y3
+	VPXOR        Y4, Y4, Y4
+	MOVQ         n+16(FP), DX
+
+group:
+	VMOVDQU      (CX), Y5
+	VPCMPGTQ     Y5, Y3, Y6
+	VPXOR        Y6, Y5, Y5
+	VPADDQ       Y0, Y5, Y5
+	VPOR         Y5, Y4, Y4
+	VPSLLQ       X1, Y5, Y5
+	VPAND        Y2, Y6, Y6
+	VPOR         Y6, Y5, Y5
+	VMOVDQU      32(CX), Y6
+	VPCMPGTQ     Y6, Y3, Y7
+	VPXOR        Y7, Y6, Y6
+	VPADDQ       Y0, Y6, Y6
+	VPOR         Y6, Y4, Y4
+	VPSLLQ       X1, Y6, Y6
+	VPAND        Y2, Y7, Y7
+	VPOR         Y7, Y6, Y6
+	VSHUFPS      $0x88, Y6, Y5, Y5
+	VPERMQ       $0xd8, Y5, Y5
+	VMOVDQU      Y5, (AX)
+	ADDQ         $0x20, AX
+	ADDQ         $0x40, CX
+	SUBQ         $0x08, DX
+	JNZ          group
+	VEXTRACTI128 $0x01, Y4, X0
+	VPOR         X4, X0, X0
+	VPSHUFD      $0xee, X0, X1
+	VPOR         X1, X0, X0
+	VMOVQ        X0, AX
+	VZEROUPPER
+	MOVQ         AX, all+40(FP)
+	RET

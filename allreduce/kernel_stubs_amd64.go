@@ -69,6 +69,11 @@ func unpackAVX512(dst *int64, src *byte, w uint64)
 //go:noescape
 func unpackAddAVX512(dst *int64, src *byte, local *int64, w uint64)
 
+// unpackOffsetsAVX512 is unpackPortable, and then fromOffsetsPortable, for a whole block of width 1 … 64. It reads w rows of words.
+//
+//go:noescape
+func unpackOffsetsAVX512(dst *float32, src *byte, w uint64, base uint64, shift uint64) (all uint64)
+
 // roundBF16AVX2 is roundBF16Portable for n values, a multiple of 32.
 //
 //go:noescape
@@ -93,3 +98,18 @@ func getBF16AVX2(dst *float32, src *byte, n int)
 //
 //go:noescape
 func castagnoliAVX512(state uint32, p *byte, n int) (next uint32)
+
+// magnitudesAVX2 is magnitudesPortable for n values, a multiple of 8 above zero.
+//
+//go:noescape
+func magnitudesAVX2(src *float32, n int) (least uint32, most uint32)
+
+// offsetsAVX2 is offsetsPortable for n values, a multiple of 8 above zero.
+//
+//go:noescape
+func offsetsAVX2(dst *uint64, src *float32, n int, base uint64, shift uint64)
+
+// fromOffsetsAVX2 is fromOffsetsPortable for n values, a multiple of 8 above zero.
+//
+//go:noescape
+func fromOffsetsAVX2(dst *float32, src *int64, n int, base uint64, shift uint64) (all uint64)

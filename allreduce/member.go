@@ -66,14 +66,14 @@ func (m Member) Successor() Member {
 // A handshake is the first message each way on a stream: who sends it. Its
 // layout, little-endian:
 //
-//	0  magic "DRH" and the version, 1
+//	0  magic "DRH" and the version, 2
 //	4  run tag, 8 bytes
 //	12 generation, 8 bytes
 //	20 rank, 4 bytes
 //	24 world, 4 bytes
 const (
 	handshakeBytes = 28
-	handshakeMagic = "DRH\x01"
+	handshakeMagic = "DRH\x02"
 )
 
 // appendHandshake appends m's handshake.

@@ -170,69 +170,25 @@ func (s *step) complete(m *Segment, p place) error {
 		return err
 	}
 	result := s.v.Out[p.span.lo:p.span.hi]
-	narrow := len(packed) < s.v.Gather.bytes(len(result))
 	m.Release()
 	s.v.results(result, sums)
 
 	p.phase, p.hop = AllGather, 0
-	out := newSegment(&s.ring.pool, headerBytes+s.tailBytes(p)+s.resultBound(len(result), narrow))
+	out := newSegment(&s.ring.pool, headerBytes+s.tailBytes(p)+s.v.resultBound(len(result)))
 	b := (*out.buf)[:headerBytes]
 	if s.tailBytes(p) > 0 {
 		b = appendInt64s(b, s.tail)
 	}
-	*out.buf = s.appendResult(b, sums, result, narrow)
+	*out.buf = s.v.appendResult(b, sums, result)
 	out.seal(s.header(p))
 	return s.enqueue(job{message: out})
-}
-
-// resultBound is the most bytes that appendResult appends, on the way too.
-func (s *step) resultBound(n int, narrow bool) int {
-	if narrow {
-		return PackedBound(n)
-	}
-	return s.v.Gather.bytes(n)
-}
-
-// appendResult appends a segment's result in one of its two forms: the values or,
-// where these are shorter, the packed sums that they are made of. The length tells
-// them apart. Every rank makes the same values of the sums as their owner did. The
-// sums are only tried where they are narrow, which a partial sum foretells, since
-// packing in vain costs time.
-func (s *step) appendResult(dst []byte, sums []int64, result []float32, narrow bool) []byte {
-	values := s.v.Gather.bytes(len(result))
-	if narrow {
-		if b := AppendPacked(dst, sums); len(b)-len(dst) < values {
-			return b
-		}
-	}
-	b := dst[:len(dst)+values]
-	s.v.Gather.put(b[len(dst):], result)
-	return b
-}
-
-// takeResult reads what appendResult wrote.
-func (s *step) takeResult(p place, payload []byte) error {
-	result := s.v.Out[p.span.lo:p.span.hi]
-	switch values := s.v.Gather.bytes(len(result)); {
-	case len(payload) > values:
-		return fmt.Errorf("%w ring message: %d bytes for %d results", ErrMalformed, len(payload), len(result))
-	case len(payload) == values:
-		s.v.Gather.get(result, payload)
-		return nil
-	}
-	sums := s.ring.sums[:len(result)]
-	if err := Unpack(sums, payload); err != nil {
-		return err
-	}
-	s.v.results(result, sums)
-	return nil
 }
 
 // gather takes a result and passes on the message as it is.
 func (s *step) gather(m *Segment, h Header, p place) error {
 	tail, result := m.payload()[:s.tailBytes(p)], m.payload()[s.tailBytes(p):]
 	getInt64s(s.tail[:len(tail)/8], tail)
-	if err := s.takeResult(p, result); err != nil {
+	if _, err := s.v.takeResult(s.v.Out[p.span.lo:p.span.hi], s.ring.sums[:p.span.len()], result); err != nil {
 		return err
 	}
 	if s.last(p) {

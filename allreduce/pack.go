@@ -119,10 +119,15 @@ func appendSum(dst, src []byte, local []int64) ([]byte, error) {
 // room for their zigzag forms.
 func packBlock(dst []byte, z *[blockLen]uint64, block *[blockLen]int64, m int) []byte {
 	w := bits.Len64(zigzagBlock(z, block))
+	return appendWords(append(dst, byte(w)), z, m, w)
+}
+
+// appendWords appends the words of the first m values, of width w, whose zigzag forms are
+// given.
+func appendWords(dst []byte, z *[blockLen]uint64, m, w int) []byte {
+	at := len(dst)
 	size := packedWords(m, w) * rowBytes
-	at := len(dst) + 1
-	dst = slices.Grow(dst, 1+size)[:at+size]
-	dst[at-1] = byte(w)
+	dst = slices.Grow(dst, size)[:at+size]
 	if w > 0 {
 		packLanes(dst[at:], z, rows(m), uint(w))
 	}
@@ -132,27 +137,42 @@ func packBlock(dst []byte, z *[blockLen]uint64, block *[blockLen]int64, m int) [
 // unpacker reads blocks from src.
 type unpacker struct{ src []byte }
 
-// words takes a block of m values from src: its width and its words.
-func (u *unpacker) words(m int) (w int, words []byte, err error) {
+// width takes a block's width from src.
+func (u *unpacker) width(m int) (w int, err error) {
 	if len(u.src) == 0 {
-		return 0, nil, fmt.Errorf("%w packed values: end before a block of %d", ErrMalformed, m)
+		return 0, fmt.Errorf("%w packed values: end before a block of %d", ErrMalformed, m)
 	}
 	w = int(u.src[0])
 	if w > maxWidth {
-		return 0, nil, fmt.Errorf("%w packed values: width of %d bits, at most %d", ErrMalformed, w, maxWidth)
+		return 0, fmt.Errorf("%w packed values: width of %d bits, at most %d", ErrMalformed, w, maxWidth)
 	}
+	u.src = u.src[1:]
+	return w, nil
+}
+
+// words takes the words of m values of width w from src.
+func (u *unpacker) words(m, w int) ([]byte, error) {
 	size := packedWords(m, w) * rowBytes
-	if len(u.src)-1 < size {
-		return 0, nil, fmt.Errorf("%w packed values: %d bytes for a block of %d that needs %d", ErrMalformed, len(u.src)-1, m, size)
+	if len(u.src) < size {
+		return nil, fmt.Errorf("%w packed values: %d bytes for a block of %d that needs %d", ErrMalformed, len(u.src), m, size)
 	}
-	words = u.src[1 : 1+size]
-	u.src = u.src[1+size:]
-	return w, words, nil
+	words := u.src[:size]
+	u.src = u.src[size:]
+	return words, nil
 }
 
 // block reads m values into the front of block and sets those after them to 0.
 func (u *unpacker) block(block *[blockLen]int64, m int) error {
-	w, words, err := u.words(m)
+	w, err := u.width(m)
+	if err != nil {
+		return err
+	}
+	return u.values(block, m, w)
+}
+
+// values is block where the width is known.
+func (u *unpacker) values(block *[blockLen]int64, m, w int) error {
+	words, err := u.words(m, w)
 	if err != nil {
 		return err
 	}
@@ -183,7 +203,11 @@ func (u *unpacker) sum(block *[blockLen]int64, local []int64) error {
 		}
 		return nil
 	}
-	w, words, err := u.words(blockLen)
+	w, err := u.width(blockLen)
+	if err != nil {
+		return err
+	}
+	words, err := u.words(blockLen, w)
 	if err != nil {
 		return err
 	}

@@ -1,56 +1,142 @@
 package allreduce
 
 import (
+	"errors"
 	"math"
+	"math/rand/v2"
 	"slices"
 	"testing"
 )
 
-// A result travels in the shorter of its forms, and both give the same values.
-func TestResultTakesTheShorterForm(t *testing.T) {
-	for _, tt := range []struct {
-		name   string
-		width  int // of the sums, in bits
-		narrow bool
-		gather Gather
-		packed bool
-	}{
-		{"narrow sums", 20, true, GatherFloat32, true},
-		{"narrow sums that nobody foretold", 20, false, GatherFloat32, false},
-		{"sums as wide as float32", 32, true, GatherFloat32, false},
-		{"wide sums after a narrow part", 60, true, GatherFloat32, false},
-		{"wide sums", 60, false, GatherFloat32, false},
-		{"sums narrower than bfloat16", 12, true, GatherBF16, true},
-		{"sums wider than bfloat16", 20, true, GatherBF16, false},
-		{"wide sums as bfloat16", 60, false, GatherBF16, false},
-	} {
-		t.Run(tt.name, func(t *testing.T) { checkResultForm(t, tt.width, tt.narrow, tt.gather, tt.packed) })
-	}
-}
-
-func checkResultForm(t *testing.T, width int, narrow bool, gather Gather, packed bool) {
-	const n = 1000
-	r := newRand(t)
+// sumsOfWidth are n sums of so many bits, one of them of all of these.
+func sumsOfWidth(r *rand.Rand, n, width int) []int64 {
 	sums := make([]int64, n)
 	for i := range sums {
 		sums[i] = int64(r.Uint64()) >> (64 - width)
 	}
 	sums[0] = 1<<(width-1) - 1
-	v := Vector{Sum: sums, Out: make([]float32, n), Finish: Fixed{DefaultFractionBits}.Means(6), Gather: gather}
-	want := make([]float32, n)
-	v.results(want, sums)
+	return sums
+}
 
-	s := newStep(&Ring{cfg: Config{Member: Member{World: 2}, SegmentElems: n, InFlight: 1, BucketElems: n}}, 1, v)
-	prefix := []byte("tail")
-	b := s.appendResult(slices.Grow(slices.Clone(prefix), s.resultBound(n, narrow)), sums, want, narrow)
-	if got := len(b) - len(prefix); got > gather.bytes(n) || got < gather.bytes(n) != packed {
-		t.Errorf("%d bytes for %d results", got, n)
+// Results travel in the shortest form, and all forms give the same values.
+func TestResultsTakeTheShortestForm(t *testing.T) {
+	const n = 1000
+	for _, tt := range []struct {
+		name   string
+		width  int // of the sums, in bits
+		known  bool
+		gather Gather
+		bits   float64 // of each result, at most
+		summed bool
+	}{
+		{"narrow sums", 20, true, GatherFloat32, 20.5, true},
+		{"narrow sums that are not known", 20, false, GatherFloat32, 31, false},
+		{"wide sums", 60, true, GatherFloat32, 30, false},
+		{"wide sums that are not known", 60, false, GatherFloat32, 30, false},
+		{"sums narrower than bfloat16", 10, true, GatherBF16, 10.5, true},
+		{"sums wider than bfloat16", 20, true, GatherBF16, 14, false},
+		{"wide sums as bfloat16", 60, false, GatherBF16, 14, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			sums := sumsOfWidth(newRand(t), n, tt.width)
+			v := Vector{Finish: Fixed{DefaultFractionBits}.Means(6), Gather: tt.gather}
+			b := checkResults(t, v, sums, tt.known, tt.summed)
+			if got := float64(8*len(b)) / n; got > tt.bits {
+				t.Errorf("%.1f bits for each result, want at most %.1f", got, tt.bits)
+			}
+		})
 	}
-	if err := s.takeResult(place{span: span{0, n}}, b[len(prefix):]); err != nil {
+}
+
+// checkResults has results travel, and returns them as they do.
+func checkResults(t *testing.T, v Vector, sums []int64, known, summed bool) []byte {
+	t.Helper()
+	want := make([]float32, len(sums))
+	v.results(want, sums)
+	all := sums
+	if !known {
+		sums = nil
+	}
+	prefix := []byte("tail")
+	room := slices.Grow(slices.Clone(prefix), v.resultBound(len(want)))
+	b := v.appendResult(room, sums, want)
+	if &b[0] != &room[0] {
+		t.Errorf("%d bytes for %d results, more than the bound of %d", len(b)-len(prefix), len(want), v.resultBound(len(want)))
+	}
+	b = b[len(prefix):]
+	if len(b) > v.Gather.bytes(len(want)) {
+		t.Errorf("%d bytes for %d results", len(b), len(want))
+	}
+	got, gotSums := make([]float32, len(want)), make([]int64, len(want))
+	is, err := v.takeResult(got, gotSums, b)
+	if err != nil {
 		t.Fatal(err)
 	}
-	if !slices.Equal(v.Out, want) {
+	if !slices.EqualFunc(got, want, func(x, y float32) bool { return math.Float32bits(x) == math.Float32bits(y) }) {
 		t.Error("other values than the owner's")
+	}
+	if is != summed || summed && !slices.Equal(gotSums, all) {
+		t.Errorf("summed: %v, want %v", is, summed)
+	}
+	return b
+}
+
+// Any values come back to the bit, in blocks that are whole or not.
+func TestAnyResultsComeBack(t *testing.T) {
+	r := newRand(t)
+	for _, gather := range []Gather{GatherFloat32, GatherBF16} {
+		for _, n := range []int{0, 1, 3, 8, 255, 256, 257, 300, 511, 512, 700} {
+			for _, special := range []bool{false, true} {
+				values := valuesToRound(r, n, special)
+				v := Vector{Gather: gather, Finish: func(dst []float32, _ []int64) { copy(dst, values) }}
+				checkResults(t, v, make([]int64, n), false, n == 0)
+			}
+			same := slices.Repeat([]float32{-1.5}, n)
+			v := Vector{Gather: gather, Finish: func(dst []float32, _ []int64) { copy(dst, same) }}
+			checkResults(t, v, make([]int64, n), false, n == 0)
+		}
+	}
+}
+
+// Of sums of many sizes, each block takes its own form.
+func TestBlocksOfResultsDiffer(t *testing.T) {
+	r := newRand(t)
+	v := Vector{Finish: Fixed{DefaultFractionBits}.Means(2)}
+	sums := slices.Concat(sumsOfWidth(r, blockLen, 12), sumsOfWidth(r, blockLen, 50), sumsOfWidth(r, 40, 20))
+	b := checkResults(t, v, sums, true, false)
+	if want := blockLen*12/8 + blockLen*30/8 + 40*4; len(b) > want {
+		t.Errorf("%d bytes, want at most %d", len(b), want)
+	}
+}
+
+func TestMalformedResults(t *testing.T) {
+	const n = 2 * blockLen
+	for _, gather := range []Gather{GatherFloat32, GatherBF16} {
+		v := Vector{Finish: Fixed{DefaultFractionBits}.Means(1), Gather: gather}
+		sums := sumsOfWidth(newRand(t), n, 50)
+		values := make([]float32, n)
+		v.results(values, sums)
+		whole := v.appendResult(nil, sums, values)
+		change := func(at int, to byte) []byte {
+			b := slices.Clone(whole)
+			b[at] = to
+			return b
+		}
+		for name, b := range map[string][]byte{
+			"nothing":             nil,
+			"half a head":         whole[:3],
+			"half a block":        whole[:100],
+			"one byte short":      whole[:len(whole)-1],
+			"one byte more":       append(slices.Clone(whole), 0),
+			"more than plain":     make([]byte, gather.bytes(n)+1),
+			"a width too large":   change(0, offsetBlock|byte(gather.width()+1)),
+			"sums too wide":       change(0, maxWidth+1),
+			"more than any value": change(4, 0xff),
+		} {
+			if _, err := v.takeResult(make([]float32, n), make([]int64, n), b); !errors.Is(err, ErrMalformed) {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
 	}
 }
 

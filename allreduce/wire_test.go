@@ -27,7 +27,7 @@ var testHeader = Header{
 func TestHeaderBytes(t *testing.T) {
 	var b [headerBytes]byte
 	testHeader.put(b[:])
-	const want = "44525302" + "0102030405060708" + "8877665544332211" + "0900000000000000" + "0200" + "0300" + "0b0a0000" +
+	const want = "44525303" + "0102030405060708" + "8877665544332211" + "0900000000000000" + "0200" + "0300" + "0b0a0000" +
 		"0605040302010000" + "00800000" + "0372210200000000" + "05000000" + "efbeadde" + "07000000"
 	if got := hex.EncodeToString(b[:]); got != want {
 		t.Errorf("header is\n%s, want\n%s", got, want)
@@ -40,7 +40,7 @@ func TestHeaderBytes(t *testing.T) {
 func TestHandshakeBytes(t *testing.T) {
 	m := Member{Run: RunTag{1, 2, 3, 4, 5, 6, 7, 8}, Generation: 258, Rank: 3, World: 4}
 	b := appendHandshake(nil, m)
-	const want = "44524801" + "0102030405060708" + "0201000000000000" + "03000000" + "04000000"
+	const want = "44524802" + "0102030405060708" + "0201000000000000" + "03000000" + "04000000"
 	if got := hex.EncodeToString(b); got != want {
 		t.Errorf("handshake is\n%s, want\n%s", got, want)
 	}
@@ -140,7 +140,7 @@ func FuzzParseHeader(f *testing.F) {
 	var b [headerBytes]byte
 	testHeader.put(b[:])
 	f.Add(b[:])
-	f.Add([]byte("DRS\x02"))
+	f.Add([]byte("DRS\x03"))
 	f.Fuzz(func(t *testing.T, src []byte) {
 		h, err := parseHeader(src)
 		if err != nil {
@@ -159,7 +159,7 @@ func FuzzParseHeader(f *testing.F) {
 
 func FuzzParseHandshake(f *testing.F) {
 	f.Add(appendHandshake(nil, Member{Rank: 1, World: 2}))
-	f.Add([]byte("DRH\x01"))
+	f.Add([]byte("DRH\x02"))
 	f.Fuzz(func(t *testing.T, src []byte) {
 		m, err := parseHandshake(src)
 		if err != nil {

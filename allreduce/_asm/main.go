@@ -19,9 +19,11 @@ func main() {
 	add()
 	zigzagAVX512()
 	packAVX512()
-	unpackAVX512(false)
-	unpackAVX512(true)
+	unpackAVX512(alone)
+	unpackAVX512(added)
+	unpackAVX512(above)
 	bf16()
 	crc()
+	results()
 	Generate()
 }

@@ -57,17 +57,7 @@ func zigzagAVX512() {
 		VPORQ(x, all, all)
 		VMOVDQU64(x, row(dst, off))
 	})
-	wide, half, upper := YMM(), XMM(), XMM()
-	VEXTRACTI64X4(Imm(1), all, wide)
-	VPOR(wide, all.AsY(), wide)
-	VEXTRACTI128(Imm(1), wide, half)
-	VPOR(half, wide.AsX(), half)
-	VPSHUFD(Imm(0xee), half, upper)
-	VPOR(upper, half, half)
-	bits := GP64()
-	VMOVQ(half, bits)
-	VZEROUPPER()
-	Store(bits, ReturnIndex(0))
+	storeAny(all)
 	RET()
 }
 
@@ -143,18 +133,28 @@ func packAVX512() {
 	RET()
 }
 
+// unpacked is what becomes of a block's values.
+type unpacked int
+
+const (
+	alone unpacked = iota
+	// added is plus others.
+	added
+	// above is results, of how far they are above the least.
+	above
+)
+
 // unpackAVX512 generates the way back, for two rows at once.
-func unpackAVX512(adding bool) {
-	if adding {
+func unpackAVX512(what unpacked) {
+	switch what {
+	case added:
 		function("unpackAddAVX512", "dst *int64, src *byte, local *int64, w uint64", "is unpackPortable for a whole block of width 1 … 64, plus local. It reads w rows of words.")
-	} else {
+	case above:
+		function("unpackOffsetsAVX512", "dst *float32, src *byte, w uint64, base uint64, shift uint64) (all uint64", "is unpackPortable, and then fromOffsetsPortable, for a whole block of width 1 … 64. It reads w rows of words.")
+	default:
 		function("unpackAVX512", "dst *int64, src *byte, w uint64", "is unpackPortable for a whole block of width 1 … 64. It reads w rows of words.")
 	}
 	dst, src := pointer("dst"), pointer("src")
-	var local Register
-	if adding {
-		local = pointer("local")
-	}
 	w := Load(Param("w"), GP64()).(GPVirtual)
 	width, mask := ZMM(), ZMM()
 	VPBROADCASTQ(parameter("w"), width)
@@ -166,11 +166,51 @@ func unpackAVX512(adding bool) {
 	VPANDQ(last, width, begin)
 	VINSERTI64X4(Imm(1), begin.AsY(), used, used)
 	VPADDQ(width, width, width)
+	var finish func(z VecVirtual, off Register)
+	var local Register
+	var base, shift, negative, any VecVirtual
+	unzigzag := func(z VecVirtual) {
+		sign := ZMM()
+		VPANDQ(one, z, sign)
+		VPSUBQ(sign, zero, sign)
+		VPSRLQ(Imm(1), z, z)
+		VPXORQ(sign, z, z)
+	}
+	switch what {
+	case added:
+		local = pointer("local")
+		finish = func(z VecVirtual, off Register) {
+			unzigzag(z)
+			VPADDQ(row(local, off), z, z)
+			ahead(local, off)
+			VMOVDQU64(z, row(dst, off))
+		}
+	case above:
+		base, negative, any = ZMM(), small512(63, 31), zeros512()
+		VPBROADCASTQ(parameter("base"), base)
+		shift = countOf("shift")
+		finish = func(z VecVirtual, _ Register) {
+			sign := ZMM()
+			VPSLLQ(Imm(31), z, sign)
+			VPSRLQ(Imm(1), z, z)
+			VPADDQ(base, z, z)
+			VPORQ(z, any, any)
+			VPSLLQ(shift, z, z)
+			VPTERNLOGQ(Imm(0xf8), sign, negative, z) // z | sign & negative
+			VPMOVQD(z, displaced(dst, 0))
+			ADDQ(Imm(32), dst.(GPVirtual))
+		}
+	default:
+		finish = func(z VecVirtual, off Register) {
+			unzigzag(z)
+			VMOVDQU64(z, row(dst, off))
+		}
+	}
 	// first is the bit where a row's value begins, and end the one where it ends.
 	first, end, from := GP64(), GP64(), GP64()
 	XORQ(first, first)
 	pairs(func(off Register) {
-		z, upper, shift, sign := ZMM(), ZMM(), ZMM(), ZMM()
+		z, upper, over := ZMM(), ZMM(), ZMM()
 		wordAt(first, from)
 		VMOVDQU(row(src, from), z.AsY())
 		LEAQ(Mem{Base: first, Index: w, Scale: 1, Disp: -1}, end)
@@ -183,22 +223,33 @@ func unpackAVX512(adding bool) {
 		wordAt(end, from)
 		VINSERTI64X4(Imm(1), row(src, from), upper, upper)
 		ADDQ(w, first)
-		VPSUBQ(used, word, shift)
+		VPSUBQ(used, word, over)
 		VPSRLVQ(used, z, z)
-		VPSLLVQ(shift, upper, upper)          // by 64 it is 0
+		VPSLLVQ(over, upper, upper)           // by 64 it is 0
 		VPTERNLOGQ(Imm(0xa8), mask, upper, z) // (z | upper) & mask
 		VPADDQ(width, used, used)
 		VPANDQ(last, used, used)
-		VPANDQ(one, z, sign)
-		VPSUBQ(sign, zero, sign)
-		VPSRLQ(Imm(1), z, z)
-		VPXORQ(sign, z, z)
-		if adding {
-			VPADDQ(row(local, off), z, z)
-			ahead(local, off)
-		}
-		VMOVDQU64(z, row(dst, off))
+		finish(z, off)
 	})
-	VZEROUPPER()
+	if what == above {
+		storeAny(any)
+	} else {
+		VZEROUPPER()
+	}
 	RET()
+}
+
+// storeAny returns the bits that any word of v has.
+func storeAny(v VecVirtual) {
+	wide, half, upper := YMM(), XMM(), XMM()
+	VEXTRACTI64X4(Imm(1), v, wide)
+	VPOR(wide, v.AsY(), wide)
+	VEXTRACTI128(Imm(1), wide, half)
+	VPOR(half, wide.AsX(), half)
+	VPSHUFD(Imm(0xee), half, upper)
+	VPOR(upper, half, half)
+	bits := GP64()
+	VMOVQ(half, bits)
+	VZEROUPPER()
+	Store(bits, ReturnIndex(0))
 }
