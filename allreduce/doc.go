@@ -40,9 +40,10 @@
 //
 // that is, less than 12·n bytes however many members there are. The sums are
 // packed without loss (AppendPacked): a block of 256 takes the bits that its
-// largest value needs. A segment's results travel as the packed sums that they are
-// made of where these are shorter than the float32 values; then every rank makes the
-// same values of them.
+// largest value needs. A block of results travels without loss too, in the shorter of two
+// forms (Vector.appendResult): as the packed sums that it is made of, of which every rank
+// makes the same values, or as the float32 values, without what their exponents have in
+// common.
 //
 // # Segments
 //
@@ -86,8 +87,8 @@
 // Between two ranks everything goes in segments as round the ring, and a segment is sent
 // as soon as all that it is made of has come, whatever else of the round has not: packing,
 // sending and adding overlap. Which segments come first is chosen so that a rank has early
-// what it sends next. Results travel as values or packed sums as they do round the ring.
-// The tail travels in segment 0 of each exchange of sums, and is added like them.
+// what it sends next. Results travel as they do round the ring. The tail travels in
+// segment 0 of each exchange of sums, and is added like them.
 //
 // A rank adds to a copy of its part of the bucket, of 8 bytes an element, since Sum
 // remains as it was. So no more than InFlight such buckets are under way at once; a

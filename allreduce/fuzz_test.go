@@ -1,6 +1,10 @@
 package allreduce
 
-import "testing"
+import (
+	"math"
+	"math/rand/v2"
+	"testing"
+)
 
 // Whatever a predecessor sends, a rank takes it for the next message of the
 // schedule or refuses it, and its own sums stay as they are.
@@ -63,6 +67,46 @@ func FuzzTake(f *testing.F) {
 		}
 		if err := s.arrive(&Segment{buf: &again, pool: new(bufferPool)}); err == nil {
 			t.Fatalf("it took the same message twice: %+v", h)
+		}
+	})
+}
+
+// Whatever comes as results is refused or is values, which come back from another rank.
+func FuzzResults(f *testing.F) {
+	const n = 300
+	r := rand.New(rand.NewPCG(3, 4))
+	for _, gather := range []Gather{GatherFloat32, GatherBF16} {
+		v := Vector{Finish: Fixed{FractionBits: 20}.Means(3), Gather: gather}
+		for _, width := range []int{1, 12, 50} {
+			sums, values := sumsOfWidth(r, n, width), make([]float32, n)
+			v.results(values, sums)
+			f.Add(v.appendResult(nil, sums, values), gather == GatherBF16)
+			f.Add(v.appendResult(nil, nil, values), gather == GatherBF16)
+		}
+		f.Add(make([]byte, gather.bytes(n)), gather == GatherBF16)
+	}
+	f.Fuzz(func(t *testing.T, b []byte, bf16 bool) {
+		v := Vector{Finish: Fixed{FractionBits: 20}.Means(3)}
+		if bf16 {
+			v.Gather = GatherBF16
+		}
+		values, sums := make([]float32, n), make([]int64, n)
+		summed, err := v.takeResult(values, sums, b)
+		if err != nil {
+			return
+		}
+		known := sums
+		if !summed {
+			known = nil
+		}
+		again, more := make([]float32, n), make([]int64, n)
+		if _, err := v.takeResult(again, more, v.appendResult(nil, known, values)); err != nil {
+			t.Fatal(err)
+		}
+		for i, x := range values {
+			if math.Float32bits(again[i]) != math.Float32bits(x) {
+				t.Fatalf("result %d is %x here and %x there", i, math.Float32bits(x), math.Float32bits(again[i]))
+			}
 		}
 	})
 }
