@@ -21,7 +21,7 @@ const (
 	message              = 20e-6
 	send, receive        = 2.6e-9, 3.6e-9
 	memory               = 3e-9
-	sumBytes, resultSize = 3.58, 3.70
+	sumBytes, resultSize = 3.58, 3.46
 )
 
 // gain is the part of the ring's cost that another way has to save: a ring sends to

@@ -58,7 +58,7 @@ func benchWireCommand(stdout io.Writer) *cobra.Command {
 	}
 	f := c.Flags()
 	f.StringVar(&b.preset, "preset", "cifar10", "the model and its training")
-	f.StringVar(&b.data, "data", "glyphs://?n=1024", "the dataset")
+	f.StringVar(&b.data, "data", "glyphs://?n=1024", "the dataset: files, the packed form in a folder or an s3:// URI, or the built-in digits")
 	f.IntVar(&b.world, "world", 2, "members of the ring")
 	f.IntVar(&b.batch, "batch", 0, "images of a step; 0: the preset's")
 	f.IntVar(&b.shardSize, "shard-size", 0, "images of a shard; 0: the preset's")
@@ -108,7 +108,7 @@ func (b wireBench) run(ctx context.Context) (r wireResult, err error) {
 	if err != nil {
 		return r, err
 	}
-	data, err := dataset.Open(ctx, b.data, ddpm.Want(s.Model))
+	data, err := dataset.Places{Stores: openData}.Open(ctx, b.data, ddpm.Want(s.Model))
 	if err != nil {
 		return r, err
 	}

@@ -66,7 +66,7 @@ func cluster(world, elems int, gbit, compute float64) stepsim.Config {
 		Compute: compute, Backward: 0.6 * compute, Bandwidth: gbit * 1e9 / 8 * 1448 / 1514, Latency: 50e-6, Buffer: 1 << 20,
 		// What the gradients of digits take, in docs/performance.md, and what an element
 		// takes of a processor: 1.4 GB/s by gRPC at each end, and 1 ns for adding and packing.
-		SumBytes: 4 * 0.896, ResultBytes: 4 * 0.926, MessageBytes: 120,
+		SumBytes: 4 * 0.896, ResultBytes: 4 * 0.866, MessageBytes: 120,
 		Host: stepsim.Host{Ranks: 1, Cores: 2, Send: 2.6e-9, Receive: 3.6e-9, Message: 20e-6, Memory: 3e-9},
 	}
 }
