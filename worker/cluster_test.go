@@ -2,6 +2,7 @@ package worker
 
 import (
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"math"
@@ -114,6 +115,8 @@ func (c *cluster) run(ctx context.Context, t *testing.T) (*fake, []error) {
 	t.Helper()
 	f, stop := serveFake(t, c)
 	defer stop()
+	ctx, cancel := context.WithTimeout(ctx, longest)
+	defer cancel()
 	errs := make([]error, c.workers+c.late)
 	var group sync.WaitGroup
 	for i := range errs {
@@ -125,8 +128,15 @@ func (c *cluster) run(ctx context.Context, t *testing.T) (*fake, []error) {
 		})
 	}
 	group.Wait()
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		t.Errorf("what the test waits for did not happen in %v", longest)
+	}
 	return f, errs
 }
+
+// longest is how long a cluster may train: on a busy machine too what a test waits for
+// happens within seconds, or never.
+const longest = 2 * time.Minute
 
 func (c *cluster) worker(i int, address string) *life {
 	log := slog.New(slog.NewTextHandler(c.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
