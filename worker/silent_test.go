@@ -41,11 +41,12 @@ func TestSilentCoordinatorIsLeft(t *testing.T) {
 		f.generation, f.sizes = first.generation, map[uint64]int{fakeGeneration: 2}
 		return false
 	}
+	over := map[*peer]bool{} // who speaks here, and so with the first no more
 	next.onMessage = func(f *fake, p *peer, m *ddpmv1.WorkerMessage) bool {
 		if m.GetHeartbeat() != nil {
 			p.say(fakeTerm, &ddpmv1.CoordinatorMessage{})
 		}
-		if len(f.resumes) == 2 && len(f.progress) > 0 && !f.stopping {
+		if over[p] = true; len(over) == 2 && len(f.progress) > 0 && !f.stopping {
 			f.stop()
 		}
 		return false
