@@ -24,6 +24,9 @@ import (
 	"github.com/ddpm-cluster/ddpm-cluster/internal/hugepages"
 )
 
+// ringFarewell is how long a member waits for others to hear that its links have ended.
+const ringFarewell = 2 * time.Second
+
 // ringProcess is a member's process, seen from the one that started it.
 type ringProcess struct {
 	cmd    *exec.Cmd
@@ -108,7 +111,10 @@ func (b ringBench) member(ctx context.Context, stdin io.Reader, stdout io.Writer
 	group.Go(func() { _ = g.Serve(listener) }) // Connect tells of a server that is gone
 	defer func() {
 		server.Close()
-		g.Stop()
+		// A member that is not done yet must hear that its link ended in peace before its
+		// connection does.
+		defer time.AfterFunc(ringFarewell, g.Stop).Stop()
+		g.GracefulStop()
 		group.Wait()
 	}()
 	// Before the address: when all are known, all are ready.
