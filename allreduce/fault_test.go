@@ -103,7 +103,7 @@ func TestFaultEndsTheStepOnEveryRank(t *testing.T) {
 				s.seal(h)
 			}
 			return err
-		}, ErrMalformed, "malformed", 2},
+		}, ErrMalformed, "results", 2},
 		{"results too long", func(n int, s *Segment) error {
 			h, err := s.Header()
 			if h.Phase == AllGather {

@@ -111,11 +111,14 @@ func (v Vector) takeResult(dst []float32, sums []int64, src []byte) (summed bool
 		end := min(at+blockLen, len(dst))
 		as, err := v.takeBlock(&u, &block, dst[at:end], sums[at:end])
 		if err != nil {
-			return false, err
+			return false, fmt.Errorf("results %d to %d of the segment: %w", at, end-1, err)
 		}
 		summed = summed && as
 	}
-	return summed, u.end()
+	if err := u.end(); err != nil {
+		return false, fmt.Errorf("after all %d results of the segment: %w", len(dst), err)
+	}
+	return summed, nil
 }
 
 // takeBlock reads a block of results, and its sums if it has those. block is room.
@@ -140,11 +143,11 @@ func (v Vector) takeBlock(u *unpacker, block *[blockLen]int64, dst []float32, su
 // takeOffsets reads a block of offsets. block is room for them.
 func (v Vector) takeOffsets(u *unpacker, block *[blockLen]int64, dst []float32) error {
 	if len(u.src) < 1+baseBytes {
-		return fmt.Errorf("%w results: %d bytes for the head of a block of offsets", ErrMalformed, len(u.src))
+		return fmt.Errorf("%w offsets: %d bytes for the head of a block", ErrMalformed, len(u.src))
 	}
 	w, least := int(u.src[0]&^offsetBlock), binary.LittleEndian.Uint32(u.src[1:])
 	if w > v.Gather.width() {
-		return fmt.Errorf("%w results: offsets of %d bits, at most %d", ErrMalformed, w, v.Gather.width())
+		return fmt.Errorf("%w offsets: %d bits each, at most %d", ErrMalformed, w, v.Gather.width())
 	}
 	u.src = u.src[1+baseBytes:]
 	base, shift := uint64(least), v.Gather.shift()
@@ -162,7 +165,7 @@ func (v Vector) takeOffsets(u *unpacker, block *[blockLen]int64, dst []float32) 
 		all = fromOffsets(dst, block[:len(dst)], base, shift)
 	}
 	if all >= 1<<(v.Gather.width()-1) {
-		return fmt.Errorf("%w results: a block of offsets from %08x has a value that is none", ErrMalformed, least)
+		return fmt.Errorf("%w offsets: a block from %08x has a value that is none", ErrMalformed, least)
 	}
 	return nil
 }
