@@ -1604,7 +1604,7 @@ group:
 	SUBQ         $0x08, DX
 	JNZ          group
 	VEXTRACTI128 $0x01, Y4, X0
-	VPOR         X4, X0, X0
+	VPOR         X0, X4, X0
 	VPSHUFD      $0xee, X0, X1
 	VPOR         X1, X0, X0
 	VMOVQ        X0, AX

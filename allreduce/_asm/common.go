@@ -96,3 +96,16 @@ func groupsOf(count int, body func(), pointers []Register, sizes []int) {
 
 // displaced is what lies so many bytes after a pointer.
 func displaced(p Register, disp int) Mem { return Mem{Base: p, Disp: disp} }
+
+// storeAny returns the bits that any word of v has, and leaves no upper halves behind.
+func storeAny(v VecVirtual) {
+	half, upper := XMM(), XMM()
+	VEXTRACTI128(Imm(1), v, half)
+	VPOR(half, v.AsX(), half)
+	VPSHUFD(Imm(0xee), half, upper)
+	VPOR(upper, half, half)
+	bits := GP64()
+	VMOVQ(half, bits)
+	VZEROUPPER()
+	Store(bits, ReturnIndex(0))
+}

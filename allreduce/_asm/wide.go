@@ -57,7 +57,7 @@ func zigzagAVX512() {
 		VPORQ(x, all, all)
 		VMOVDQU64(x, row(dst, off))
 	})
-	storeAny(all)
+	storeAny(upperOnto(all))
 	RET()
 }
 
@@ -168,7 +168,7 @@ func unpackAVX512(what unpacked) {
 	VPADDQ(width, width, width)
 	var finish func(z VecVirtual, off Register)
 	var local Register
-	var base, shift, negative, any VecVirtual
+	var base, shift, negative, met VecVirtual
 	unzigzag := func(z VecVirtual) {
 		sign := ZMM()
 		VPANDQ(one, z, sign)
@@ -186,7 +186,7 @@ func unpackAVX512(what unpacked) {
 			VMOVDQU64(z, row(dst, off))
 		}
 	case above:
-		base, negative, any = ZMM(), small512(63, 31), zeros512()
+		base, negative, met = ZMM(), small512(63, 31), zeros512()
 		VPBROADCASTQ(parameter("base"), base)
 		shift = countOf("shift")
 		finish = func(z VecVirtual, _ Register) {
@@ -194,7 +194,7 @@ func unpackAVX512(what unpacked) {
 			VPSLLQ(Imm(31), z, sign)
 			VPSRLQ(Imm(1), z, z)
 			VPADDQ(base, z, z)
-			VPORQ(z, any, any)
+			VPORQ(z, met, met)
 			VPSLLQ(shift, z, z)
 			VPTERNLOGQ(Imm(0xf8), sign, negative, z) // z | sign & negative
 			VPMOVQD(z, displaced(dst, 0))
@@ -232,24 +232,17 @@ func unpackAVX512(what unpacked) {
 		finish(z, off)
 	})
 	if what == above {
-		storeAny(any)
+		storeAny(upperOnto(met))
 	} else {
 		VZEROUPPER()
 	}
 	RET()
 }
 
-// storeAny returns the bits that any word of v has.
-func storeAny(v VecVirtual) {
-	wide, half, upper := YMM(), XMM(), XMM()
+// upperOnto is the lower half of v with all bits of the upper one.
+func upperOnto(v VecVirtual) VecVirtual {
+	wide := YMM()
 	VEXTRACTI64X4(Imm(1), v, wide)
 	VPOR(wide, v.AsY(), wide)
-	VEXTRACTI128(Imm(1), wide, half)
-	VPOR(half, wide.AsX(), half)
-	VPSHUFD(Imm(0xee), half, upper)
-	VPOR(upper, half, half)
-	bits := GP64()
-	VMOVQ(half, bits)
-	VZEROUPPER()
-	Store(bits, ReturnIndex(0))
+	return wide
 }
