@@ -33,7 +33,7 @@ type fake struct {
 	stopping bool
 
 	ready map[uint64]int
-	// parts are those of the newest generation that saved a step.
+	// parts are those of the newest generation that saved a step, until it is published.
 	parts     map[uint64][]*ddpmv1.PartSaved
 	published map[uint64]bool
 	progress  []*ddpmv1.Progress
@@ -179,6 +179,9 @@ func (f *fake) saved(s *ddpmv1.PartSaved) {
 	parts := f.parts[s.GetStep()]
 	switch {
 	case len(parts) > 0 && parts[0].GetGeneration() < s.GetGeneration():
+		if f.published[s.GetStep()] {
+			return
+		}
 		parts = nil
 	case len(parts) > 0 && parts[0].GetGeneration() > s.GetGeneration():
 		return

@@ -217,7 +217,15 @@ func TestCatchesUpToTheEnd(t *testing.T) {
 			f.form(step, live, f.peers[:1], nil)
 			return true
 		}
+		// What the one saves that was ahead is lost: the run ends with what all save.
+		c.onMessage = func(_ *fake, _ *peer, m *ddpmv1.WorkerMessage) bool {
+			p := m.GetPartSaved()
+			return p.GetStep() == c.steps && p.GetGeneration() == fakeGeneration+1
+		}
 		f, digest := c.train(t)
+		if parts := f.parts[c.steps]; len(parts) != 3 {
+			t.Errorf("%d steps behind: %d saved the last step", behind, len(parts))
+		}
 		if digest != want {
 			t.Errorf("%d steps behind: digest %s, want %s", behind, digest, want)
 		}
