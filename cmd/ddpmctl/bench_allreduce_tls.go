@@ -7,6 +7,7 @@ import (
 
 	"google.golang.org/grpc/credentials"
 
+	"github.com/ddpm-cluster/ddpm-cluster/allreduce"
 	"github.com/ddpm-cluster/ddpm-cluster/internal/pki"
 )
 
@@ -48,5 +49,5 @@ func readCertificate(in *json.Decoder) (serving, dialing credentials.TransportCr
 		return nil, nil, err
 	}
 	source := pki.NewSource(credential)
-	return credentials.NewTLS(source.Server(false, pki.Worker)), credentials.NewTLS(source.Client(pki.Worker, "")), nil
+	return credentials.NewTLS(source.Server(false, pki.Worker)), allreduce.Gathered(credentials.NewTLS(source.Client(pki.Worker, ""))), nil
 }

@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
 
+	"github.com/ddpm-cluster/ddpm-cluster/allreduce"
 	"github.com/ddpm-cluster/ddpm-cluster/internal/pki"
 )
 
@@ -58,7 +59,7 @@ func (m *Member) Worker(name string) credentials.TransportCredentials {
 	if m == nil {
 		return insecure.NewCredentials()
 	}
-	return credentials.NewTLS(m.source.Client(pki.Worker, name))
+	return allreduce.Gathered(credentials.NewTLS(m.source.Client(pki.Worker, name)))
 }
 
 // Admit says who the members of the worker's generation are: they may call.
