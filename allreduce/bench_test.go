@@ -35,13 +35,24 @@ func benchLevels(b *testing.B, bytes int, run func()) {
 	}
 }
 
-func BenchmarkAccumulate(b *testing.B) {
-	dst, src := make([]int64, DefaultSegmentElems), make([]float32, DefaultSegmentElems)
+// floats are n values like a gradient's.
+func floats(n int) []float32 {
+	x := make([]float32, n)
 	r := rand.New(rand.NewPCG(1, 2))
-	for i := range src {
-		src[i] = float32(r.NormFloat64()) / 1024
+	for i := range x {
+		x[i] = float32(r.NormFloat64()) / 1024
 	}
+	return x
+}
+
+func BenchmarkAccumulate(b *testing.B) {
+	dst, src := make([]int64, DefaultSegmentElems), floats(DefaultSegmentElems)
 	benchLevels(b, 4, func() { Fixed{DefaultFractionBits}.Accumulate(dst, src, 8) })
+}
+
+func BenchmarkConvert(b *testing.B) {
+	src, dst := floats(DefaultSegmentElems), make([]int64, DefaultSegmentElems)
+	benchLevels(b, 4, func() { Fixed{DefaultFractionBits}.Convert(dst, src, 8) })
 }
 
 func BenchmarkMeans(b *testing.B) {

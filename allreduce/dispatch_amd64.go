@@ -54,6 +54,18 @@ func accumulate(dst []int64, src []float32, scale, limit float64) bool {
 	return accumulatePortable(dst[n:], src[n:], scale, limit) && ok
 }
 
+func convert(dst []int64, src []float32, scale, limit float64) bool {
+	n, ok := whole(len(src)), true
+	switch {
+	case n == 0:
+	case useAVX512:
+		ok = convertAVX512(&dst[0], &src[0], n, scale, limit)
+	default:
+		ok = convertAVX2(&dst[0], &src[0], n, scale, limit)
+	}
+	return convertPortable(dst[n:], src[n:], scale, limit) && ok
+}
+
 func means(dst []float32, src []int64, resolution, terms float64) {
 	n := whole(len(src))
 	switch {

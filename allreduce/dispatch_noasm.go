@@ -8,6 +8,10 @@ func accumulate(dst []int64, src []float32, scale, limit float64) bool {
 	return accumulatePortable(dst, src, scale, limit)
 }
 
+func convert(dst []int64, src []float32, scale, limit float64) bool {
+	return convertPortable(dst, src, scale, limit)
+}
+
 func means(dst []float32, src []int64, resolution, terms float64) {
 	meansPortable(dst, src, resolution, terms)
 }

@@ -34,10 +34,21 @@ func (f Fixed) Validate() error {
 // doesn't fit, a NaN or an infinity adds nothing; the others are added all the
 // same. The result is false when any did not fit.
 func (f Fixed) Accumulate(dst []int64, src []float32, terms int) bool {
-	if len(dst) != len(src) {
-		panic(fmt.Sprintf("allreduce: accumulate %d values into %d sums", len(src), len(dst)))
-	}
+	sameLength(dst, src)
 	return accumulate(dst, src, f.scale(), largest(terms))
+}
+
+// Convert sets dst to what Accumulate would make of sums that are 0, and reads none: it is
+// for the first of a rank's own terms.
+func (f Fixed) Convert(dst []int64, src []float32, terms int) bool {
+	sameLength(dst, src)
+	return convert(dst, src, f.scale(), largest(terms))
+}
+
+func sameLength(dst []int64, src []float32) {
+	if len(dst) != len(src) {
+		panic(fmt.Sprintf("allreduce: %d values for %d sums", len(src), len(dst)))
+	}
 }
 
 // FromFloat64 rounds x to the format, under the rules of Accumulate. It is false,

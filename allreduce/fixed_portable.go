@@ -20,6 +20,12 @@ func accumulatePortable(dst []int64, src []float32, scale, limit float64) bool {
 	return ok
 }
 
+// convertPortable is Fixed.Convert, in the same way.
+func convertPortable(dst []int64, src []float32, scale, limit float64) bool {
+	clear(dst)
+	return accumulatePortable(dst, src, scale, limit)
+}
+
 // meansPortable is Fixed.Mean of every element, with 2^-FractionBits.
 func meansPortable(dst []float32, src []int64, resolution, terms float64) {
 	for i, x := range src {

@@ -64,6 +64,13 @@ func TestFixedRefusesWhatDoesNotFit(t *testing.T) {
 		if !ok && dst[1] != 6 {
 			t.Errorf("%s: it has added %d", tt.name, dst[1]-6)
 		}
+		set := []int64{5, 6, 7}
+		if ok := (Fixed{40}).Convert(set, []float32{1, tt.x, 2}, tt.terms); ok != tt.ok || set[0] != 1<<40 || set[2] != 2<<40 {
+			t.Errorf("%s: Convert is %v: %d", tt.name, ok, set)
+		}
+		if !ok && set[1] != 0 {
+			t.Errorf("%s: it is converted to %d", tt.name, set[1])
+		}
 		if got, ok := (Fixed{40}).FromFloat64(float64(tt.x), tt.terms); ok != tt.ok || (!ok && got != 0) {
 			t.Errorf("%s: FromFloat64 is %d, %v", tt.name, got, ok)
 		}

@@ -74,6 +74,65 @@ GLOBL down32<>(SB), RODATA|NOPTR, $8
 DATA up32<>+0(SB)/8, $0x41f0000000000000
 GLOBL up32<>(SB), RODATA|NOPTR, $8
 
+// func convertAVX2(dst *int64, src *float32, n int, scale float64, limit float64) (ok bool)
+// Requires: AVX, AVX2
+TEXT ·convertAVX2(SB), NOSPLIT, $0-41
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	VBROADCASTSD scale+24(FP), Y0
+	VBROADCASTSD limit+32(FP), Y1
+	VBROADCASTSD rounder<>+0(SB), Y2
+	VBROADCASTSD down32<>+0(SB), Y3
+	VBROADCASTSD up32<>+0(SB), Y4
+	VPCMPEQQ     Y5, Y5, Y5
+	VPSRLQ       $0x01, Y5, Y5
+	VPCMPEQQ     Y6, Y6, Y6
+	MOVQ         n+16(FP), DX
+
+group:
+	VCVTPS2PD (CX), Y7
+	VMULPD    Y0, Y7, Y7
+	VANDPD    Y5, Y7, Y8
+	VCMPPD    $0x02, Y1, Y8, Y8
+	VANDPD    Y8, Y6, Y6
+	VMULPD    Y3, Y7, Y9
+	VADDPD    Y2, Y9, Y9
+	VSUBPD    Y2, Y9, Y10
+	VMULPD    Y4, Y10, Y10
+	VSUBPD    Y10, Y7, Y10
+	VADDPD    Y2, Y10, Y10
+	VPSUBQ    Y2, Y10, Y10
+	VPSLLQ    $0x20, Y9, Y9
+	VPADDQ    Y9, Y10, Y10
+	VPAND     Y8, Y10, Y10
+	VMOVDQU   Y10, (AX)
+	VCVTPS2PD 16(CX), Y7
+	VMULPD    Y0, Y7, Y7
+	VANDPD    Y5, Y7, Y8
+	VCMPPD    $0x02, Y1, Y8, Y8
+	VANDPD    Y8, Y6, Y6
+	VMULPD    Y3, Y7, Y9
+	VADDPD    Y2, Y9, Y9
+	VSUBPD    Y2, Y9, Y10
+	VMULPD    Y4, Y10, Y10
+	VSUBPD    Y10, Y7, Y10
+	VADDPD    Y2, Y10, Y10
+	VPSUBQ    Y2, Y10, Y10
+	VPSLLQ    $0x20, Y9, Y9
+	VPADDQ    Y9, Y10, Y10
+	VPAND     Y8, Y10, Y10
+	VMOVDQU   Y10, 32(AX)
+	ADDQ      $0x40, AX
+	ADDQ      $0x20, CX
+	SUBQ      $0x08, DX
+	JNZ       group
+	VMOVMSKPD Y6, AX
+	VZEROUPPER
+	CMPL      AX, $0x0f
+	SETEQ     AL
+	MOVB      AL, ok+40(FP)
+	RET
+
 // func accumulateAVX512(dst *int64, src *float32, n int, scale float64, limit float64) (ok bool)
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·accumulateAVX512(SB), NOSPLIT, $0-41
@@ -105,6 +164,37 @@ group:
 	CMPL      AX, $0xff
 	SETEQ     AL
 	MOVB      AL, ok+40(FP)
+	RET
+
+// func convertAVX512(dst *int64, src *float32, n int, scale float64, limit float64) (ok bool)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·convertAVX512(SB), NOSPLIT, $0-41
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	VBROADCASTSD scale+24(FP), Z0
+	VBROADCASTSD limit+32(FP), Z1
+	VPTERNLOGQ   $0xff, Z2, Z2, Z2
+	VPSRLQ       $0x01, Z2, Z2
+	KXNORB       K1, K1, K1
+	MOVQ         n+16(FP), DX
+
+group:
+	VCVTPS2PD   (CX), Z3
+	VMULPD      Z0, Z3, Z3
+	VANDPD      Z2, Z3, Z4
+	VCMPPD      $0x02, Z1, Z4, K2
+	KANDB       K2, K1, K1
+	VCVTPD2QQ.Z Z3, K2, Z3
+	VMOVDQU64   Z3, (AX)
+	ADDQ        $0x40, AX
+	ADDQ        $0x20, CX
+	SUBQ        $0x08, DX
+	JNZ         group
+	KMOVB       K1, AX
+	VZEROUPPER
+	CMPL        AX, $0xff
+	SETEQ       AL
+	MOVB        AL, ok+40(FP)
 	RET
 
 // func meansAVX2(dst *float32, src *int64, n int, resolution float64, terms float64)

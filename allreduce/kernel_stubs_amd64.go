@@ -9,10 +9,20 @@ package allreduce
 //go:noescape
 func accumulateAVX2(dst *int64, src *float32, n int, scale float64, limit float64) (ok bool)
 
+// convertAVX2 is convertPortable for n values, a multiple of 8.
+//
+//go:noescape
+func convertAVX2(dst *int64, src *float32, n int, scale float64, limit float64) (ok bool)
+
 // accumulateAVX512 is accumulatePortable for n values, a multiple of 8.
 //
 //go:noescape
 func accumulateAVX512(dst *int64, src *float32, n int, scale float64, limit float64) (ok bool)
+
+// convertAVX512 is convertPortable for n values, a multiple of 8.
+//
+//go:noescape
+func convertAVX512(dst *int64, src *float32, n int, scale float64, limit float64) (ok bool)
 
 // meansAVX2 is meansPortable for n values, a multiple of 8.
 //

@@ -95,6 +95,16 @@ func checkAccumulate(t *testing.T, sums []int64, values []float32, bits, terms, 
 	if ok != wantOK || !slices.Equal(dst.data, want) {
 		t.Fatalf("%d values %v at %d bits, %d terms: %v, %v; want %v, %v", len(values), values, bits, terms, dst.data, ok, want, wantOK)
 	}
+
+	// Set, they are what is added to sums of 0, whatever they were.
+	clear(want)
+	wantOK = accumulatePortable(want, values, scale, limit)
+	dst = newGuarded(sums, offset%4, 77)
+	ok = convert(dst.data, src.data, scale, limit)
+	dst.check(t, "converted sums")
+	if ok != wantOK || !slices.Equal(dst.data, want) {
+		t.Fatalf("%d values %v at %d bits, %d terms converted: %v, %v; want %v, %v", len(values), values, bits, terms, dst.data, ok, want, wantOK)
+	}
 }
 
 func TestLevelsAccumulateAlike(t *testing.T) {

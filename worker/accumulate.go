@@ -9,13 +9,16 @@ import (
 // accumulateGrain is how many elements a thread adds at least.
 const accumulateGrain = 1 << 14
 
-// accumulate adds grad, one of so many terms, to sum in fixed point. It is false when a
-// value did not fit.
-func (t *trainer) accumulate(sum []int64, grad []float32, terms int) bool {
+// accumulate adds grad, one of so many terms, to sum in fixed point; the first of them sets
+// sum, whatever it was. It is false when a value did not fit.
+func (t *trainer) accumulate(sum []int64, grad []float32, terms int, first bool) bool {
 	var overflowed atomic.Bool
-	fixed := t.fixed()
+	add := t.fixed().Accumulate
+	if first {
+		add = t.fixed().Convert
+	}
 	t.run.pool.For(len(sum), accumulateGrain, func(lo, hi int) {
-		if !fixed.Accumulate(sum[lo:hi], grad[lo:hi], terms) {
+		if !add(sum[lo:hi], grad[lo:hi], terms) {
 			overflowed.Store(true)
 		}
 	})

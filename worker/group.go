@@ -68,7 +68,13 @@ func (t *trainer) computeGroup(ctx context.Context, g *generation) error {
 	case err != nil:
 		return fmt.Errorf("compute shards %v of step %d: %w", w.shards, t.step, err)
 	}
-	if units := t.run.spec.Units(); g.self.GetSeat().GetPlace() == 0 && !t.accumulate(t.sum, t.grad, units) {
+	first, units := len(t.done) == 0, t.run.spec.Units()
+	switch {
+	case g.self.GetSeat().GetPlace() != 0:
+		if first {
+			clear(t.sum)
+		}
+	case !t.accumulate(t.sum, t.grad, units, first):
 		t.tail[laneOverflows]++
 		t.tellOverflow(w.shards[0], t.firstMisfit(t.grad, 0, len(t.grad), units))
 	}
@@ -93,7 +99,6 @@ func (t *trainer) groupGradient(ctx context.Context, w *groupSteps, i int, grad 
 	terms := t.run.spec.Shards() / t.run.spec.Units()
 	var misfits [1]int64
 	var r *allreduce.Reduction
-	clear(t.groupSum)
 	for k, shard := range w.shards {
 		if err := errors.Join(ctx.Err(), g.ctx.Err()); err != nil {
 			return false, err
@@ -132,7 +137,7 @@ func (t *trainer) localGradient(w *groupSteps, k int, examples []ddpm.Example, g
 	began, hi := time.Now(), len(grad)
 	fits = true
 	loss, err := t.run.device.Gradient(examples, grad, func(lo int) {
-		if !t.accumulate(t.groupSum[lo:hi], grad[lo:hi], terms) {
+		if !t.accumulate(t.groupSum[lo:hi], grad[lo:hi], terms, k == 0) {
 			fits = false
 			if w.misfits[k] == nil {
 				m := t.firstMisfit(grad, lo, hi, terms)

@@ -33,7 +33,7 @@ func (t *trainer) fixed() allreduce.Fixed {
 	return allreduce.Fixed{FractionBits: t.run.spec.FractionBits}
 }
 
-// prepare makes the plan and the sums ready for a shard.
+// prepare makes the plan and the tail ready for a shard. The sums are set by the first.
 func (t *trainer) prepare() {
 	if !t.planned {
 		t.planned = true
@@ -41,7 +41,6 @@ func (t *trainer) prepare() {
 		t.readAhead()
 	}
 	if len(t.done) == 0 {
-		clear(t.sum)
 		t.tail, t.spent, t.shards = tail{}, spent{}, t.shards[:0]
 	}
 }
@@ -59,10 +58,10 @@ func (t *trainer) compute(ctx context.Context, shard int, g *generation) error {
 	if g != nil {
 		t.beginReduction(g)
 	}
-	hi, terms := len(t.grad), t.run.spec.Shards()
+	hi, terms, first := len(t.grad), t.run.spec.Shards(), len(t.done) == 0
 	var found *misfit
 	loss, spent, err := t.gradient(ctx, shard, func(lo int) {
-		if !t.accumulate(t.sum[lo:hi], t.grad[lo:hi], terms) {
+		if !t.accumulate(t.sum[lo:hi], t.grad[lo:hi], terms, first) {
 			m := t.firstMisfit(t.grad, lo, hi, terms)
 			found = &m
 		}

@@ -6,7 +6,14 @@ import (
 	. "github.com/mmcloughlin/avo/reg"
 )
 
-const accumulateSignature = "dst *int64, src *float32, n int, scale float64, limit float64"
+// accumulating begins the kernels that add values to sums, and those that set the sums.
+func accumulating(level string, adds bool) {
+	name, is := "accumulate"+level, "accumulatePortable"
+	if !adds {
+		name, is = "convert"+level, "convertPortable"
+	}
+	function(name, "dst *int64, src *float32, n int, scale float64, limit float64) (ok bool", "is "+is+" for n values, a multiple of 8.")
+}
 
 // rounder is 1.5·2^52: what is added to it is rounded to an integer, to nearest,
 // ties to even, and stands in its lowest bits.
@@ -15,8 +22,8 @@ const rounder = 0x1.8p52
 // accumulateAVX2 converts by halves, since AVX2 converts no 64-bit integers:
 // y = hi·2^32 + lo with hi = y/2^32 rounded to an integer. lo is exact, its
 // magnitude at most 2^31, and rounds as y does, because hi·2^32 is even.
-func accumulateAVX2() {
-	function("accumulateAVX2", accumulateSignature+") (ok bool", "is accumulatePortable for n values, a multiple of 8.")
+func accumulateAVX2(adds bool) {
+	accumulating("AVX2", adds)
 	dst, src := pointer("dst"), pointer("src")
 	scale, limit := broadcast("scale", YMM()), broadcast("limit", YMM())
 	magic := constant("rounder", rounder, YMM())
@@ -41,7 +48,9 @@ func accumulateAVX2() {
 			VPSLLQ(Imm(32), hi, hi) // what is left of magic's bits goes
 			VPADDQ(hi, lo, lo)
 			VPAND(within, lo, lo)
-			VPADDQ(displaced(dst, 32*i), lo, lo)
+			if adds {
+				VPADDQ(displaced(dst, 32*i), lo, lo)
+			}
 			VMOVDQU(lo, displaced(dst, 32*i))
 		}
 	}, []Register{dst, src}, []int{8, 4})
@@ -55,8 +64,8 @@ func accumulateAVX2() {
 	RET()
 }
 
-func accumulateAVX512() {
-	function("accumulateAVX512", accumulateSignature+") (ok bool", "is accumulatePortable for n values, a multiple of 8.")
+func accumulateAVX512(adds bool) {
+	accumulating("AVX512", adds)
 	dst, src := pointer("dst"), pointer("src")
 	scale, limit := broadcast("scale", ZMM()), broadcast("limit", ZMM())
 	magnitude := ZMM()
@@ -65,12 +74,18 @@ func accumulateAVX512() {
 	fits := K()
 	KXNORB(fits, fits, fits)
 	groups(func() {
-		y, abs, sum, within := ZMM(), ZMM(), ZMM(), K()
+		y, abs, within := ZMM(), ZMM(), K()
 		VCVTPS2PD(displaced(src, 0), y)
 		VMULPD(scale, y, y)
 		VANDPD(magnitude, y, abs)
 		VCMPPD(Imm(2), limit, abs, within) // less or equal; false for NaN
 		KANDB(within, fits, fits)
+		if !adds {
+			VCVTPD2QQ_Z(y, within, y)
+			VMOVDQU64(y, displaced(dst, 0))
+			return
+		}
+		sum := ZMM()
 		VCVTPD2QQ(y, y)
 		VMOVDQU64(displaced(dst, 0), sum)
 		VPADDQ(y, sum, within, sum)

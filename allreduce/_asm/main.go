@@ -8,8 +8,10 @@ import (
 
 func main() {
 	ConstraintExpr("!purego")
-	accumulateAVX2()
-	accumulateAVX512()
+	accumulateAVX2(true)
+	accumulateAVX2(false)
+	accumulateAVX512(true)
+	accumulateAVX512(false)
 	meansAVX2(true)
 	meansAVX2(false)
 	zigzag()
