@@ -47,8 +47,8 @@ func (e notReached) Unwrap() error { return e.error }
 
 // Connect makes m's link: it dials the successor at addr, HOST:PORT, while server
 // waits for the predecessor. Dialing goes on until ctx ends, since neighbours
-// start when they start. opts must bring transport credentials, of TLS best as Gathered. A ring of one
-// member has no link: it is nil then.
+// start when they start. opts must bring transport credentials, those of TLS best as
+// Gathered. A ring of one member has no link: it is nil then.
 func Connect(ctx context.Context, server *Server, m Member, addr string, opts ...grpc.DialOption) (Link, error) {
 	return connectNext(ctx, server.gate, m, linkMethod, addr, opts)
 }
