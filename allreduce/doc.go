@@ -13,8 +13,8 @@
 // sum, say a float32 mean, has the same bits wherever it is made.
 //
 // A value that doesn't fit (too large, NaN, infinite) adds nothing and is reported
-// by Fixed.Accumulate. The caller counts such reports in the vector's tail, so
-// that every member learns of them in the same all-reduce and can act alike.
+// by Fixed.Convert and Fixed.Accumulate. The caller counts such reports in the vector's
+// tail, so that every member learns of them in the same all-reduce and can act alike.
 //
 // Rounding, means, packing, unpacking, results' offsets and bfloat16 are assembly where the
 // CPU has AVX2, and the checksum where it multiplies polynomials in AVX-512 vectors;
@@ -186,8 +186,9 @@
 //     numbers in the same order, one at a time, on vectors of one shape.
 //   - What Begin returns is ended by Complete or Abandon. What is released of Sum is
 //     final, and of Out is the ring's.
-//   - Fixed.Accumulate is told how many terms there will be in a sum over all
-//     members, and is called no more often than that for an element.
+//   - Fixed.Convert, for a rank's first term, and Fixed.Accumulate are told how many terms
+//     there will be in a sum over all members, and are called no more often than that for
+//     an element.
 //   - A ring is closed when all of its members have what they need from it. A link
 //     closed in peace lets the successor take what is on its way, for 2 seconds.
 //   - A failed ring is followed by a new generation, never by the same one.
