@@ -93,7 +93,7 @@ func BenchmarkUnpackAdd(b *testing.B) {
 	dst, local := make([]int64, DefaultSegmentElems), gradient(DefaultSegmentElems)
 	src := AppendPacked(nil, local)
 	benchLevels(b, 8, func() {
-		if err := unpackAdd(dst, src, local); err != nil {
+		if err := unpackAdd(dst, src, own{sums: local}); err != nil {
 			b.Fatal(err)
 		}
 	})
@@ -107,7 +107,7 @@ func BenchmarkUnpackAddFromMemory(b *testing.B) {
 	src := AppendPacked(nil, local[:DefaultSegmentElems])
 	from := 0
 	benchLevels(b, 8, func() {
-		if err := unpackAdd(dst, src, local[from:from+DefaultSegmentElems]); err != nil {
+		if err := unpackAdd(dst, src, own{sums: local[from : from+DefaultSegmentElems]}); err != nil {
 			b.Fatal(err)
 		}
 		if from += DefaultSegmentElems; from+DefaultSegmentElems > n {
@@ -121,7 +121,7 @@ func BenchmarkAppendSum(b *testing.B) {
 	src := AppendPacked(nil, local)
 	dst := make([]byte, 0, PackedBound(len(local)))
 	benchLevels(b, 8, func() {
-		if _, err := appendSum(dst, src, local); err != nil {
+		if _, err := appendSum(dst, src, own{sums: local}); err != nil {
 			b.Fatal(err)
 		}
 	})

@@ -54,12 +54,16 @@ func accumulate(dst []int64, src []float32, scale, limit float64) bool {
 	return accumulatePortable(dst[n:], src[n:], scale, limit) && ok
 }
 
+// smallLimit is what convertSmallAVX2 takes.
+const smallLimit = 1 << 51
+
 func convert(dst []int64, src []float32, scale, limit float64) bool {
 	n, ok := whole(len(src)), true
 	switch {
 	case n == 0:
 	case useAVX512:
 		ok = convertAVX512(&dst[0], &src[0], n, scale, limit)
+	case convertSmallAVX2(&dst[0], &src[0], n, scale, min(limit, smallLimit)):
 	default:
 		ok = convertAVX2(&dst[0], &src[0], n, scale, limit)
 	}

@@ -13,8 +13,12 @@
 // sum, say a float32 mean, has the same bits wherever it is made.
 //
 // A value that doesn't fit (too large, NaN, infinite) adds nothing and is reported
-// by Fixed.Convert and Fixed.Accumulate. The caller counts such reports in the vector's
-// tail, so that every member learns of them in the same all-reduce and can act alike.
+// by Fixed.Convert, Fixed.Accumulate and Fixed.Fits. The caller counts such reports in the
+// vector's tail, so that every member learns of them in the same all-reduce and can act
+// alike.
+//
+// A rank whose sums would have one term need not make them: it brings the term (Term), and
+// each of its values is rounded when it is packed or added, a block at a time.
 //
 // Rounding, means, packing, unpacking, results' offsets and bfloat16 are assembly where the
 // CPU has AVX2, and the checksum where it multiplies polynomials in AVX-512 vectors;

@@ -71,6 +71,9 @@ func TestFixedRefusesWhatDoesNotFit(t *testing.T) {
 		if !ok && set[1] != 0 {
 			t.Errorf("%s: it is converted to %d", tt.name, set[1])
 		}
+		if (Fixed{40}).Fits([]float32{1, tt.x, 2}, tt.terms) != tt.ok {
+			t.Errorf("%s: Fits is %v", tt.name, !tt.ok)
+		}
 		if got, ok := (Fixed{40}).FromFloat64(float64(tt.x), tt.terms); ok != tt.ok || (!ok && got != 0) {
 			t.Errorf("%s: FromFloat64 is %d, %v", tt.name, got, ok)
 		}

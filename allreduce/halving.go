@@ -77,7 +77,7 @@ func (s *step) beginHalving() error {
 		s.begun++
 		s.active++
 		h.readers.Store(1)
-		h.sums = append(s.ring.spare.take(), s.v.Sum[h.held.lo:h.held.hi]...)
+		h.sums = s.v.own(h.held.lo, h.held.hi).appendTo(s.ring.spare.take())
 		s.advance(bucket)
 		waiting := h.aside
 		h.aside = nil
@@ -122,7 +122,7 @@ func (s *step) takeHalved(a arrival) error {
 	}
 	if p.phase == Halving {
 		sums, held := s.ring.sums[:p.span.len()], h.at(p.span)
-		if err := unpackAdd(sums, packed, held); err != nil {
+		if err := unpackAdd(sums, packed, own{sums: held}); err != nil {
 			return err
 		}
 		copy(held, sums)

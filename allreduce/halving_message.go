@@ -86,22 +86,22 @@ func (s *step) receiveFrom(ctx context.Context, i int) error {
 // make makes a message of what is handed on.
 func (s *step) make(j handover) *Segment {
 	h, n := s.halved[j.bucket], j.span.len()
-	var sums []int64
-	switch {
-	case j.phase == Halving && (j.exchange == 0 || h.own.none):
-		sums = s.v.Sum[j.span.lo:j.span.hi] // nothing has been added to it
-	case j.phase == Halving || j.summed:
-		sums = h.at(j.span)
-	}
 	bound := PackedBound(n)
 	if j.phase == Doubling {
 		bound = s.v.resultBound(n)
 	}
 	m := newSegment(&s.ring.pool, headerBytes+8*len(j.tail)+bound)
 	b := appendInt64s((*m.buf)[:headerBytes], j.tail)
-	if j.phase == Halving {
-		b = AppendPacked(b, sums)
-	} else {
+	switch {
+	case j.phase == Halving && (j.exchange == 0 || h.own.none):
+		b = appendOwn(b, s.v.own(j.span.lo, j.span.hi)) // nothing has been added to it
+	case j.phase == Halving:
+		b = AppendPacked(b, h.at(j.span))
+	default:
+		var sums []int64
+		if j.summed {
+			sums = h.at(j.span)
+		}
 		b = s.v.appendResult(b, sums, s.v.Out[j.span.lo:j.span.hi])
 	}
 	*m.buf = b

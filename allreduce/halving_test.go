@@ -128,7 +128,7 @@ func TestHalvingGivesTheSameSums(t *testing.T) {
 				for _, halving := range []int{0, 60, 5000} { // 60: the last bucket alone
 					for _, gather := range []Gather{GatherFloat32, GatherBF16} {
 						t.Run(fmt.Sprintf("%d/%d/%d/%d/%d", world, n, size, halving, gather), func(t *testing.T) {
-							vs := randomVectors(r, world, n, 2)
+							vs := withTerms(r, randomVectors(r, world, n, 2))
 							for rank := range vs {
 								vs[rank].Gather = gather
 							}
@@ -189,7 +189,7 @@ func TestHalvingOverGRPC(t *testing.T) {
 			}
 			rings := joinAll(t, Config{SegmentElems: 100, BucketElems: 3000, HalvingElems: 2000}, links, c.connectPartners(t, 7), nil)
 			for step, n := range []int{0, 1, 255, 7001} {
-				reduceAll(t, rings, uint64(step), randomVectors(r, world, n, step))
+				reduceAll(t, rings, uint64(step), withTerms(r, randomVectors(r, world, n, step)))
 			}
 		})
 	}

@@ -133,6 +133,47 @@ group:
 	MOVB      AL, ok+40(FP)
 	RET
 
+// func convertSmallAVX2(dst *int64, src *float32, n int, scale float64, limit float64) (ok bool)
+// Requires: AVX, AVX2
+TEXT ·convertSmallAVX2(SB), NOSPLIT, $0-41
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	VBROADCASTSD scale+24(FP), Y0
+	VBROADCASTSD limit+32(FP), Y1
+	VBROADCASTSD rounder<>+0(SB), Y2
+	VPCMPEQQ     Y3, Y3, Y3
+	VPSRLQ       $0x01, Y3, Y3
+	VPCMPEQQ     Y4, Y4, Y4
+	MOVQ         n+16(FP), DX
+
+group:
+	VCVTPS2PD (CX), Y5
+	VMULPD    Y0, Y5, Y5
+	VANDPD    Y3, Y5, Y6
+	VCMPPD    $0x02, Y1, Y6, Y6
+	VANDPD    Y6, Y4, Y4
+	VADDPD    Y2, Y5, Y5
+	VPSUBQ    Y2, Y5, Y5
+	VMOVDQU   Y5, (AX)
+	VCVTPS2PD 16(CX), Y5
+	VMULPD    Y0, Y5, Y5
+	VANDPD    Y3, Y5, Y6
+	VCMPPD    $0x02, Y1, Y6, Y6
+	VANDPD    Y6, Y4, Y4
+	VADDPD    Y2, Y5, Y5
+	VPSUBQ    Y2, Y5, Y5
+	VMOVDQU   Y5, 32(AX)
+	ADDQ      $0x40, AX
+	ADDQ      $0x20, CX
+	SUBQ      $0x08, DX
+	JNZ       group
+	VMOVMSKPD Y4, AX
+	VZEROUPPER
+	CMPL      AX, $0x0f
+	SETEQ     AL
+	MOVB      AL, ok+40(FP)
+	RET
+
 // func accumulateAVX512(dst *int64, src *float32, n int, scale float64, limit float64) (ok bool)
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·accumulateAVX512(SB), NOSPLIT, $0-41

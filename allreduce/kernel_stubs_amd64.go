@@ -14,6 +14,11 @@ func accumulateAVX2(dst *int64, src *float32, n int, scale float64, limit float6
 //go:noescape
 func convertAVX2(dst *int64, src *float32, n int, scale float64, limit float64) (ok bool)
 
+// convertSmallAVX2 is convertPortable for n values, a multiple of 8, and a limit of at most 2^51; dst is left in no defined state when a value does not fit.
+//
+//go:noescape
+func convertSmallAVX2(dst *int64, src *float32, n int, scale float64, limit float64) (ok bool)
+
 // accumulateAVX512 is accumulatePortable for n values, a multiple of 8.
 //
 //go:noescape

@@ -96,6 +96,10 @@ func checkAccumulate(t *testing.T, sums []int64, values []float32, bits, terms, 
 		t.Fatalf("%d values %v at %d bits, %d terms: %v, %v; want %v, %v", len(values), values, bits, terms, dst.data, ok, want, wantOK)
 	}
 
+	if fits := (Fixed{bits}).Fits(src.data, terms); fits != wantOK {
+		t.Fatalf("%d values %v at %d bits, %d terms fit: %v", len(values), values, bits, terms, fits)
+	}
+
 	// Set, they are what is added to sums of 0, whatever they were.
 	clear(want)
 	wantOK = accumulatePortable(want, values, scale, limit)

@@ -41,7 +41,7 @@ func (s *step) start(own ownSegment) *Segment {
 	if s.tailBytes(p) > 0 {
 		payload = appendInt64s(payload, s.v.Tail)
 	}
-	*m.buf = AppendPacked(payload, s.v.Sum[p.span.lo:p.span.hi])
+	*m.buf = appendOwn(payload, s.v.own(p.span.lo, p.span.hi))
 	m.seal(s.header(p))
 	return m
 }
@@ -95,9 +95,9 @@ func (s *step) known(h Header) error {
 	if err := h.fence(cfg.Run, cfg.Generation, s.number); err != nil {
 		return err
 	}
-	if h.Elems != uint64(len(s.v.Sum)) || h.TailLanes != uint32(len(s.tail)) {
+	if h.Elems != uint64(len(s.v.Out)) || h.TailLanes != uint32(len(s.tail)) {
 		return fmt.Errorf("that rank reduces %d elements and %d tail lanes, this one %d and %d: all ranks must reduce the same",
-			h.Elems, h.TailLanes, len(s.v.Sum), len(s.tail))
+			h.Elems, h.TailLanes, len(s.v.Out), len(s.tail))
 	}
 	if uint64(h.Bucket) >= uint64(len(s.buckets)) {
 		return fmt.Errorf("%w ring message: bucket %d of %d: all ranks must use the same bucket size", ErrMalformed, h.Bucket, len(s.buckets))
@@ -148,7 +148,7 @@ func (s *step) addAndPass(m *Segment, p place) error {
 		s.addTail(tail)
 		b = appendInt64s(b, s.tail)
 	}
-	b, err := appendSum(b, packed, s.v.Sum[p.span.lo:p.span.hi])
+	b, err := appendSum(b, packed, s.v.own(p.span.lo, p.span.hi))
 	if err != nil {
 		return err
 	}
@@ -166,7 +166,7 @@ func (s *step) complete(m *Segment, p place) error {
 		s.addTail(tail)
 	}
 	sums := s.ring.sums[:p.span.len()]
-	if err := unpackAdd(sums, packed, s.v.Sum[p.span.lo:p.span.hi]); err != nil {
+	if err := unpackAdd(sums, packed, s.v.own(p.span.lo, p.span.hi)); err != nil {
 		return err
 	}
 	result := s.v.Out[p.span.lo:p.span.hi]
@@ -227,7 +227,7 @@ func (s *step) header(p place) Header {
 		Segment:    uint32(p.segment),
 		Offset:     uint64(p.span.lo),
 		Count:      uint32(p.span.len()),
-		Elems:      uint64(len(s.v.Sum)),
+		Elems:      uint64(len(s.v.Out)),
 		TailLanes:  uint32(len(s.tail)),
 	}
 }

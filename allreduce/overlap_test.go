@@ -14,19 +14,27 @@ import (
 // pieces that know nothing of buckets. Before they are final, sums and results are the
 // caller's to scribble on, and after it the results are the ring's.
 func trickle(a *Reduction, v Vector, pieces []int, pause func()) {
-	final := slices.Clone(v.Sum)
-	for i := range v.Sum {
-		v.Sum[i], v.Out[i] = -1, -1
+	if v.Term != nil {
+		trickleInto(a, v.Term.Values, v.Out, pieces, pause)
+	} else {
+		trickleInto(a, v.Sum, v.Out, pieces, pause)
 	}
-	hi := len(v.Sum)
+}
+
+func trickleInto[T int64 | float32](a *Reduction, brought []T, out []float32, pieces []int, pause func()) {
+	final := slices.Clone(brought)
+	for i := range brought {
+		brought[i], out[i] = -1, -1
+	}
+	hi := len(brought)
 	for _, lo := range pieces {
 		pause()
-		copy(v.Sum[lo:hi], final[lo:hi])
+		copy(brought[lo:hi], final[lo:hi])
 		a.Release(lo)
 		hi = lo
 	}
 	pause()
-	copy(v.Sum[:hi], final[:hi])
+	copy(brought[:hi], final[:hi])
 }
 
 // randomPieces are descending ends of pieces of n elements.
@@ -49,7 +57,7 @@ func TestOverlapGivesTheSameSums(t *testing.T) {
 		for _, size := range []int{1, 3, 64, 699, n, 5000} {
 			for _, gather := range []Gather{GatherFloat32, GatherBF16} {
 				t.Run(fmt.Sprintf("%d/%d/%d", world, size, gather), func(t *testing.T) {
-					vs := randomVectors(r, world, n, 2)
+					vs := withTerms(r, randomVectors(r, world, n, 2))
 					for rank := range vs {
 						vs[rank].Gather = gather
 					}
@@ -73,17 +81,17 @@ func overlapAll(t *testing.T, rings []*Ring, step uint64, vs []Vector, seed uint
 	each(len(rings), func(rank int) {
 		r := rand.New(rand.NewPCG(seed, uint64(rank)))
 		v := vs[rank]
-		before, votes := slices.Clone(v.Sum), slices.Clone(v.Tail)
+		before, votes := bitsBrought(v), slices.Clone(v.Tail)
 		a := rings[rank].Begin(ctx, step, v)
 		v.Tail[0] = -1 // not yet known
-		trickle(a, v, randomPieces(r, len(v.Sum)), func() { time.Sleep(time.Duration(r.IntN(3)*r.IntN(1000)) * time.Microsecond) })
+		trickle(a, v, randomPieces(r, len(v.Out)), func() { time.Sleep(time.Duration(r.IntN(3)*r.IntN(1000)) * time.Microsecond) })
 		copy(v.Tail, votes)
 		if err := a.Complete(); err != nil {
 			t.Error(err)
 			return
 		}
-		if !slices.Equal(v.Out, out) || !slices.Equal(v.Tail, tail) || !slices.Equal(v.Sum, before) {
-			t.Errorf("step %d, rank %d: wrong results, or its sums have changed", step, rank)
+		if !slices.Equal(v.Out, out) || !slices.Equal(v.Tail, tail) || !slices.Equal(bitsBrought(v), before) {
+			t.Errorf("step %d, rank %d: wrong results, or what it brings has changed", step, rank)
 		}
 		copy(v.Tail, votes)
 	})

@@ -44,16 +44,19 @@ func rows(m int) int { return (m + lanes - 1) / lanes }
 // -2 … become 0, 1, 2, 3 …); then the lanes' words, first word of each lane, then
 // second word of each, little-endian, values from a word's low bits up, running
 // over into the next word of their lane.
-func AppendPacked(dst []byte, values []int64) []byte {
+func AppendPacked(dst []byte, values []int64) []byte { return appendOwn(dst, own{sums: values}) }
+
+// appendOwn appends, packed, what a rank brings itself.
+func appendOwn(dst []byte, o own) []byte {
 	var z [blockLen]uint64
-	for len(values) >= blockLen {
-		dst = packBlock(dst, &z, (*[blockLen]int64)(values), blockLen)
-		values = values[blockLen:]
+	var room [blockLen]int64
+	for o.len() >= blockLen {
+		dst = packBlock(dst, &z, (*[blockLen]int64)(o.next(&room)), blockLen)
 	}
-	if len(values) > 0 {
-		var block [blockLen]int64
-		copy(block[:], values)
-		dst = packBlock(dst, &z, &block, len(values))
+	if o.len() > 0 {
+		m := copy(room[:], o.next(&room))
+		clear(room[m:])
+		dst = packBlock(dst, &z, &room, m)
 	}
 	return dst
 }
@@ -80,17 +83,18 @@ func Unpack(dst []int64, src []byte) error {
 
 // unpackAdd fills dst with the values packed in src plus local, element by
 // element. All three have the same length.
-func unpackAdd(dst []int64, src []byte, local []int64) error {
+func unpackAdd(dst []int64, src []byte, local own) error {
 	u := unpacker{src: src}
+	var room [blockLen]int64
 	for len(dst) >= blockLen {
-		if err := u.sum((*[blockLen]int64)(dst), local); err != nil {
+		if err := u.sum((*[blockLen]int64)(dst), local.next(&room)); err != nil {
 			return err
 		}
-		dst, local = dst[blockLen:], local[blockLen:]
+		dst = dst[blockLen:]
 	}
 	if len(dst) > 0 {
 		var block [blockLen]int64
-		if err := u.sum(&block, local); err != nil {
+		if err := u.sum(&block, local.next(&room)); err != nil {
 			return err
 		}
 		copy(dst, block[:])
@@ -100,17 +104,16 @@ func unpackAdd(dst []int64, src []byte, local []int64) error {
 
 // appendSum appends, packed, the values packed in src plus local. It goes block by
 // block, so that the values in between never leave the nearest cache.
-func appendSum(dst, src []byte, local []int64) ([]byte, error) {
+func appendSum(dst, src []byte, local own) ([]byte, error) {
 	u := unpacker{src: src}
-	var block [blockLen]int64
+	var block, room [blockLen]int64
 	var z [blockLen]uint64
-	for len(local) > 0 {
-		m := min(blockLen, len(local))
-		if err := u.sum(&block, local); err != nil {
+	for local.len() > 0 {
+		mine := local.next(&room)
+		if err := u.sum(&block, mine); err != nil {
 			return dst, err
 		}
-		dst = packBlock(dst, &z, &block, m)
-		local = local[m:]
+		dst = packBlock(dst, &z, &block, len(mine))
 	}
 	return dst, u.end()
 }
@@ -191,8 +194,7 @@ func (u *unpacker) values(block *[blockLen]int64, m, w int) error {
 	return nil
 }
 
-// sum reads a block as long as local, or a whole one where that is longer, adds
-// local to it, and sets what follows to 0.
+// sum reads a block as long as local, adds local to it, and sets what follows to 0.
 func (u *unpacker) sum(block *[blockLen]int64, local []int64) error {
 	if len(local) < blockLen {
 		if err := u.block(block, len(local)); err != nil {

@@ -83,12 +83,12 @@ func TestSumsOfPackedValues(t *testing.T) {
 		for i := range want {
 			want[i] = a[i] + b[i]
 		}
-		sum, err := appendSum(nil, AppendPacked(nil, a), b)
+		sum, err := appendSum(nil, AppendPacked(nil, a), own{sums: b})
 		if err != nil || !bytes.Equal(sum, AppendPacked(nil, want)) {
 			t.Errorf("%d values: appendSum is wrong (%v)", n, err)
 		}
 		got := make([]int64, n)
-		if err := unpackAdd(got, AppendPacked(nil, a), b); err != nil || !slices.Equal(got, want) {
+		if err := unpackAdd(got, AppendPacked(nil, a), own{sums: b}); err != nil || !slices.Equal(got, want) {
 			t.Errorf("%d values: unpackAdd is wrong (%v)", n, err)
 		}
 	}
@@ -122,7 +122,7 @@ func TestUnpackRefusesMalformedInput(t *testing.T) {
 		if err := Unpack(make([]int64, tt.n), tt.src); !errors.Is(err, ErrMalformed) {
 			t.Errorf("%s: Unpack gives %v", tt.name, err)
 		}
-		if _, err := appendSum(nil, tt.src, make([]int64, tt.n)); !errors.Is(err, ErrMalformed) {
+		if _, err := appendSum(nil, tt.src, own{sums: make([]int64, tt.n)}); !errors.Is(err, ErrMalformed) {
 			t.Errorf("%s: appendSum gives %v", tt.name, err)
 		}
 	}

@@ -2,6 +2,7 @@ package allreduce
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 )
@@ -61,7 +62,11 @@ func (r *Ring) beginTold(ctx context.Context, step uint64, v Vector, tell func(f
 		close(a.done)
 		return a
 	}
-	if err := v.validate(); err != nil {
+	err := v.validate()
+	if err == nil && v.Term != nil && r.Shared() {
+		err = errors.New("vector with a term, for a ring that reduces through memory: bring its sum")
+	}
+	if err != nil {
 		a.end(err)
 		return a
 	}
@@ -105,7 +110,7 @@ func (a *Reduction) Complete() error {
 	case a.step != nil:
 		a.step.releaseAll()
 	case a.err == nil:
-		a.vector.results(a.vector.Out, a.vector.Sum)
+		a.vector.ownResults()
 		a.end(nil)
 	}
 	return a.wait()

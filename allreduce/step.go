@@ -85,7 +85,7 @@ type arrival struct {
 }
 
 func newStep(r *Ring, number uint64, v Vector) *step {
-	n, size := len(v.Sum), r.cfg.BucketElems
+	n, size := len(v.Out), r.cfg.BucketElems
 	if size == 0 {
 		size = DefaultBucketElems(n)
 	}

@@ -72,7 +72,7 @@ func (t *trainer) fetchGradient(g *generation) (tail, error) {
 		return tail{}, err
 	}
 	var totals tail
-	lanes, err := t.fetchAny(g, sources, 0, ddpmv1.Vector_VECTOR_GRADIENT, 0, t.grad)
+	lanes, err := t.fetchAny(g, sources, 0, ddpmv1.Vector_VECTOR_GRADIENT, 0, t.out())
 	if err == nil && copy(totals[:], lanes) != laneCount {
 		err = fetchError{fmt.Errorf("a member gives %d totals of a step, not %d", len(lanes), laneCount)}
 	}

@@ -33,14 +33,29 @@ func TestBucketsGiveTheSameBits(t *testing.T) {
 // Members that are halted while backward goes on, when parts of their sums are on their
 // way and others have been reduced, keep them for the next generation.
 func TestHaltedWithinBackward(t *testing.T) {
-	t.Run("messages", func(t *testing.T) { haltWithinBackward(t, 0) })
-	t.Run("memory", func(t *testing.T) { haltWithinBackward(t, 99) })
-	t.Run("lanes", func(t *testing.T) { haltWithinBackward(t, 3) })
+	first := func(c *cluster, memory bool) {
+		c.perHost = 99
+		c.onAssign = func(a *ddpmv1.Assignment) {
+			if (a.GetGeneration().GetNumber() == fakeGeneration) != memory {
+				a.Generation.HostSizes = nil
+			}
+		}
+	}
+	for name, change := range map[string]func(*cluster){
+		"messages":             func(*cluster) {},
+		"memory":               func(c *cluster) { c.perHost = 99 },
+		"lanes":                func(c *cluster) { c.perHost = 3 },
+		"messages then memory": func(c *cluster) { first(c, false) },
+		"memory then messages": func(c *cluster) { first(c, true) },
+	} {
+		t.Run(name, func(t *testing.T) { haltWithinBackward(t, change) })
+	}
 }
 
-func haltWithinBackward(t *testing.T, perHost int) {
+func haltWithinBackward(t *testing.T, change func(*cluster)) {
 	c := newCluster(t, 9) // of one shard each, and one has none
-	c.bucketElems, c.perHost = 200, perHost
+	c.bucketElems = 200
+	change(c)
 	want := c.quiet(t)
 	told := make(chan struct{})
 	c.device = func(ddpm.Spec, dataset.Dataset, *kernel.Pool) ddpm.Device {

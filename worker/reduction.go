@@ -18,13 +18,21 @@ type reduction struct {
 	sent uint64
 }
 
-// beginReduction begins a step's all-reduce. Results go where the last shard's
-// gradient is: what of it is released has been added to the sums.
+// beginReduction begins a step's all-reduce.
 func (t *trainer) beginReduction(g *generation) {
+	if t.alone && g.ring.Shared() {
+		t.addTerm()
+	}
 	r := &reduction{generation: g, sent: t.meter.sent.Load()}
-	r.Reduction = g.ring.Begin(g.ctx, t.step, allreduce.Vector{
-		Sum: t.sum, Tail: r.totals[:], Out: t.grad, Finish: t.fixed().Means(t.run.spec.Units()), Gather: gather(t.run.spec),
-	})
+	v := allreduce.Vector{
+		Tail: r.totals[:], Out: t.out(), Finish: t.fixed().Means(t.run.spec.Units()), Gather: gather(t.run.spec),
+	}
+	if t.alone {
+		v.Term = &allreduce.Term{Values: t.grad, Fixed: t.fixed(), Terms: t.run.spec.Shards()}
+	} else {
+		v.Sum = t.sum
+	}
+	r.Reduction = g.ring.Begin(g.ctx, t.step, v)
 	t.reduction = r
 }
 

@@ -41,7 +41,7 @@ func (t *trainer) prepare() {
 		t.readAhead()
 	}
 	if len(t.done) == 0 {
-		t.tail, t.spent, t.shards = tail{}, spent{}, t.shards[:0]
+		t.tail, t.spent, t.shards, t.alone = tail{}, spent{}, t.shards[:0], false
 	}
 }
 
@@ -55,13 +55,19 @@ func (t *trainer) compute(ctx context.Context, shard int, g *generation) error {
 	}
 	began := time.Now()
 	t.prepare()
+	hi, terms, first := len(t.grad), t.run.spec.Shards(), len(t.done) == 0
+	switch {
+	case first:
+		t.alone = g != nil && !g.ring.Shared()
+	case t.alone:
+		t.addTerm()
+	}
 	if g != nil {
 		t.beginReduction(g)
 	}
-	hi, terms, first := len(t.grad), t.run.spec.Shards(), len(t.done) == 0
 	var found *misfit
 	loss, spent, err := t.gradient(ctx, shard, func(lo int) {
-		if !t.accumulate(t.sum[lo:hi], t.grad[lo:hi], terms, first) {
+		if !t.take(lo, hi, terms, first) {
 			m := t.firstMisfit(t.grad, lo, hi, terms)
 			found = &m
 		}
@@ -112,6 +118,7 @@ func (t *trainer) complete(g *generation) error {
 	votes, hash := t.votes(g)
 	if len(t.done) == 0 {
 		clear(t.sum) // a member without shards
+		t.alone = false
 	}
 	totals, hidden, err := t.reduce(g, votes)
 	if err != nil {
@@ -218,7 +225,11 @@ func (t *trainer) moveOn(g *generation, ends bool) {
 func (t *trainer) update(totals tail) (info ddpm.UpdateInfo) {
 	t.stateMu.Lock()
 	defer t.stateMu.Unlock()
-	t.grad, t.reduced = t.reduced, t.grad
+	if t.alone {
+		t.spare, t.reduced, t.alone = t.reduced, t.spare, false
+	} else {
+		t.grad, t.reduced = t.reduced, t.grad
+	}
 	t.totals, t.totalsOf, t.gradientOf = totals, t.state.Step+1, t.state.Step+1
 	if n := totals[laneOverflows]; n > 0 {
 		t.log.Warn("skipped an update: the gradient overflowed", "step", t.state.Step+1, "shards", n)

@@ -58,6 +58,10 @@ type trainer struct {
 	sums *allreduce.Sums
 	tail tail
 	grad []float32
+	// alone says that there is one done shard, which is in grad and not in sum; results
+	// come into spare then. See term.go.
+	alone bool
+	spare []float32
 	// spent is where the time of the done shards went; shards are their spans, of which
 	// there are none without a tracer.
 	spent  spent

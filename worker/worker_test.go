@@ -170,13 +170,15 @@ func TestOverflowIsSkippedByAllAlike(t *testing.T) {
 				return c.train(t)
 			}
 			_, want := train(1, 3)
-			f, digest := train(3, 3)
-			if digest != want {
-				t.Errorf("3 workers: digest %s, one has %s", digest, want)
-			}
-			for _, p := range f.progress {
-				if p.GetSkipped() != (p.GetStep() == 2) {
-					t.Errorf("step %d: skipped is %v", p.GetStep(), p.GetSkipped())
+			for _, workers := range []int{3, 8} { // 8 have a shard each
+				f, digest := train(workers, 3)
+				if digest != want {
+					t.Errorf("%d workers: digest %s, one has %s", workers, digest, want)
+				}
+				for _, p := range f.progress {
+					if p.GetSkipped() != (p.GetStep() == 2) {
+						t.Errorf("%d workers, step %d: skipped is %v", workers, p.GetStep(), p.GetSkipped())
+					}
 				}
 			}
 		})

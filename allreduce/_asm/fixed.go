@@ -54,6 +54,36 @@ func accumulateAVX2(adds bool) {
 			VMOVDQU(lo, displaced(dst, 32*i))
 		}
 	}, []Register{dst, src}, []int{8, 4})
+	allFit(fits)
+}
+
+// convertSmallAVX2 needs no halves: what is of at most 2^51 rounds as it is added to
+// rounder.
+func convertSmallAVX2() {
+	function("convertSmallAVX2", "dst *int64, src *float32, n int, scale float64, limit float64) (ok bool", "is convertPortable for n values, a multiple of 8, and a limit of at most 2^51; dst is left in no defined state when a value does not fit.")
+	dst, src := pointer("dst"), pointer("src")
+	scale, limit := broadcast("scale", YMM()), broadcast("limit", YMM())
+	magic := constant("rounder", rounder, YMM())
+	magnitude := small(1, 0)
+	fits := ones()
+	groups(func() {
+		for i := range 2 {
+			y, within := YMM(), YMM()
+			VCVTPS2PD(displaced(src, 16*i), y)
+			VMULPD(scale, y, y)
+			VANDPD(magnitude, y, within)
+			VCMPPD(Imm(2), limit, within, within) // less or equal; false for NaN
+			VANDPD(within, fits, fits)
+			VADDPD(magic, y, y)
+			VPSUBQ(magic, y, y)
+			VMOVDQU(y, displaced(dst, 32*i))
+		}
+	}, []Register{dst, src}, []int{8, 4})
+	allFit(fits)
+}
+
+// allFit returns that all words of fits are set.
+func allFit(fits VecVirtual) {
 	mask := GP32()
 	VMOVMSKPD(fits, mask)
 	VZEROUPPER()

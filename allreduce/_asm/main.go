@@ -10,6 +10,7 @@ func main() {
 	ConstraintExpr("!purego")
 	accumulateAVX2(true)
 	accumulateAVX2(false)
+	convertSmallAVX2()
 	accumulateAVX512(true)
 	accumulateAVX512(false)
 	meansAVX2(true)
