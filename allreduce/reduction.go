@@ -14,8 +14,10 @@ type Reduction struct {
 	ring   *Ring
 	number uint64
 	vector Vector
-	// step is nil in a ring of one, and where the all-reduce could not begin.
+	// step is nil in a ring of one, and where the all-reduce could not begin. Of one, results
+	// are there from element made on.
 	step reducer
+	made int
 	// tell, where set, is called with -1 just before the end.
 	tell func(from int)
 	// done is closed when the all-reduce has ended, for the reason err.
@@ -56,7 +58,7 @@ func (r *Ring) Begin(ctx context.Context, step uint64, v Vector) *Reduction {
 // element from which on results are final, and with -1 just before the end. It calls it no
 // more when the reduction has ended, and not where it could not begin.
 func (r *Ring) beginTold(ctx context.Context, step uint64, v Vector, tell func(from int)) *Reduction {
-	a := &Reduction{ring: r, number: step, vector: v, done: make(chan struct{})}
+	a := &Reduction{ring: r, number: step, vector: v, made: len(v.Out), done: make(chan struct{})}
 	if err := r.begin(); err != nil {
 		a.err = fmt.Errorf("all-reduce of step %d: %w", step, err)
 		close(a.done)
@@ -96,11 +98,15 @@ func (a *Reduction) end(err error) {
 }
 
 // Release says that Sum is final from element lo on, and that the caller does not
-// touch Out there any more. It never waits. The first elements wait for Complete,
-// with the tail.
+// touch Out there any more. It waits for no other rank. The first elements wait for
+// Complete, with the tail.
 func (a *Reduction) Release(lo int) {
-	if a.step != nil {
+	switch {
+	case a.step != nil:
 		a.step.release(lo)
+	case a.err == nil && lo < a.made:
+		a.vector.ownResults(lo, a.made) // what has just been made is still in the cache
+		a.made = lo
 	}
 }
 
@@ -110,7 +116,7 @@ func (a *Reduction) Complete() error {
 	case a.step != nil:
 		a.step.releaseAll()
 	case a.err == nil:
-		a.vector.ownResults()
+		a.vector.ownResults(0, a.made)
 		a.end(nil)
 	}
 	return a.wait()

@@ -37,11 +37,11 @@ func (v Vector) results(dst []float32, sum []int64) {
 	v.Gather.round(dst)
 }
 
-// ownResults makes the results where there are no other ranks.
-func (v Vector) ownResults() {
+// ownResults makes the results of the elements [lo, hi) where there are no other ranks.
+func (v Vector) ownResults(lo, hi int) {
 	var room [blockLen]int64
-	out := v.Out
-	for o := v.own(0, len(out)); o.len() > 0; {
+	out := v.Out[lo:hi]
+	for o := v.own(lo, hi); o.len() > 0; {
 		sums := o.next(&room)
 		v.results(out[:len(sums)], sums)
 		out = out[len(sums):]
