@@ -122,10 +122,11 @@ func benchAllReduceCommand(stdin io.Reader, stdout io.Writer) *cobra.Command {
 		Use:   "allreduce",
 		Short: "Time the exact all-reduce between processes on this machine",
 		Long: "Allreduce starts a process for each member, connects them over loopback, and prints the\n" +
-			"median time in which values like a gradient's, already in fixed point, become their float32 means\n" +
-			"everywhere. As workers of one machine do, they reduce through shared memory; --wire has them do as\n" +
-			"workers of as many machines do, and --hosts as workers of fewer, which share memory within each. It\n" +
-			"fails when the members end with different bits.",
+			"median time in which values like a gradient's become their float32 means everywhere. As workers of\n" +
+			"one machine do, they reduce through shared memory, and bring the values in fixed point; --wire has\n" +
+			"them do as workers of as many machines do that have a shard each, and bring them as they are. With\n" +
+			"--hosts they do as workers of fewer, which share memory within each. It fails when the members end\n" +
+			"with different bits.",
 		Example: "  ddpmctl bench allreduce --world 2 --elements 35746307",
 		Args:    noArguments,
 		RunE: func(c *cobra.Command, _ []string) error {

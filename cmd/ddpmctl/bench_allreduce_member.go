@@ -118,7 +118,7 @@ func (b ringBench) member(ctx context.Context, stdin io.Reader, stdout io.Writer
 		group.Wait()
 	}()
 	// Before the address: when all are known, all are ready.
-	v, sums, err := b.vector()
+	brought, err := b.brings()
 	if err != nil {
 		return err
 	}
@@ -159,7 +159,7 @@ func (b ringBench) member(ctx context.Context, stdin io.Reader, stdout io.Writer
 			others = append(others, lane)
 		}
 	}
-	report, err := b.time(ctx, m, sums, link, others, v)
+	report, err := b.time(ctx, m, link, others, brought)
 	if err != nil {
 		return err
 	}
@@ -167,7 +167,7 @@ func (b ringBench) member(ctx context.Context, stdin io.Reader, stdout io.Writer
 }
 
 // time makes the steps.
-func (b ringBench) time(ctx context.Context, m allreduce.Member, sums *allreduce.Sums, link allreduce.Link, others []allreduce.Link, v allreduce.Vector) (r ringReport, err error) {
+func (b ringBench) time(ctx context.Context, m allreduce.Member, link allreduce.Link, others []allreduce.Link, brought brought) (r ringReport, err error) {
 	var all []*countedLink
 	count := func(l allreduce.Link) allreduce.Link {
 		all = append(all, &countedLink{Link: l})
@@ -179,7 +179,7 @@ func (b ringBench) time(ctx context.Context, m allreduce.Member, sums *allreduce
 	for i, l := range others {
 		others[i] = count(l)
 	}
-	cfg := allreduce.Config{Member: m, HalvingElems: b.halvingElems(), Sums: sums}
+	cfg := allreduce.Config{Member: m, HalvingElems: b.halvingElems(), Sums: brought.sums}
 	if b.shares() {
 		cfg.Hosts = b.hostSizes()
 	}
@@ -194,6 +194,7 @@ func (b ringBench) time(ctx context.Context, m allreduce.Member, sums *allreduce
 		}
 	}
 	r.Memory = ring.Shared()
+	v := brought.to(ring)
 	var before float64
 	var hidden, reduced time.Duration
 	for step := range b.steps + 1 {
@@ -233,7 +234,7 @@ type reduced struct{ hidden, exposed time.Duration }
 func (b ringBench) step(ctx context.Context, ring *allreduce.Ring, number uint64, v allreduce.Vector) (took reduced, err error) {
 	start := time.Now()
 	a := ring.Begin(ctx, number, v)
-	if err := b.release(ctx, start, a, len(v.Sum)); err != nil {
+	if err := b.release(ctx, start, a, len(v.Out)); err != nil {
 		a.Abandon(err)
 		return took, err
 	}
@@ -260,9 +261,26 @@ func (b ringBench) release(ctx context.Context, start time.Time, a *allreduce.Re
 	return wait(ctx, b.compute-time.Since(start))
 }
 
-// vector makes values like those of a gradient: of many sizes below 2^-10. Their sums are,
-// as a worker's, in memory that others may read, where there is such.
-func (b ringBench) vector() (v allreduce.Vector, sums *allreduce.Sums, err error) {
+// brought is what a member brings, as a worker does: the gradient of its only shard or, to a
+// ring that shares memory, sums, in memory that others may read where there is such. The
+// gradient is nil where there are sums of several.
+type brought struct {
+	vector allreduce.Vector // of the sums
+	sums   *allreduce.Sums
+	term   *allreduce.Term
+}
+
+// to is what is brought to a ring.
+func (b brought) to(r *allreduce.Ring) allreduce.Vector {
+	v := b.vector
+	if b.term != nil && !r.Shared() {
+		v.Sum, v.Term = nil, b.term
+	}
+	return v
+}
+
+// brings makes values like those of a gradient: of many sizes below 2^-10.
+func (b ringBench) brings() (g brought, err error) {
 	values := make([]float32, b.elements)
 	rng.Normals(values, 1, rng.Noise, 0, uint32(b.rank))
 	for i := range values {
@@ -270,16 +288,18 @@ func (b ringBench) vector() (v allreduce.Vector, sums *allreduce.Sums, err error
 	}
 	fixed := allreduce.Fixed{FractionBits: allreduce.DefaultFractionBits}
 	var sum []int64
-	switch sums, err = allreduce.NewSums(b.elements); {
+	switch g.sums, err = allreduce.NewSums(b.elements); {
 	case err == nil:
-		sum = sums.Values()
+		sum = g.sums.Values()
 	case errors.Is(err, errors.ErrUnsupported):
 		sum = hugepages.Make[int64](b.elements)
 	default:
-		return v, nil, err
+		return g, err
 	}
-	fixed.Accumulate(sum, values, b.world)
-	return allreduce.Vector{Sum: sum, Out: values, Finish: fixed.Means(b.world)}, sums, nil
+	fixed.Convert(sum, values, b.world)
+	g.vector = allreduce.Vector{Sum: sum, Out: hugepages.Make[float32](b.elements), Finish: fixed.Means(b.world)}
+	g.term = &allreduce.Term{Values: values, Fixed: fixed, Terms: b.world}
+	return g, nil
 }
 
 // checksum is the CRC-32C of the values' bits.

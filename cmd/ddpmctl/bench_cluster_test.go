@@ -55,7 +55,7 @@ func TestBenchClusterMakesTheSameBits(t *testing.T) {
 			for rank := range world {
 				go func() {
 					b := ringBench{world: world, hosts: world, elements: elements, backward: backward, compute: 30 * time.Millisecond, steps: 1, rank: rank}
-					report, err := b.time(t.Context(), allreduce.Member{Run: allreduce.NewRunTag("bench", ""), Generation: 1, Rank: rank, World: world}, nil, links[rank], nil, share(elements, rank, world))
+					report, err := b.time(t.Context(), allreduce.Member{Run: allreduce.NewRunTag("bench", ""), Generation: 1, Rank: rank, World: world}, links[rank], nil, share(elements, rank, world))
 					sums[rank] = report.Checksum
 					done <- err
 				}()
@@ -77,8 +77,8 @@ func TestBenchClusterMakesTheSameBits(t *testing.T) {
 	}
 }
 
-// share is a member's of three vectors of values, which it may have all of.
-func share(elements, rank, world int) allreduce.Vector {
+// share is a member's of three vectors of values, which it may have all of, or one.
+func share(elements, rank, world int) brought {
 	const shards = 3
 	fixed := allreduce.Fixed{FractionBits: allreduce.DefaultFractionBits}
 	sum, values := make([]int64, elements), make([]float32, elements)
@@ -86,5 +86,9 @@ func share(elements, rank, world int) allreduce.Vector {
 		rng.Normals(values, 1, rng.Noise, 0, uint32(shard))
 		fixed.Accumulate(sum, values, shards)
 	}
-	return allreduce.Vector{Sum: sum, Out: values, Finish: fixed.Means(shards)}
+	b := brought{vector: allreduce.Vector{Sum: sum, Out: make([]float32, elements), Finish: fixed.Means(shards)}}
+	if world == shards {
+		b.term = &allreduce.Term{Values: values, Fixed: fixed, Terms: shards}
+	}
+	return b
 }
