@@ -32,12 +32,8 @@ func accumulateAVX2(adds bool) {
 	fits := ones()
 	groups(func() {
 		for i := range 2 {
-			y, within, hi, lo := YMM(), YMM(), YMM(), YMM()
-			VCVTPS2PD(displaced(src, 16*i), y)
-			VMULPD(scale, y, y)
-			VANDPD(magnitude, y, within)
-			VCMPPD(Imm(2), limit, within, within) // less or equal; false for NaN
-			VANDPD(within, fits, fits)
+			y, within := scaled(displaced(src, 16*i), scale, magnitude, limit, fits)
+			hi, lo := YMM(), YMM()
 			VMULPD(down, y, hi)
 			VADDPD(magic, hi, hi)
 			VSUBPD(magic, hi, lo)
@@ -68,18 +64,25 @@ func convertSmallAVX2() {
 	fits := ones()
 	groups(func() {
 		for i := range 2 {
-			y, within := YMM(), YMM()
-			VCVTPS2PD(displaced(src, 16*i), y)
-			VMULPD(scale, y, y)
-			VANDPD(magnitude, y, within)
-			VCMPPD(Imm(2), limit, within, within) // less or equal; false for NaN
-			VANDPD(within, fits, fits)
+			y, _ := scaled(displaced(src, 16*i), scale, magnitude, limit, fits)
 			VADDPD(magic, y, y)
 			VPSUBQ(magic, y, y)
 			VMOVDQU(y, displaced(dst, 32*i))
 		}
 	}, []Register{dst, src}, []int{8, 4})
 	allFit(fits)
+}
+
+// scaled returns 4 values times scale, and which of them are within limit. fits keeps its bits
+// where they are.
+func scaled(from Mem, scale, magnitude, limit, fits VecVirtual) (y, within VecVirtual) {
+	y, within = YMM(), YMM()
+	VCVTPS2PD(from, y)
+	VMULPD(scale, y, y)
+	VANDPD(magnitude, y, within)
+	VCMPPD(Imm(2), limit, within, within) // less or equal; false for NaN
+	VANDPD(within, fits, fits)
+	return y, within
 }
 
 // allFit returns that all words of fits are set.
