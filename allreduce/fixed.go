@@ -45,6 +45,16 @@ func (f Fixed) Convert(dst []int64, src []float32, terms int) bool {
 	return convert(dst, src, f.scale(), largest(terms))
 }
 
+// Fits says that Accumulate would be true of the values: that each fits.
+func (f Fixed) Fits(src []float32, terms int) bool {
+	if len(src) == 0 {
+		return true
+	}
+	// The bits of magnitudes are in the order of the magnitudes, and above them of NaNs.
+	_, most := magnitudes(src)
+	return float64(math.Float32frombits(most))*f.scale() <= largest(terms)
+}
+
 func sameLength(dst []int64, src []float32) {
 	if len(dst) != len(src) {
 		panic(fmt.Sprintf("allreduce: %d values for %d sums", len(src), len(dst)))

@@ -1,7 +1,5 @@
 package allreduce
 
-import "math"
-
 // Term is the one term that a rank's sums would be made of, before it is rounded: who has
 // but one need not keep sums beside it, of twice its size.
 type Term struct {
@@ -55,14 +53,4 @@ func (o own) appendTo(dst []int64) []int64 {
 		dst = append(dst, o.next(&room)...)
 	}
 	return dst
-}
-
-// Fits says that Accumulate would be true of the values: that each fits.
-func (f Fixed) Fits(src []float32, terms int) bool {
-	if len(src) == 0 {
-		return true
-	}
-	// The bits of magnitudes are in the order of the magnitudes, and above them of NaNs.
-	_, most := magnitudes(src)
-	return float64(math.Float32frombits(most))*f.scale() <= largest(terms)
 }

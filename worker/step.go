@@ -45,10 +45,10 @@ func (t *trainer) prepare() {
 	}
 }
 
-// compute adds a shard's gradient to sum. For the last one of a step in a generation
-// that has its ring, g, what of the sums is final goes to the ring meanwhile; else g is
-// nil. No member has completed the step before all have ended this: the last bucket
-// waits for the votes.
+// compute adds a shard's gradient to sum, or keeps it as it is (term.go). For the last one
+// of a step in a generation that has its ring, g, what is final goes to the ring meanwhile;
+// else g is nil. No member has completed the step before all have ended this: the last
+// bucket waits for the votes.
 func (t *trainer) compute(ctx context.Context, shard int, g *generation) error {
 	if err := ctx.Err(); err != nil {
 		return nil
