@@ -39,7 +39,7 @@ func (s *start) openStore(ctx context.Context) error {
 	s.store = storage.Observed(s.store, s.asked)
 	spec, err := readSpec(ctx, s.store, s.plan.Run)
 	if errors.Is(err, storage.ErrNotFound) {
-		return nil
+		return checkpoint.CheckNew(ctx, s.store, s.plan.Run)
 	}
 	if err != nil {
 		return err

@@ -65,6 +65,16 @@ func TestRun(t *testing.T) {
 	if data, err := ReadRun(t.Context(), st, testRun); err != nil || string(data) != "{}\n" {
 		t.Errorf("got %q, %v", data, err)
 	}
+	orphan := StepPrefix("copied", 20) + ManifestKey
+	if _, err := st.Put(t.Context(), orphan, strings.NewReader("{}"), 2, "application/json"); err != nil {
+		t.Fatal(err)
+	}
+	if err := CreateRun(t.Context(), st, "copied", []byte("{}\n")); !errors.Is(err, ErrNoConfig) || !strings.Contains(err.Error(), orphan) {
+		t.Errorf("checkpoints without their config: %v", err)
+	}
+	if _, err := ReadRun(t.Context(), st, "copied"); !errors.Is(err, storage.ErrNotFound) {
+		t.Errorf("a config was made for them: %v", err)
+	}
 	big := strings.Repeat(" ", maxRun+1)
 	if _, err := st.Put(t.Context(), RunKey(testRun), strings.NewReader(big), int64(len(big)), "application/json"); err != nil {
 		t.Fatal(err)
