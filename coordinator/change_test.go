@@ -2,6 +2,7 @@ package coordinator
 
 import (
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -213,6 +214,32 @@ func TestRestartAdopts(t *testing.T) {
 	if !strings.Contains(c.log.String(), "host=host0") || strings.Contains(c.log.String(), "a generation\"") {
 		t.Error("a generation was made")
 	}
+}
+
+// Where the run was deleted and is begun anew with another config, the workers of the former
+// one are not taken for members, though etcd knows of them.
+func TestAnotherConfigOfTheName(t *testing.T) {
+	t.Parallel()
+	c := launch(t, t.TempDir(), nil, "--workers", "2", "--steps", "20", "--seed", "1")
+	peers := c.team(2)
+	peers[0].trained(1, 1)
+	former := peers[0].run.GetRunId()
+	c.interrupts <- syscall.SIGINT
+	c.interrupts <- syscall.SIGINT
+	c.failed("interrupted twice")
+	if err := os.RemoveAll(filepath.Join(c.dir, "runs")); err != nil {
+		t.Fatal(err)
+	}
+	c = launch(t, c.dir, nil, "--workers", "2", "--steps", "20", "--seed", "2")
+	p := c.back(peers[0], &ddpmv1.Position{Generation: 1, Training: true, HasState: true, Step: 2, Unreachable: -1})
+	if p.run.GetRunId() == former || p.spec.Seed != 2 {
+		t.Errorf("run %s, once %s, of seed %d", p.run.GetRunId(), former, p.spec.Seed)
+	}
+	fresh := c.team(2)
+	if g := fresh[0].given.GetGeneration(); g.GetStartStep() != 0 || g.GetNumber() < 2 {
+		t.Errorf("it begins with %v", g)
+	}
+	c.finished(20, fresh...)
 }
 
 // Where a member does not come back, the others go on without it.

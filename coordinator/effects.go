@@ -2,6 +2,7 @@ package coordinator
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -9,6 +10,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/ddpm-cluster/ddpm-cluster/coordinator/core"
+	"github.com/ddpm-cluster/ddpm-cluster/coordinator/registry"
 	"github.com/ddpm-cluster/ddpm-cluster/coordinator/report"
 	ddpmv1 "github.com/ddpm-cluster/ddpm-cluster/proto/ddpm/v1"
 )
@@ -91,9 +93,12 @@ func (l *loop) persist(ctx context.Context, g core.Generation) {
 	l.beside(ctx, func(ctx context.Context) {
 		failing := false
 		for {
-			err := l.registry.PutGeneration(ctx, g)
+			err := l.registry.PutGeneration(ctx, g.Number, g)
 			if err == nil {
 				break
+			}
+			if errors.Is(err, registry.ErrSuperseded) {
+				return // what this was to be is over
 			}
 			if !failing && ctx.Err() == nil {
 				l.log.Warn("can't store a generation in etcd; trying again", "generation", g.Number, "err", err)

@@ -25,7 +25,8 @@ type fakeEtcd struct {
 	regain  chan error // how regaining the leadership goes
 
 	mu          sync.Mutex
-	failures    int // of the next writes of a generation with members
+	failures    int    // of the next writes of a generation with members
+	late        uint64 // the generation that fails until a newer one is stored
 	attempts    int
 	generations []core.Generation
 	workers     map[string]bool
@@ -75,7 +76,7 @@ func (e *fakeEtcd) Check(context.Context) error {
 	return nil
 }
 
-func (e *fakeEtcd) PutGeneration(_ context.Context, value any) error {
+func (e *fakeEtcd) PutGeneration(_ context.Context, number uint64, value any) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.attempts++
@@ -83,6 +84,13 @@ func (e *fakeEtcd) PutGeneration(_ context.Context, value any) error {
 	if e.failures > 0 && len(g.Members) > 0 {
 		e.failures--
 		return errors.New("etcd does not answer")
+	}
+	newer := len(e.generations) > 0 && e.generations[len(e.generations)-1].Number > number
+	if number == e.late && !newer {
+		return errors.New("etcd's leader changed")
+	}
+	if newer {
+		return registry.ErrSuperseded
 	}
 	e.generations = append(e.generations, g)
 	return nil
@@ -193,6 +201,25 @@ func TestEtcdFailsForAWhile(t *testing.T) {
 	x.etcd.mu.Unlock()
 	if n := strings.Count(x.log.String(), "can't store a generation"); n != 1 {
 		t.Errorf("it is told %d times:\n%s", n, x.log)
+	}
+}
+
+// A generation that etcd did not take at once must not replace the one that followed it.
+func TestAGenerationIsStoredLate(t *testing.T) {
+	t.Parallel()
+	x := lead(t, func(e *fakeEtcd) { e.late = 1 })
+	next := x.join("another")
+	x.tell(sessionEvent{from: x.worker, err: errors.New("its session broke")})
+	number := x.hear(next).GetAssignment().GetGeneration().GetNumber()
+	x.interrupts <- os.Interrupt
+	x.interrupts <- os.Interrupt
+	within(t, func() { <-x.ended })
+	x.etcd.mu.Lock()
+	defer x.etcd.mu.Unlock()
+	for _, g := range x.etcd.generations {
+		if g.Number < number {
+			t.Errorf("etcd holds %v, and generation %d is at work", x.etcd.generations, number)
+		}
 	}
 }
 

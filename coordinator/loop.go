@@ -31,7 +31,8 @@ type records interface {
 	Regain(ctx context.Context) error
 	// Check fails unless this leader still leads.
 	Check(ctx context.Context) error
-	PutGeneration(ctx context.Context, value any) error
+	// PutGeneration fails with registry.ErrSuperseded where a newer one is stored.
+	PutGeneration(ctx context.Context, number uint64, value any) error
 	PutWorker(ctx context.Context, id string, value any, ttl time.Duration) error
 	KeepWorker(ctx context.Context, id string) error
 	DropWorker(ctx context.Context, id string) error
@@ -280,7 +281,7 @@ func (l *loop) forget(ctx context.Context) {
 	}
 	g, _ := l.machine.Generation()
 	g.Members = nil
-	if err := l.registry.PutGeneration(ctx, g); err != nil && ctx.Err() == nil {
+	if err := l.registry.PutGeneration(ctx, g.Number, g); err != nil && ctx.Err() == nil {
 		l.log.Warn("can't tell etcd that the run has ended here", "err", err)
 	}
 }

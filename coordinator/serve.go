@@ -32,7 +32,13 @@ func (s *start) lead(ctx context.Context, leader *registry.Leader) (end core.End
 	if _, err := leader.Generation(ctx, &last); err != nil {
 		return end, err
 	}
-	runID, err := leader.RunID(ctx)
+	identify := leader.RunID
+	if !s.existing {
+		// Workers that still train in a run that had this name, with another config perhaps, are
+		// none of this one's. Only their generation's number stays: theirs are refused by it.
+		identify, last.Members = leader.NewRunID, nil
+	}
+	runID, err := identify(ctx)
 	if err != nil {
 		return end, err
 	}

@@ -172,6 +172,25 @@ func TestAnotherRunIsNotJoined(t *testing.T) {
 	wantErrors(t, errs, "another run now")
 }
 
+// A config that was changed under the run's name, and its id, is not mixed with the former.
+func TestAnotherConfigIsNotJoined(t *testing.T) {
+	c := newCluster(t, 1)
+	c.steps = 1_000_000
+	c.onMessage = atStep(2, func(f *fake) { f.peers[0].drop() })
+	c.onHello = func(f *fake, p *peer) bool {
+		if p.hello.GetResume() == nil {
+			return false
+		}
+		w, spec := f.welcome(p), f.cluster.spec
+		spec.Seed++
+		w.Spec = encode(f.t, spec)
+		p.say(fakeTerm, &ddpmv1.CoordinatorMessage{Body: &ddpmv1.CoordinatorMessage_Welcome{Welcome: w}})
+		return true
+	}
+	_, errs := c.run(t.Context(), t)
+	wantErrors(t, errs, "another config now", "seed")
+}
+
 // A worker that was given up for lost, and was not, comes back.
 func TestDismissedButWelcome(t *testing.T) {
 	c := newCluster(t, 2)

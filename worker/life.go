@@ -104,7 +104,9 @@ type life struct {
 	// id and tag are the coordinator's names for this worker and for the run.
 	id    string
 	runID string
-	tag   allreduce.RunTag
+	// spec is the run's config, as the coordinator gave it first.
+	spec []byte
+	tag  allreduce.RunTag
 
 	// trainer is there once the run has been opened.
 	trainer *trainer
@@ -157,7 +159,7 @@ func (l *life) live(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	l.id, l.runID = welcome.GetWorkerId(), welcome.GetRunId()
+	l.id, l.runID, l.spec = welcome.GetWorkerId(), welcome.GetRunId(), welcome.GetSpec()
 	l.config.Where.Name(welcome.GetRun(), l.id)
 	l.tag = allreduce.NewRunTag(welcome.GetRun(), welcome.GetRunId())
 	l.log.Info("joined", "run", welcome.GetRun(), "worker", l.id, "ring", l.ring.address)
@@ -174,6 +176,7 @@ func (l *life) work(ctx context.Context, w *ddpmv1.Welcome) error {
 	inner, stop := context.WithCancel(context.WithoutCancel(ctx))
 	opened, failed := make(chan *trainer, 1), make(chan error, 1)
 	var group sync.WaitGroup
+	var made *trainer
 	group.Go(func() {
 		run, err := openRun(ctx, w, l.config, l.store, l.device)
 		if err != nil {
@@ -182,7 +185,7 @@ func (l *life) work(ctx context.Context, w *ddpmv1.Welcome) error {
 		}
 		defer run.close()
 		t := newTrainer(run, l.log, l.office.send, w.GetCompareEvery(), l.config.Private)
-		defer t.freeSums()
+		made = t
 		t.where = l.config.Where
 		t.tracer, t.saver.tracer = l.tracer, l.tracer
 		opened <- t
@@ -198,6 +201,9 @@ func (l *life) work(ctx context.Context, w *ddpmv1.Welcome) error {
 	stop()
 	group.Wait()
 	l.generations.Wait()
+	if made != nil {
+		made.freeSums() // an all-reduce may have outlived the trainer's loop, and read them
+	}
 	return err
 }
 

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/ddpm-cluster/ddpm-cluster/ddpm"
 	ddpmv1 "github.com/ddpm-cluster/ddpm-cluster/proto/ddpm/v1"
 )
 
@@ -190,12 +192,32 @@ func (l *life) found(r returned, looking *search) error {
 	return nil
 }
 
+// sameRun makes sure that what this worker trains is what the coordinator trains now. A
+// config that was changed under the run's name would be mixed with the former one.
+func (l *life) sameRun(w *ddpmv1.Welcome) error {
+	if w.GetRunId() != l.runID {
+		return fmt.Errorf("the coordinator has another run now, %s; start this worker anew to join it", w.GetRun())
+	}
+	here, err := ddpm.DecodeSpec(l.spec)
+	if err != nil {
+		return fmt.Errorf("the run's config: %w", err)
+	}
+	there, err := ddpm.DecodeSpec(w.GetSpec())
+	if err != nil {
+		return fmt.Errorf("the coordinator's %w; use the same version on both sides", err)
+	}
+	if d := there.Differences(here); len(d) > 0 {
+		return fmt.Errorf("the coordinator trains run %s with another config now (%s); start this worker anew to join it", w.GetRun(), strings.Join(d, ", "))
+	}
+	return nil
+}
+
 // welcomed takes up the work with a coordinator that was found.
 func (l *life) welcomed(r returned) error {
 	w := r.welcome
-	if w.GetRunId() != l.runID {
+	if err := l.sameRun(w); err != nil {
 		r.session.close()
-		return fmt.Errorf("the coordinator has another run now, %s; start this worker anew to join it", w.GetRun())
+		return err
 	}
 	l.log.Info("a coordinator is there again", "worker", w.GetWorkerId(), "address", r.session.address)
 	l.id = w.GetWorkerId()

@@ -34,9 +34,10 @@ func (m *Machine) join(e Joined) []Effect {
 	case here && p.Generation == m.generation.Number:
 		w.member, w.ready = true, true
 	default:
-		// It trains in a generation that is over, or is yet to hear that it is.
+		// It trains in a generation that is over, or is yet to hear that it is; or in one that
+		// this coordinator was never told of.
 		w.member, w.halted = here, m.now
-		effects = append(effects, Halt{w.id, m.generation.Number, "its generation is over"})
+		effects = append(effects, Halt{w.id, max(m.generation.Number, p.Generation), "its generation is over"})
 	}
 	m.workers = slices.Insert(m.workers, m.place(w.id), w)
 	return effects

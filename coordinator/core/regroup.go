@@ -157,6 +157,18 @@ func (m *Machine) orPause(workers []*worker, step uint64, live bool) []Effect {
 	return m.form(workers, step, live, m.config.Steps)
 }
 
+// newestGeneration is the number of the newest generation that anybody here knows of. A worker may have
+// been in a newer one than this coordinator was told of, and takes no older one.
+func (m *Machine) newestGeneration() uint64 {
+	n := m.generation.Number
+	for _, w := range m.workers {
+		if w.position != nil {
+			n = max(n, w.position.Generation)
+		}
+	}
+	return n
+}
+
 // form makes a generation that trains from step until last.
 func (m *Machine) form(workers []*worker, step uint64, live bool, last uint64) []Effect {
 	reason := m.why()
@@ -166,7 +178,7 @@ func (m *Machine) form(workers []*worker, step uint64, live bool, last uint64) [
 		reason += fmt.Sprintf("; a step has %s, so %s nothing", plural(m.config.Shards, "shard", "shards"), plural(idle, "worker computes", "workers compute"))
 	}
 	g := Generation{
-		Number: m.generation.Number + 1, Reason: reason,
+		Number: m.newestGeneration() + 1, Reason: reason,
 		StartStep: step, LastStep: last, CheckpointEvery: m.config.CheckpointEvery,
 		Members: make([]Member, len(workers)),
 	}

@@ -76,6 +76,8 @@ func (e *Etcd) serve(ctx context.Context, dir string) error {
 	// the file follows.
 	c.TickMs, c.ElectionMs = 200, 1000
 	c.BackendBatchInterval = 5 * time.Second
+	// What was overwritten would stay for ever, and a run of weeks fill the room that etcd has.
+	c.AutoCompactionMode, c.AutoCompactionRetention = embed.CompactorModePeriodic, "1h"
 	server, err := embed.StartEtcd(c)
 	if err != nil {
 		return err

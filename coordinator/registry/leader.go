@@ -2,8 +2,6 @@ package registry
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -36,6 +34,8 @@ type Leader struct {
 	client *clientv3.Client
 	prefix string
 	who    string
+	// id is this leader's alone. The key ledKey has that of the last one.
+	id string
 
 	mu sync.Mutex
 	// session and election are replaced when a lost leadership is regained.
@@ -71,7 +71,7 @@ func lead(ctx context.Context, e *Etcd, what, prefix, who string, patience time.
 		return nil, fmt.Errorf("lead %s: %w", what, err)
 	}
 	l := &Leader{
-		client: e.client, prefix: prefix, who: who, session: session,
+		client: e.client, prefix: prefix, who: who, id: randomID(), session: session,
 		election: concurrency.NewElection(session, prefix+"leader"),
 		leases:   map[string]clientv3.LeaseID{},
 	}
@@ -79,7 +79,10 @@ func lead(ctx context.Context, e *Etcd, what, prefix, who string, patience time.
 		err = l.evict(ctx)
 	}
 	if err == nil {
-		err = l.campaign(ctx, who, patience)
+		err = campaign(ctx, l.election, who, patience)
+	}
+	if err == nil {
+		err = l.put(ctx, ledKey, l.id)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("lead %s: %w", what, errors.Join(err, l.leave()))
@@ -108,13 +111,14 @@ func (l *Leader) evict(ctx context.Context) error {
 	return err
 }
 
-func (l *Leader) campaign(ctx context.Context, who string, patience time.Duration) error {
+// campaign waits until an election is won, as long as patience lasts; 0 is for ever. A
+// candidate's key is there before that: nobody may write by it, nor tell its term.
+func campaign(ctx context.Context, election *concurrency.Election, who string, patience time.Duration) error {
 	if patience > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, patience)
 		defer cancel()
 	}
-	_, election := l.tenure()
 	err := election.Campaign(ctx, who)
 	if !errors.Is(err, context.DeadlineExceeded) {
 		return err
@@ -139,50 +143,6 @@ func (l *Leader) tenure() (*concurrency.Session, *concurrency.Election) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.session, l.election
-}
-
-// Lost is closed when the leadership can't be kept.
-func (l *Leader) Lost() <-chan struct{} {
-	session, _ := l.tenure()
-	return session.Done()
-}
-
-// Regain takes the leadership up again after it was lost, as soon as etcd answers:
-// with a new term. While another coordinator has it, Regain fails with ErrDeposed.
-func (l *Leader) Regain(ctx context.Context) error {
-	const between = time.Second
-	for {
-		err := l.regain(ctx)
-		if err == nil || errors.Is(err, ErrDeposed) || ctx.Err() != nil {
-			return err
-		}
-		select {
-		case <-time.After(between):
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
-	}
-}
-
-func (l *Leader) regain(ctx context.Context) error {
-	session, err := newSession(ctx, l.client, leaderTTL)
-	if err != nil {
-		return err
-	}
-	old, _ := l.tenure()
-	old.Orphan()
-	// Where etcd was away, the lease may hold yet, and keep this leader out too.
-	request, cancel := context.WithTimeout(ctx, requestLimit)
-	defer cancel()
-	if err := revoke(request, l.client, old.Lease()); err != nil {
-		session.Orphan()
-		return err
-	}
-	l.mu.Lock()
-	l.session, l.election = session, concurrency.NewElection(session, l.prefix+"leader")
-	l.leases = map[string]clientv3.LeaseID{} // they ran out meanwhile, or do so by themselves
-	l.mu.Unlock()
-	return l.campaign(ctx, l.who, (leaderTTL+2)*time.Second)
 }
 
 // Check fails unless this leader still leads.
@@ -222,18 +182,25 @@ func revoke(ctx context.Context, client *clientv3.Client, lease clientv3.LeaseID
 
 // write does the operations if this leader still leads.
 func (l *Leader) write(ctx context.Context, ops ...clientv3.Op) error {
+	_, err := l.commit(ctx, ops...)
+	return err
+}
+
+// commit does as write, and gives etcd's answer.
+func (l *Leader) commit(ctx context.Context, ops ...clientv3.Op) (*clientv3.TxnResponse, error) {
 	ctx, cancel := context.WithTimeout(ctx, requestLimit)
 	defer cancel()
 	_, election := l.tenure()
-	still := clientv3.Compare(clientv3.CreateRevision(election.Key()), "=", election.Rev())
-	r, err := l.client.Txn(ctx).If(still).Then(ops...).Commit()
-	if err != nil {
-		return err
+	r, err := l.client.Txn(ctx).If(leads(election)).Then(ops...).Commit()
+	if err == nil && !r.Succeeded {
+		err = ErrDeposed
 	}
-	if !r.Succeeded {
-		return ErrDeposed
-	}
-	return nil
+	return r, err
+}
+
+// leads is the condition that an election is won, and not lost since.
+func leads(e *concurrency.Election) clientv3.Cmp {
+	return clientv3.Compare(clientv3.CreateRevision(e.Key()), "=", e.Rev())
 }
 
 func (l *Leader) put(ctx context.Context, key string, value any, opts ...clientv3.OpOption) error {
@@ -262,30 +229,6 @@ func (l *Leader) get(ctx context.Context, key string, value any) (bool, error) {
 		return false, fmt.Errorf("read %s%s: %w", l.prefix, key, err)
 	}
 	return true, nil
-}
-
-// RunID returns what tells this run from others that had its name, making it the
-// first time.
-func (l *Leader) RunID(ctx context.Context) (string, error) {
-	var id string
-	if ok, err := l.get(ctx, "id", &id); err != nil || ok {
-		return id, err
-	}
-	var b [8]byte
-	_, _ = rand.Read(b[:]) // never fails
-	id = hex.EncodeToString(b[:])
-	return id, l.put(ctx, "id", id)
-}
-
-// Generation reads the newest generation into value; it says whether there is
-// one.
-func (l *Leader) Generation(ctx context.Context, value any) (bool, error) {
-	return l.get(ctx, "generation", value)
-}
-
-// PutGeneration stores the newest generation.
-func (l *Leader) PutGeneration(ctx context.Context, value any) error {
-	return l.put(ctx, "generation", value)
 }
 
 // PutWorker stores an admitted worker under a lease of the given length.

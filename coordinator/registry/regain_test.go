@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
 // A leadership that is lost can be taken up again, under a new term; what was
@@ -13,7 +15,7 @@ import (
 func TestRegain(t *testing.T) {
 	t.Parallel()
 	l := leading(t, dialled(t, external(t)), "r")
-	if err := errors.Join(l.PutGeneration(t.Context(), membership{Number: 3}), l.PutWorker(t.Context(), "w1", "x", wait)); err != nil {
+	if err := errors.Join(l.PutGeneration(t.Context(), 3, membership{Number: 3}), l.PutWorker(t.Context(), "w1", "x", wait)); err != nil {
 		t.Fatal(err)
 	}
 	if err := l.Check(t.Context()); err != nil {
@@ -43,7 +45,7 @@ func TestRegain(t *testing.T) {
 	if ok, err := l.Generation(t.Context(), &g); !ok || err != nil || g.Number != 3 || l.Term() <= term {
 		t.Errorf("generation %v, %v, %v, term %d after %d", g, ok, err, l.Term(), term)
 	}
-	if err := errors.Join(l.Check(t.Context()), l.PutGeneration(t.Context(), membership{Number: 4}), l.PutWorker(t.Context(), "w1", "y", wait)); err != nil {
+	if err := errors.Join(l.Check(t.Context()), l.PutGeneration(t.Context(), 4, membership{Number: 4}), l.PutWorker(t.Context(), "w1", "y", wait)); err != nil {
 		t.Errorf("it can't write: %v", err)
 	}
 }
@@ -90,6 +92,88 @@ func TestRegainFromAnother(t *testing.T) {
 	}
 	if err := errors.Join(second.Check(t.Context()), second.Close()); err != nil {
 		t.Errorf("the second one was disturbed: %v", err)
+	}
+}
+
+// While it tries to regain what another one has, a former leader is none: it is a candidate,
+// whose key in etcd is newer than the leader's.
+func TestACandidateIsNoLeader(t *testing.T) {
+	t.Parallel()
+	first, second := succeeded(t)
+	if err := second.PutGeneration(t.Context(), 9, membership{Number: 9}); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	regained := make(chan error, 1)
+	go func() { regained <- first.Regain(ctx) }()
+	candidates := func() int64 {
+		r, err := first.client.Get(t.Context(), first.prefix+"leader/", clientv3.WithPrefix(), clientv3.WithCountOnly())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r.Count
+	}
+	for deadline := time.Now().Add(wait); candidates() < 2; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("it does not stand for the election")
+		}
+	}
+	if err := first.PutGeneration(t.Context(), 10, membership{Number: 10}); !errors.Is(err, ErrDeposed) || first.Term() >= second.Term() {
+		t.Errorf("a candidate writes, with term %d beside the leader's %d: %v", first.Term(), second.Term(), err)
+	}
+	var g membership
+	if _, err := second.Generation(t.Context(), &g); err != nil || g.Number != 9 {
+		t.Errorf("generation %d, %v", g.Number, err)
+	}
+	cancel()
+	if err := <-regained; err == nil || candidates() != 1 {
+		t.Errorf("%v; %d stand for the election", err, candidates())
+	}
+}
+
+// What another one has decided meanwhile is not this one's to overwrite: it has to begin anew.
+func TestRegainAfterAnother(t *testing.T) {
+	t.Parallel()
+	first, second := succeeded(t)
+	if err := second.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := first.Regain(t.Context()); !errors.Is(err, ErrDeposed) || !strings.Contains(err.Error(), "start this one again") {
+		t.Errorf("regained, though another one has led: %v", err)
+	}
+	if err := first.Check(t.Context()); !errors.Is(err, ErrDeposed) {
+		t.Errorf("it leads: %v", err)
+	}
+}
+
+// succeeded gives a leader that has lost its lease, and the one that leads since.
+func succeeded(t *testing.T) (first, second *Leader) {
+	t.Helper()
+	endpoint := external(t)
+	first = leading(t, dialled(t, endpoint), "r")
+	if err := revoke(t.Context(), first.client, first.session.Lease()); err != nil {
+		t.Fatal(err)
+	}
+	<-first.Lost()
+	return first, leading(t, dialled(t, endpoint), "r")
+}
+
+// A request that etcd takes late does not replace a newer generation; the same one may be
+// stored again, as when the first answer was lost.
+func TestAnOlderGenerationComesLate(t *testing.T) {
+	t.Parallel()
+	l := leading(t, dialled(t, external(t)), "r")
+	for _, v := range []struct {
+		number uint64
+		want   error
+	}{{9, nil}, {10, nil}, {9, ErrSuperseded}, {10, nil}, {11, nil}, {10, ErrSuperseded}} {
+		if err := l.PutGeneration(t.Context(), v.number, membership{Number: v.number}); !errors.Is(err, v.want) {
+			t.Errorf("generation %d: %v, want %v", v.number, err, v.want)
+		}
+	}
+	var g membership
+	if _, err := l.Generation(t.Context(), &g); err != nil || g.Number != 11 {
+		t.Errorf("generation %d, %v", g.Number, err)
 	}
 }
 

@@ -101,7 +101,7 @@ func TestRunSurvivesRestarts(t *testing.T) {
 			t.Errorf("start %d: term %d after %d", start, l.Term(), term)
 		}
 		id, term = again, l.Term()
-		if err := l.PutGeneration(t.Context(), want); err != nil {
+		if err := l.PutGeneration(t.Context(), want.Number, want); err != nil {
 			t.Error(err)
 		}
 		other, err := Lead(t.Context(), e, "r2", "me")
@@ -136,7 +136,7 @@ func TestRestartAfterACrash(t *testing.T) {
 	if took := time.Since(begin); took > leaderTTL*time.Second/2 {
 		t.Errorf("it took %s", took)
 	}
-	if err := crashed.PutGeneration(t.Context(), membership{Number: 1}); !errors.Is(err, ErrDeposed) {
+	if err := crashed.PutGeneration(t.Context(), 1, membership{Number: 1}); !errors.Is(err, ErrDeposed) {
 		t.Errorf("the one before writes a generation: %v", err)
 	}
 	if err := crashed.PutWorker(t.Context(), "w1", "x", wait); !errors.Is(err, ErrDeposed) {
@@ -167,7 +167,7 @@ func TestLostLeadership(t *testing.T) {
 	if err := revoke(t.Context(), l.client, l.session.Lease()); err != nil {
 		t.Fatal(err)
 	}
-	if err := l.PutGeneration(t.Context(), membership{}); !errors.Is(err, ErrDeposed) {
+	if err := l.PutGeneration(t.Context(), 1, membership{}); !errors.Is(err, ErrDeposed) {
 		t.Errorf("a write after the lease is gone: %v", err)
 	}
 	select {
@@ -281,7 +281,7 @@ func TestSecondLeader(t *testing.T) {
 	if !errors.Is(err, ErrDeposed) || !strings.Contains(err.Error(), "the coordinator at host:1") || !strings.Contains(err.Error(), "--run") {
 		t.Errorf("a second leader: %v", err)
 	}
-	if err := first.PutGeneration(t.Context(), membership{Number: 1}); err != nil {
+	if err := first.PutGeneration(t.Context(), 1, membership{Number: 1}); err != nil {
 		t.Errorf("the first one was disturbed: %v", err)
 	}
 	leading(t, second, "another")
@@ -292,7 +292,7 @@ func TestSecondLeader(t *testing.T) {
 	if next.Term() <= first.Term() {
 		t.Errorf("term %d after %d", next.Term(), first.Term())
 	}
-	if err := first.PutGeneration(t.Context(), membership{Number: 2}); !errors.Is(err, ErrDeposed) {
+	if err := first.PutGeneration(t.Context(), 2, membership{Number: 2}); !errors.Is(err, ErrDeposed) {
 		t.Errorf("the first one still writes: %v", err)
 	}
 	if err := first.Close(); err != nil {
@@ -345,7 +345,7 @@ func TestEtcdVanishes(t *testing.T) {
 	w.cut()
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
-	if err := l.PutGeneration(ctx, membership{}); err == nil || !strings.Contains(err.Error(), "/ddpm/runs/r/generation") {
+	if err := l.PutGeneration(ctx, 1, membership{}); err == nil || !strings.Contains(err.Error(), "/ddpm/runs/r/generation") {
 		t.Errorf("a write: %v", err)
 	}
 	if err := l.PutWorker(ctx, "w1", "x", wait); err == nil || !strings.Contains(err.Error(), "w1") {
