@@ -24,6 +24,7 @@ const storePatience = 10 * time.Minute
 // keeper writes the coordinator's share of a run to the Store: pictures,
 // manifests and metrics.
 type keeper struct {
+	// store takes nothing from a coordinator that does not lead any more.
 	store   storage.Store
 	run     string
 	spec    ddpm.Spec

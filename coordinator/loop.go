@@ -29,8 +29,6 @@ type records interface {
 	Lost() <-chan struct{}
 	// Regain takes a leadership up again that was lost, unless another has it.
 	Regain(ctx context.Context) error
-	// Check fails unless this leader still leads.
-	Check(ctx context.Context) error
 	// PutGeneration fails with registry.ErrSuperseded where a newer one is stored.
 	PutGeneration(ctx context.Context, number uint64, value any) error
 	PutWorker(ctx context.Context, id string, value any, ttl time.Duration) error

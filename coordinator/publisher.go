@@ -13,9 +13,6 @@ import (
 // order of their steps, one at a time.
 type publisher struct {
 	keeper *keeper
-	// check fails unless this coordinator still leads: one that does not publishes
-	// nothing.
-	check func(context.Context) error
 	// outcomes holds the one that is there at most, so that nobody waits to tell.
 	outcomes chan outcome
 	// queue begins with the checkpoint that is under way.
@@ -37,8 +34,8 @@ type outcome struct {
 	err        error
 }
 
-func newPublisher(k *keeper, check func(context.Context) error) *publisher {
-	return &publisher{keeper: k, check: check, outcomes: make(chan outcome, 1)}
+func newPublisher(k *keeper) *publisher {
+	return &publisher{keeper: k, outcomes: make(chan outcome, 1)}
 }
 
 // add publishes a checkpoint when those before it are done. The end of ctx gives
@@ -54,10 +51,7 @@ func (p *publisher) start(ctx context.Context) {
 	next := p.queue[0]
 	p.work.Go(func() {
 		began := time.Now()
-		err := p.check(ctx)
-		if err == nil {
-			err = p.keeper.publish(ctx, next.checkpoint, next.parts)
-		}
+		err := p.keeper.publish(ctx, next.checkpoint, next.parts)
 		p.outcomes <- outcome{next.checkpoint, began, time.Since(began), err}
 	})
 }

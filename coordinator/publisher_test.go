@@ -49,22 +49,22 @@ func publishing(t *testing.T) (*loop, *slowStore) {
 		t.Fatal(err)
 	}
 	etcd := newFakeEtcd()
-	k := &keeper{store: store, run: "r", spec: preset.Spec, metrics: metrics}
+	k := &keeper{store: storage.Fenced(store, etcd.Check), run: "r", spec: preset.Spec, metrics: metrics}
 	log := slog.New(slog.DiscardHandler)
 	l := &loop{
 		limits:  defaultLimits(),
 		over:    make(chan struct{}),
-		machine: core.New(core.Config{Workers: 1, MinWorkers: 1}), keeper: k, publisher: newPublisher(k, etcd.Check), log: log,
+		machine: core.New(core.Config{Workers: 1, MinWorkers: 1}), keeper: k, publisher: newPublisher(k), log: log,
 		registry: etcd, leases: newLeases(etcd, log), view: newView("r", 0, 9, nil, 1, (*security)(nil).counts), sessions: map[string]*session{}, end: &core.End{Reason: "a worker was lost"},
 	}
 	return l, store
 }
 
-func (l *loop) addCheckpoint(ctx context.Context, t *testing.T, step uint64) {
+func (l *loop) addCheckpoint(ctx context.Context, t *testing.T, store storage.Store, step uint64) {
 	t.Helper()
 	n := l.keeper.spec.Model.ParamCount()
 	values := make([]float32, n)
-	o, err := checkpoint.WritePart(ctx, l.keeper.store, "r", step, 0, 1, checkpoint.Part{Total: int64(n), Weights: values, M: values, V: values, EMA: values})
+	o, err := checkpoint.WritePart(ctx, store, "r", step, 0, 1, checkpoint.Part{Total: int64(n), Weights: values, M: values, V: values, EMA: values})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -80,8 +80,8 @@ func TestSettlePublishesWhatIsComplete(t *testing.T) {
 	if got := l.resume(); got != "the next start begins again from step 0" {
 		t.Error(got)
 	}
-	l.addCheckpoint(t.Context(), t, 3)
-	l.addCheckpoint(t.Context(), t, 6)
+	l.addCheckpoint(t.Context(), t, store, 3)
+	l.addCheckpoint(t.Context(), t, store, 6)
 	first := <-store.at
 	select {
 	case second := <-store.at:
@@ -105,8 +105,8 @@ func TestSettleGivesUp(t *testing.T) {
 	t.Parallel()
 	l, store := publishing(t)
 	ctx, cancel := context.WithCancel(t.Context())
-	l.addCheckpoint(ctx, t, 3)
-	l.addCheckpoint(ctx, t, 6)
+	l.addCheckpoint(ctx, t, store, 3)
+	l.addCheckpoint(ctx, t, store, 6)
 	<-store.at
 	cancel()
 	within(t, func() { l.settle(ctx) })
@@ -121,7 +121,7 @@ func TestDeposedPublishesNothing(t *testing.T) {
 	l, store := publishing(t)
 	close(store.let)
 	l.registry.(*fakeEtcd).deposed.Store(true)
-	l.addCheckpoint(t.Context(), t, 3)
+	l.addCheckpoint(t.Context(), t, store, 3)
 	var o outcome
 	within(t, func() { o = <-l.publisher.outcomes })
 	if !errors.Is(o.err, registry.ErrDeposed) {

@@ -59,7 +59,8 @@ func (s *start) lead(ctx context.Context, leader *registry.Leader) (end core.End
 	if err := s.begin(ctx); err != nil {
 		return end, err
 	}
-	store := storage.Patient(s.store, storePatience, s.log)
+	fenced := storage.Fenced(s.store, leader.Check)
+	store := storage.Patient(fenced, storePatience, s.log)
 	metrics, err := checkpoint.OpenMetrics(ctx, store, s.plan.Run, s.newest.Step+1)
 	if err != nil {
 		return end, err
@@ -69,7 +70,7 @@ func (s *start) lead(ctx context.Context, leader *registry.Leader) (end core.End
 		retention: checkpoint.Retention{Last: s.config.KeepLast, Every: s.config.KeepEvery},
 	}
 	if s.config.TensorBoard {
-		keeper.board = newBoard(ctx, s.store, s.plan.Run, s.newest.Step+1, s.log)
+		keeper.board = newBoard(ctx, fenced, s.plan.Run, s.newest.Step+1, s.log)
 	}
 	l := s.newLoop(leader, last, runID, spec, keeper)
 	return s.serve(ctx, l)
@@ -116,7 +117,7 @@ func (s *start) newLoop(leader *registry.Leader, last core.Generation, runID str
 		persisted: make(chan uint64),
 		over:      make(chan struct{}),
 		named:     highest(last),
-		publisher: newPublisher(k, leader.Check),
+		publisher: newPublisher(k),
 		newest:    newest,
 		pulse:     health.NewPulse("the coordinator's loop"),
 		view:      view,

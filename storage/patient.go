@@ -34,7 +34,11 @@ type Rewinder interface {
 // open goes on, after a connection broke, where it had come to.
 func Patient(st Store, limit time.Duration, log *slog.Logger) Store {
 	p := &patient{Store: st, limit: limit, first: firstPause, log: log, retried: func(string) {}}
-	if o, ok := st.(*observed); ok {
+	within := st
+	if f, ok := within.(*fenced); ok {
+		within = f.Store
+	}
+	if o, ok := within.(*observed); ok {
 		p.retried = o.observer.Retried
 	}
 	return p

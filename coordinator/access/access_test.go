@@ -68,6 +68,9 @@ func TestJoin(t *testing.T) {
 	if _, err := session(t, conn); status.Code(err) != codes.PermissionDenied || !strings.Contains(err.Error(), "revoked") {
 		t.Errorf("a session by a revoked token: %v", err)
 	}
+	if _, err := ddpmv1.NewPoolClient(conn).TakeTask(t.Context(), &ddpmv1.TakeTaskRequest{}); status.Code(err) != codes.PermissionDenied || !strings.Contains(err.Error(), "revoked") {
+		t.Errorf("a sampling task by a revoked token: %v", err)
+	}
 	if _, secret, _ := strings.Cut(made.GetToken(), "."); strings.Contains(h.log.String(), secret) || !strings.Contains(h.log.String(), id) {
 		t.Errorf("the log: %s", h.log)
 	}

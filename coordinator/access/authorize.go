@@ -61,13 +61,25 @@ func (d *Door) authorize(ctx context.Context, method string) error {
 	return nil
 }
 
-// tokenLimit bounds the look at a worker's token when it opens a session.
+// tokenLimit bounds the look at a worker's token.
 const tokenLimit = 2 * time.Second
 
-// admissible refuses a session of a worker whose token was revoked since it got its
-// certificate. While the tokens can't be read the certificate alone counts: a worker
+// admitting are the calls by which a worker comes to work, or brings what it made: its token
+// is looked at anew.
+func admitting(method string) bool {
+	switch method {
+	case ddpmv1.Coordinator_Session_FullMethodName, ddpmv1.Pool_TakeTask_FullMethodName, ddpmv1.Pool_FinishTask_FullMethodName:
+		return true
+	}
+	return false
+}
+
+// admissible refuses a worker whose token was revoked since it got its certificate. While the tokens can't be read the certificate alone counts: a worker
 // that lost its session comes back also when etcd is away.
-func (d *Door) admissible(ctx context.Context) error {
+func (d *Door) admissible(ctx context.Context, method string) error {
+	if !admitting(method) {
+		return nil
+	}
 	id, err := pki.PeerFrom(ctx)
 	if err != nil {
 		return status.Error(codes.Unauthenticated, err.Error())
@@ -84,6 +96,9 @@ func (d *Door) unary(ctx context.Context, request any, info *grpc.UnaryServerInf
 	if err := d.authorize(ctx, info.FullMethod); err != nil {
 		return nil, err
 	}
+	if err := d.admissible(ctx, info.FullMethod); err != nil {
+		return nil, err
+	}
 	return next(ctx, request)
 }
 
@@ -91,10 +106,8 @@ func (d *Door) stream(srv any, stream grpc.ServerStream, info *grpc.StreamServer
 	if err := d.authorize(stream.Context(), info.FullMethod); err != nil {
 		return err
 	}
-	if info.FullMethod == ddpmv1.Coordinator_Session_FullMethodName {
-		if err := d.admissible(stream.Context()); err != nil {
-			return err
-		}
+	if err := d.admissible(stream.Context(), info.FullMethod); err != nil {
+		return err
 	}
 	return next(srv, stream)
 }

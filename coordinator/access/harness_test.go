@@ -146,6 +146,7 @@ func build(t *testing.T) *house {
 	h.address = l.Addr().String()
 	g := grpc.NewServer(append(h.door.Options(), grpc.WaitForHandlers(true))...)
 	ddpmv1.RegisterCoordinatorServer(g, sessions{})
+	ddpmv1.RegisterPoolServer(g, ddpmv1.UnimplementedPoolServer{})
 	h.door.Register(g)
 	done := make(chan error, 1)
 	go func() { done <- g.Serve(h.door.Guard(l)) }()
