@@ -12,7 +12,7 @@ import (
 
 // npz is what evaluation tools read: a zip, not packed, of NumPy arrays. arr_0 holds
 // the pixels, uint8 [n, height, width, channels]; arr_1 the classes, int64 [n], if
-// any image has one but 0.
+// the model has any.
 func npz(images []Image, model unet.Config) ([]byte, error) {
 	var b bytes.Buffer
 	z := zip.NewWriter(&b)
@@ -23,14 +23,12 @@ func npz(images []Image, model unet.Config) ([]byte, error) {
 	if _, err := w.Write(npyHeader("|u1", len(images), model.Size, model.Size, model.InChannels)); err != nil {
 		return nil, err
 	}
-	classes := false
 	for _, im := range images {
-		classes = classes || im.Class != 0
 		if _, err := w.Write(im.Pixels); err != nil {
 			return nil, err
 		}
 	}
-	if classes {
+	if model.ClassEmbeds > 0 {
 		if w, err = z.CreateHeader(&zip.FileHeader{Name: "arr_1.npy", Method: zip.Store}); err != nil {
 			return nil, err
 		}
