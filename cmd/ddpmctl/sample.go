@@ -60,14 +60,14 @@ func sampleCommand(stdout, stderr io.Writer) *cobra.Command {
 	flags.Float64Var(&f.config.Guidance, "guidance", 1, "of a model with classes: how much its predictions are led towards the class; 1 not at all, 0 ignores the class")
 	flags.IntSliceVar(&f.config.Classes, "class", nil, "of a model with classes: what to draw, dealt to the images in turn (default: all)")
 	flags.IntVar(&f.frames, "trajectory", 0, "frames of trajectory.png, an animation of how the first images come to be")
-	flags.Uint64Var(&f.interpolate, "interpolate", 0, "draw what lies between image 0 of --seed and image 0 of this seed")
+	flags.Uint64Var(&f.interpolate, "interpolate", 0, "draw what lies between image 0 of --seed and image 0 of this seed; of a model with classes all of the one --class, 0 where none is named")
 	flags.IntVar(&f.config.Batch, "batch", 0, "images that go through the network at once; changes no image (default: what memory and threads allow)")
 	threadsFlag(flags, &f.threads, "`threads` to compute with")
 	return c
 }
 
 func (f *sampleFlags) run(c *cobra.Command, stdout, stderr io.Writer) error {
-	if err := f.validate(); err != nil {
+	if err := f.validate(c); err != nil {
 		return usageError{err}
 	}
 	ctx := c.Context()
@@ -114,7 +114,7 @@ func (f *sampleFlags) run(c *cobra.Command, stdout, stderr io.Writer) error {
 }
 
 // validate looks at what needs no run, before anything is loaded.
-func (f *sampleFlags) validate() error {
+func (f *sampleFlags) validate(c *cobra.Command) error {
 	switch {
 	case f.n < 1 || f.n > job.MaxImages:
 		return fmt.Errorf("--n %d: must be in 1 … %d", f.n, job.MaxImages)
@@ -124,6 +124,8 @@ func (f *sampleFlags) validate() error {
 		return fmt.Errorf("--steps %d: must be at least 1", f.config.Steps)
 	case f.frames != 0 && f.out.picture():
 		return fmt.Errorf("--trajectory: it is a file of its own; give --out a folder, not %s", f.out.path)
+	case c.Flags().Changed("interpolate") && len(f.config.Classes) > 1:
+		return fmt.Errorf("--class %v: with --interpolate all images are of one class; name one", f.config.Classes)
 	}
 	if f.admin.asked() && f.detach {
 		return nil

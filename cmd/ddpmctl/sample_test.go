@@ -26,6 +26,7 @@ func TestSampleRefuses(t *testing.T) {
 		"--steps -1":         {"--out", out, "--steps", "-1"},
 		"--threads 0":        {"--out", out, "--threads", "0"},
 		"file of its own":    {"--out", out + ".png", "--trajectory", "5"},
+		"name one":           {"--out", out, "--interpolate", "1", "--sampler", "ddim", "--class", "3,8"},
 		"invalid argument":   {"--out", out, "--eta", "much"},
 		"unknown flag":       {"--out", out, "--pictures", "5"},
 		"unexpected argumen": {"--out", out, "digits"},

@@ -48,7 +48,8 @@ type Config struct {
 	// alone. Models without classes have 1.
 	Guidance float64 `json:"guidance"`
 	// Classes are dealt to the images in turn: image i has Classes[i mod len]. Empty
-	// means all classes of the model, in order.
+	// means all classes of the model, in order. An interpolation has one class, that
+	// of image 0.
 	Classes []int  `json:"classes,omitempty"`
 	Seed    uint64 `json:"seed"`
 	// Towards, if not nil, draws what lies between two images instead: see
@@ -135,6 +136,8 @@ func (c Config) checkTowards() error {
 		return fmt.Errorf("interpolation over %d images: needs at least 2, the ends", c.Towards.Images)
 	case c.Towards.Seed == c.Seed:
 		return fmt.Errorf("interpolation from seed %d to itself: give two seeds", c.Seed)
+	case len(c.Classes) > 1:
+		return fmt.Errorf("interpolation with classes %v: neighbours would have nothing in common; name one class, which all images are of", c.Classes)
 	case c.noisy():
 		return errors.New("interpolation: the sampler must add no noise, or neighbours have nothing in common; use ddim with eta 0, or a solver")
 	}
@@ -144,8 +147,12 @@ func (c Config) checkTowards() error {
 // noisy says whether the method adds noise on the way.
 func (c Config) noisy() bool { return c.Method == Ancestral || c.Eta != 0 }
 
-// Class is the class of image i, for a model of so many; 0 for a model of none.
+// Class is the class of image i, for a model of so many; 0 for a model of none. Both
+// ends of an interpolation are images 0, so all that lies between is of their class.
 func (c Config) Class(i, classes int) int {
+	if c.Towards != nil {
+		i = 0
+	}
 	switch {
 	case classes == 0:
 		return 0

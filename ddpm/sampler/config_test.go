@@ -95,6 +95,7 @@ func TestValidateSaysWhatIsWrong(t *testing.T) {
 		"guidance -1":          {DDIM, func(c *Config) { c.Guidance = -1 }},
 		"at least 2":           {DDIM, func(c *Config) { c.Towards = &Interpolation{Seed: 1, Images: 1} }},
 		"to itself":            {DDIM, func(c *Config) { c.Towards = &Interpolation{Images: 5} }},
+		"name one class":       {DDIM, func(c *Config) { c.Classes, c.Towards = []int{3, 8}, &Interpolation{Seed: 1, Images: 5} }},
 		"must add no noise":    {Ancestral, func(c *Config) { c.Towards = &Interpolation{Seed: 1, Images: 5} }},
 	} {
 		config := Defaults(c.method, process)

@@ -120,18 +120,29 @@ func TestAnImageDependsOnItsNumberAndTheSeed(t *testing.T) {
 }
 
 func TestInterpolationEndsInTheImagesOfBothSeeds(t *testing.T) {
-	spec := tiny(t)
-	r := runner(t, spec, 1, 0)
-	j := newJob(spec, sampler.DDIM, 5)
-	j.Settings.Towards = &sampler.Interpolation{Seed: 8, Images: 5}
-	between := drawAll(t, r, j, 2)
-	for end, seed := range map[int]uint64{0: 5, 4: 8} {
-		one := newJob(spec, sampler.DDIM, 1)
-		one.Settings.Seed = seed
-		alone := drawAll(t, r, one, 1)
-		for i, v := range alone[0].Pixels {
-			if d := int(v) - int(between[end].Pixels[i]); d < -1 || d > 1 {
-				t.Fatalf("image %d is not image 0 of seed %d: pixel %d is %d, not %d", end, seed, i, between[end].Pixels[i], v)
+	for _, c := range []struct {
+		spec  ddpm.Spec
+		drawn []int
+		class int
+	}{{spec: tiny(t)}, {spec: tiny(t).WithClasses(3, 0)}, {spec: tiny(t).WithClasses(3, 0.1), drawn: []int{2}, class: 2}} {
+		r := runner(t, c.spec, 1, 0)
+		j := newJob(c.spec, sampler.DDIM, 5)
+		j.Settings.Classes = c.drawn
+		j.Settings.Towards = &sampler.Interpolation{Seed: 8, Images: 5}
+		between := drawAll(t, r, j, 2)
+		for i, im := range between {
+			if im.Class != c.class {
+				t.Errorf("image %d is of class %d, want %d", i, im.Class, c.class)
+			}
+		}
+		for end, seed := range map[int]uint64{0: 5, 4: 8} {
+			one := newJob(c.spec, sampler.DDIM, 1)
+			one.Settings.Seed, one.Settings.Classes = seed, c.drawn
+			alone := drawAll(t, r, one, 1)
+			for i, v := range alone[0].Pixels {
+				if d := int(v) - int(between[end].Pixels[i]); d < -1 || d > 1 {
+					t.Fatalf("%d classes: image %d is not image 0 of seed %d: pixel %d is %d, not %d", c.spec.Classes(), end, seed, i, between[end].Pixels[i], v)
+				}
 			}
 		}
 	}
