@@ -62,7 +62,7 @@ func (f *evalFlags) command(stdout, stderr io.Writer, c *cobra.Command, terms, b
 	f.admin.joinFlags(c.Flags())
 	c.Flags().BoolVar(&f.detach, "detach", false, "in a cluster: print the job's id and wait for nothing; ddpmctl jobs fetch gets the report")
 	c.Flags().StringVar(&f.request.Dataset, "dataset", "", "the held-out images: as for training, other ones (needed)")
-	c.Flags().IntVar(&f.request.N, "n", 100, "how many images, the first of the dataset")
+	c.Flags().IntVar(&f.request.N, "n", 100, fmt.Sprintf("how many `images`, the first of the dataset, 2 to %d", evaluate.MaxImages))
 	c.Flags().IntVar(&f.request.Terms, "terms", terms, "timesteps to evaluate for each image, spread over all (0: every one)")
 	c.Flags().IntVar(&f.request.Bins, "bins", bins, "rows over t")
 	c.Flags().StringVar(&f.request.Variance, "variance", "", "of the reverse process: fixed_large or fixed_small (default: the run's)")
@@ -77,6 +77,8 @@ func (f *evalFlags) run(c *cobra.Command, stdout, stderr io.Writer) error {
 	switch {
 	case f.request.Dataset == "":
 		return usageError{errors.New("--dataset is needed: images that the run was not trained on, as MNIST's t10k files or glyphs:// with another seed")}
+	case f.request.N < 2 || f.request.N > evaluate.MaxImages:
+		return usageError{fmt.Errorf("--n %d: must be in 2 … %d", f.request.N, evaluate.MaxImages)}
 	case f.threads < 1:
 		return usageError{fmt.Errorf("--threads %d: must be at least 1", f.threads)}
 	case f.detach && !f.admin.asked():

@@ -30,17 +30,30 @@ const keepEnded = 200
 // time once more.
 func (s *Server) load(ctx context.Context, keys Keys) error {
 	q, number := NewQueue(), uint64(0)
+	var refused []Record
 	err := keys.Each(ctx, "jobs/", func(_ string, text []byte) error {
 		var r Record
 		if err := json.Unmarshal(text, &r); err != nil {
 			return err
 		}
 		number = max(number, r.Number)
+		// Tasks of a size that no submission takes might not fit in memory, here and at
+		// every restart after.
+		if err := r.checkSize(); r.State == Open && err != nil {
+			r = r.ended(Failed, fmt.Sprintf("this build does not take a job of its size: %v; submit a smaller one", err))
+			refused = append(refused, r)
+		}
 		q.Submitted(r)
 		return nil
 	})
 	if err != nil {
 		return err
+	}
+	for _, r := range refused {
+		if err := keys.Put(ctx, jobKey(r.ID), r); err != nil {
+			return err
+		}
+		s.tellEnd(r)
 	}
 	until := time.Now().Add(s.config.Lease)
 	stale := map[string]bool{}

@@ -20,6 +20,9 @@ const (
 	// termsPerTask bounds a task that measures, in evaluations of the network, but for
 	// its first image.
 	termsPerTask = 512
+	// tasksAtMost bounds the tasks of a job that measures, each of which the queue keeps in
+	// memory and in etcd. A worker that is lost loses one image of a task, however many it has.
+	tasksAtMost = 1 << 14
 )
 
 // Record is what is kept of a job.
@@ -58,7 +61,7 @@ func TaskSize(n int) int { return max(1, min(n/tasksAtLeast, imagesPerTask)) }
 
 // evaluationTaskSize chooses how many images a task of an evaluation has.
 func evaluationTaskSize(j evaluate.Job) int {
-	return max(1, min(TaskSize(j.N), termsPerTask/max(j.Terms, 1)))
+	return max(1, min(TaskSize(j.N), termsPerTask/max(j.Terms, 1)), (j.N+tasksAtMost-1)/tasksAtMost)
 }
 
 // images counts what the job draws, or measures on.
@@ -67,6 +70,18 @@ func (r Record) images() int {
 		return r.Evaluation.N
 	}
 	return r.Job.N
+}
+
+// checkSize reports whether the job is one that this build takes, by its size: tasks are
+// made of no other.
+func (r Record) checkSize() error {
+	switch {
+	case r.Evaluation != nil:
+		return r.Evaluation.CheckSize()
+	case r.Job.N < 1 || r.Job.N > job.MaxImages:
+		return fmt.Errorf("n %d: must be in 1 … %d images", r.Job.N, job.MaxImages)
+	}
+	return nil
 }
 
 // steps counts the steps of an image: timesteps that are visited or measured.
@@ -123,7 +138,8 @@ type Ref struct {
 // entry is a job in the queue.
 type entry struct {
 	Record
-	// tasks are those that draw, and the one that makes the files.
+	// tasks are those that draw, and the one that makes the files; none of a job that had
+	// ended when the queue was read.
 	tasks []task
 	// done counts tasks that are done, leased those that are out.
 	done, leased int
@@ -193,10 +209,10 @@ func (q *Queue) Held(r Ref, lease string) (Task, error) {
 	switch {
 	case e == nil:
 		return Task{}, fmt.Errorf("there is no job %s", r.Job)
-	case r.Number < 0 || r.Number >= len(e.tasks):
-		return Task{}, fmt.Errorf("job %s has no task %d", r.Job, r.Number)
 	case e.State != Open:
 		return Task{}, fmt.Errorf("job %s is %s", r.Job, e.State)
+	case r.Number < 0 || r.Number >= len(e.tasks):
+		return Task{}, fmt.Errorf("job %s has no task %d", r.Job, r.Number)
 	case lease == "" || e.tasks[r.Number].Lease != lease:
 		return Task{}, fmt.Errorf("the lease of task %d of job %s is over", r.Number, r.Job)
 	}
@@ -225,7 +241,10 @@ func (q *Queue) Submitted(r Record) {
 		e.Record = r
 		return
 	}
-	e := &entry{Record: r, tasks: make([]task, r.tasks()+1)}
+	e := &entry{Record: r}
+	if r.State == Open {
+		e.tasks = make([]task, r.tasks()+1)
+	}
 	q.byID[r.ID] = e
 	at, _ := slices.BinarySearchFunc(q.jobs, e, func(a, b *entry) int {
 		return int(min(max(int64(a.Number)-int64(b.Number), -1), 1))

@@ -162,18 +162,28 @@ func (s *Server) conclude(ctx context.Context, id string, state State, reason st
 	if !ok || r.State != Open {
 		return nil
 	}
-	r.State, r.Reason, r.Ended = state, reason, time.Now().UTC().Truncate(time.Millisecond)
+	r = r.ended(state, reason)
 	if err := s.keys.Put(ctx, jobKey(id), r); err != nil {
 		return err
 	}
 	s.queue.Submitted(r)
 	s.wake()
-	s.config.Log.Info("a sampling job has ended", "job", id, "state", state, "reason", reason)
+	s.tellEnd(r)
 	// What stays behind of its tasks goes when the queue is next read.
 	if err := s.keys.Delete(ctx, tasksPrefix(id)); err != nil {
 		s.config.Log.Warn("can't clear a sampling job's tasks; they are cleared when the pool is next taken up", "job", id, "err", err)
 	}
 	return nil
+}
+
+// ended is the record of the job with its end.
+func (r Record) ended(state State, reason string) Record {
+	r.State, r.Reason, r.Ended = state, reason, time.Now().UTC().Truncate(time.Millisecond)
+	return r
+}
+
+func (s *Server) tellEnd(r Record) {
+	s.config.Log.Info("a sampling job has ended", "job", r.ID, "state", r.State, "reason", r.Reason)
 }
 
 // leading locks the server and fails, unlocked, where it does not lead and does not

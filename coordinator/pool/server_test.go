@@ -25,7 +25,7 @@ func TestTaskSize(t *testing.T) {
 
 // A task that measures has few evaluations of the network, however many an image takes.
 func TestEvaluationTaskSize(t *testing.T) {
-	for _, c := range []struct{ n, terms, want int }{{6, 1000, 1}, {100, 1000, 1}, {100, 50, 8}, {100, 100, 5}, {8, 2, 1}} {
+	for _, c := range []struct{ n, terms, want int }{{6, 1000, 1}, {100, 1000, 1}, {100, 50, 8}, {100, 100, 5}, {8, 2, 1}, {tasksAtMost, 1000, 1}, {tasksAtMost + 1, 1000, 2}, {evaluate.MaxImages, 2, 16}} {
 		if got := evaluationTaskSize(evaluate.Job{N: c.n, Terms: c.terms}); got != c.want {
 			t.Errorf("%d images of %d timesteps: tasks of %d, want %d", c.n, c.terms, got, c.want)
 		}

@@ -174,6 +174,7 @@ func TestValidateAndCancel(t *testing.T) {
 	for says, edit := range map[string]func(*Job){
 		"n 1:":     func(j *Job) { j.N = 1 },
 		"n 41:":    func(j *Job) { j.N = 41 },
+		"… 250000": func(j *Job) { j.N = 1 << 31 },
 		"terms 61": func(j *Job) { j.Terms = 61 },
 		"bins 0":   func(j *Job) { j.Bins = 0 },
 		"variance": func(j *Job) { j.Variance = "learned" },
@@ -193,6 +194,22 @@ func TestValidateAndCancel(t *testing.T) {
 	}
 	if _, err := Reduce(good, timesteps, make([]Result, 3)); err == nil {
 		t.Error("a report is made of half the results")
+	}
+}
+
+// A job's size is bounded by its images and by the rows of their results.
+func TestCheckSize(t *testing.T) {
+	for _, c := range []struct {
+		n, bins int
+		says    string // "" for a job that is taken
+	}{
+		{2, 999, ""}, {50_000, 82, ""}, {MaxImages, 10, ""}, {MaxImages, 15, ""},
+		{MaxImages + 1, 1, "n 250001"}, {-1, 1, "n -1"}, {MaxImages, 16, "at most 15"}, {50_000, 83, "at most 82"}, {2, math.MaxInt, "bins"},
+	} {
+		err := Job{N: c.n, Bins: c.bins}.CheckSize()
+		if (err == nil) != (c.says == "") || err != nil && !strings.Contains(err.Error(), c.says) {
+			t.Errorf("n %d, %d bins: %v; want %q", c.n, c.bins, err, c.says)
+		}
 	}
 }
 

@@ -10,6 +10,15 @@ import (
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm/rng"
 )
 
+// Bounds of a job: whoever makes its report has the results of all images in memory, and
+// each of them is an object in the Store.
+const (
+	// MaxImages is on how many images a job measures at most.
+	MaxImages = 250_000
+	// MaxRows bounds the rows of all results together, of 32 bytes each.
+	MaxRows = 1 << 22
+)
+
 // Job is what is measured: a checkpoint, on the first N images of a dataset.
 type Job struct {
 	// Run and Step name the checkpoint, Digest the state that it holds.
@@ -40,13 +49,25 @@ func (j Job) Validate(process diffusion.Config, images int) error {
 			errs = append(errs, fmt.Errorf(format, args...))
 		}
 	}
-	check(j.N >= 2 && j.N <= images, "n %d: must be in 2 … %d, the images of %s; one has no standard error", j.N, images, j.Dataset)
+	check(j.N > MaxImages || j.N <= images, "n %d: %s has %d images", j.N, j.Dataset, images)
 	check(process.Steps >= 2, "the process has %d timestep; there is nothing to sum", process.Steps)
 	check(j.Terms >= 2 && j.Terms <= process.Steps, "terms %d: must be in 2 … %d, the timesteps of the model", j.Terms, process.Steps)
 	check(j.Bins >= 1 && j.Bins < process.Steps, "bins %d: must be in 1 … %d", j.Bins, process.Steps-1)
 	check(j.Variance == diffusion.FixedLarge || j.Variance == diffusion.FixedSmall,
 		"variance %q: must be %q or %q", j.Variance, diffusion.FixedLarge, diffusion.FixedSmall)
-	return errors.Join(errs...)
+	return errors.Join(append(errs, j.CheckSize())...)
+}
+
+// CheckSize reports whether the job's size can be dealt with, whatever the process and
+// the dataset.
+func (j Job) CheckSize() error {
+	switch {
+	case j.N < 2 || j.N > MaxImages:
+		return fmt.Errorf("n %d: must be in 2 … %d images; one has no standard error", j.N, MaxImages)
+	case j.Bins >= MaxRows/j.N:
+		return fmt.Errorf("bins %d: with n %d at most %d, since the results of all images are in memory at once", j.Bins, j.N, MaxRows/j.N-1)
+	}
+	return nil
 }
 
 // Encode writes the job as JSON.
