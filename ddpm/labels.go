@@ -12,7 +12,7 @@ import (
 
 // LabelsDigest names the labels of a dataset for a spec: "sha256:" and the SHA-256 in
 // hex over all of them as little-endian uint32; "" for a model without classes. It
-// checks that each is a class of the model.
+// checks that each is a class of the model to be trained.
 func LabelsDigest(s Spec, data dataset.Dataset) (string, error) {
 	if s.Classes() == 0 {
 		return "", nil
@@ -21,7 +21,7 @@ func LabelsDigest(s Spec, data dataset.Dataset) (string, error) {
 	for i := range data.Len() {
 		label, err := Label(s, data, i)
 		if err != nil {
-			return "", err
+			return "", fmt.Errorf("%w; give the number of the dataset's classes by --classes, leave it out, or give another dataset", err)
 		}
 		h.Write(binary.LittleEndian.AppendUint32(nil, uint32(label)))
 	}
@@ -32,11 +32,11 @@ func LabelsDigest(s Spec, data dataset.Dataset) (string, error) {
 func Label(s Spec, data dataset.Dataset, i int) (int, error) {
 	labeled, ok := data.(dataset.Labeled)
 	if !ok {
-		return 0, fmt.Errorf("dataset %s has no labels, and a model with classes needs them; leave out --classes, or give a dataset with labels", data.URI())
+		return 0, fmt.Errorf("dataset %s has no labels, and a model with classes needs them", data.URI())
 	}
 	c := labeled.Label(i)
 	if c < 0 || c >= s.Classes() {
-		return 0, fmt.Errorf("dataset %s: example %d has label %d, but the model has classes 0 … %d; raise --classes", data.URI(), i, c, s.Classes()-1)
+		return 0, fmt.Errorf("dataset %s: example %d has label %d, but the model has classes 0 … %d", data.URI(), i, c, s.Classes()-1)
 	}
 	return c, nil
 }

@@ -123,6 +123,9 @@ func TestLabelsReachTheBatch(t *testing.T) {
 	if _, err := LabelsDigest(few, data); err == nil || !strings.Contains(err.Error(), "label 2") {
 		t.Errorf("a label too many: %v", err)
 	}
+	if _, err := LabelsDigest(s, ramps{n: s.DatasetLen, spec: s}); err == nil || !strings.Contains(err.Error(), "by --classes") {
+		t.Errorf("who trains hears of a dataset without labels: %v", err)
+	}
 	if d, err := LabelsDigest(planSpec(), ramps{}); d != "" || err != nil {
 		t.Errorf("without classes the labels' digest is %q, %v", d, err)
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/ddpm-cluster/ddpm-cluster/coordinator/initial"
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm"
+	"github.com/ddpm-cluster/ddpm-cluster/internal/picture"
 	"github.com/ddpm-cluster/ddpm-cluster/storage"
 	"github.com/ddpm-cluster/ddpm-cluster/storage/checkpoint"
 )
@@ -59,6 +60,9 @@ func (t *target) importFolder(ctx context.Context, c *cobra.Command, folder stri
 	spec := ddpm.ImportedSpec(source.Model, source.Diffusion, source.Digest)
 	if err := spec.Validate(); err != nil {
 		return m, fmt.Errorf("--from %s: %w", folder, err)
+	}
+	if err := picture.CheckChannels(spec.Model.InChannels); err != nil {
+		return m, fmt.Errorf("--from %s: nothing can be drawn from it: %w; give a folder of a network that predicts pixels, not the latent values of an autoencoder", folder, err)
 	}
 	text, err := spec.Encode()
 	if err != nil {

@@ -159,7 +159,10 @@ func (f *evalFlags) alone(c *cobra.Command, _, stderr io.Writer) ([]byte, error)
 	q.Run = f.target.run
 	j := q.Job(at.spec, at.manifest.Step, at.manifest.Digest)
 	j.Dataset, j.DatasetDigest = data.URI(), data.Digest()
-	if err := j.Validate(at.spec.Diffusion, data.Len()); err != nil {
+	if err = j.Validate(at.spec.Diffusion, data.Len()); err == nil {
+		err = j.CheckLabels(at.spec, data)
+	}
+	if err != nil {
 		return nil, usageError{err}
 	}
 	pool := kernel.NewPool(f.threads)

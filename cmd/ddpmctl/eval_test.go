@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"strings"
 	"testing"
+
+	"github.com/ddpm-cluster/ddpm-cluster/ddpm"
 )
 
 // What is refused before any run is looked for.
@@ -22,5 +24,20 @@ func TestEvalRefuses(t *testing.T) {
 				t.Errorf("%s %v: exit code %d, %q; want %q", what, args, code, stderr.String(), says)
 			}
 		}
+	}
+}
+
+// Images whose labels are no classes of the model are refused before any is measured.
+func TestEvalLooksAtTheLabels(t *testing.T) {
+	p, err := ddpm.FindPreset("tiny")
+	if err != nil {
+		t.Fatal(err)
+	}
+	folder := t.TempDir()
+	publish(t, folder, p.Spec.WithClasses(5, 0.1))
+	var stdout, stderr bytes.Buffer
+	code := run(t.Context(), []string{"eval", "loss", "--storage", folder, "--dataset", "glyphs://?n=40", "--n", "40", "--terms", "2"}, &stdout, &stderr)
+	if code != exitUsage || !strings.Contains(stderr.String(), "the model has classes 0 … 4; measure on") {
+		t.Errorf("exit code %d, %q", code, stderr.String())
 	}
 }

@@ -109,7 +109,10 @@ func (s *Server) resolveEvaluation(ctx context.Context, text []byte) (Record, er
 	}
 	j := q.Job(spec, m.Step, m.Digest)
 	j.Dataset, j.DatasetDigest = data.URI(), data.Digest()
-	if err := j.Validate(spec.Diffusion, data.Len()); err != nil {
+	if err = j.Validate(spec.Diffusion, data.Len()); err == nil {
+		err = j.CheckLabels(spec, data)
+	}
+	if err != nil {
 		return Record{}, status.Error(codes.InvalidArgument, err.Error())
 	}
 	return Record{Evaluation: &j, TaskSize: evaluationTaskSize(j)}, nil

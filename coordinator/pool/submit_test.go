@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm"
+	"github.com/ddpm-cluster/ddpm-cluster/ddpm/dataset/packed"
+	"github.com/ddpm-cluster/ddpm-cluster/storage"
 	"github.com/ddpm-cluster/ddpm-cluster/storage/checkpoint"
 )
 
@@ -33,6 +35,24 @@ func (s *Server) addRun(t *testing.T, name string, spec ddpm.Spec) {
 	}
 }
 
+// addUnlabelled makes a dataset of n images that the spec's model takes, without labels.
+func (s *Server) addUnlabelled(t *testing.T, name string, n int, spec ddpm.Spec) {
+	t.Helper()
+	shape := packed.Shape{Height: spec.Model.Size, Width: spec.Model.Size, Channels: spec.Model.InChannels}
+	w, err := packed.NewWriter(storage.AsBlobs(s.config.Store), packed.Prefix(name), shape, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range n {
+		if _, err := w.Add(t.Context(), make([]byte, shape.Bytes()), packed.NoLabel); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := w.Finish(t.Context(), packed.Manifest{}); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // What no worker could do, or no machine has the memory for, is refused when it is
 // submitted, and leaves nothing behind that a restart would find.
 func TestWhatCannotBeDoneIsNotQueued(t *testing.T) {
@@ -42,8 +62,14 @@ func TestWhatCannotBeDoneIsNotQueued(t *testing.T) {
 	}
 	keys := newKeys()
 	s := newLeader(t, keys)
-	s.addRun(t, "plain", p.Spec)
-	s.addRun(t, "ten", p.Spec.WithClasses(10, 0.1))
+	latent := p.Spec
+	latent.Model.InChannels, latent.Model.OutChannels = 4, 4
+	for name, spec := range map[string]ddpm.Spec{
+		"plain": p.Spec, "latent": latent, "five": p.Spec.WithClasses(5, 0.1), "ten": p.Spec.WithClasses(10, 0.1),
+	} {
+		s.addRun(t, name, spec)
+	}
+	s.addUnlabelled(t, "bare", 3, p.Spec)
 	mux := http.NewServeMux()
 	s.Handle(mux)
 	queued := 0
@@ -54,6 +80,12 @@ func TestWhatCannotBeDoneIsNotQueued(t *testing.T) {
 		{"evaluations", `{"run":"plain","dataset":"glyphs://?n=2147483648","n":2147483648,"terms":1000,"bins":5,"seed":0}`, "2 … 250000"},
 		{"evaluations", `{"run":"plain","dataset":"glyphs://?n=250000","n":250000,"bins":16,"seed":0}`, "at most 15"},
 		{"evaluations", `{"run":"plain","dataset":"glyphs://?n=250000","n":250000,"bins":15,"seed":0}`, ""},
+		{"evaluations", `{"run":"five","dataset":"glyphs://?n=40","n":40,"bins":5,"seed":0}`, "but the model has classes 0 … 4; measure on"},
+		{"evaluations", `{"run":"ten","dataset":"glyphs://?n=40","n":40,"bins":5,"seed":0}`, ""},
+		{"evaluations", `{"run":"ten","dataset":"store://bare","n":2,"bins":5,"seed":0}`, "has no labels"},
+		{"evaluations", `{"run":"plain","dataset":"store://bare","n":2,"bins":5,"seed":0}`, ""},
+		{"samples", `{"run":"latent","n":1,"seed":0}`, "images of 4 channels"},
+		{"samples", `{"run":"plain","n":1,"seed":0}`, ""},
 		{"samples", `{"run":"ten","n":9,"sampler":"ddim","interpolate":12,"classes":[3,8],"seed":7}`, "name one class"},
 		{"samples", `{"run":"ten","n":9,"sampler":"ddim","interpolate":12,"classes":[3],"seed":7}`, ""},
 	} {

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/ddpm-cluster/ddpm-cluster/ddpm"
+	"github.com/ddpm-cluster/ddpm-cluster/ddpm/dataset"
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm/diffusion"
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm/rng"
 )
@@ -66,6 +68,20 @@ func (j Job) CheckSize() error {
 		return fmt.Errorf("n %d: must be in 2 … %d images; one has no standard error", j.N, MaxImages)
 	case j.Bins >= MaxRows/j.N:
 		return fmt.Errorf("bins %d: with n %d at most %d, since the results of all images are in memory at once", j.Bins, j.N, MaxRows/j.N-1)
+	}
+	return nil
+}
+
+// CheckLabels reports whether each image of the job, which is valid for the dataset, has
+// a class of the model's, if it has any.
+func (j Job) CheckLabels(spec ddpm.Spec, data dataset.Dataset) error {
+	if spec.Classes() == 0 {
+		return nil
+	}
+	for i := range j.N {
+		if _, err := ddpm.Label(spec, data, i); err != nil {
+			return fmt.Errorf("%w; measure on images whose labels are the model's classes", err)
+		}
 	}
 	return nil
 }

@@ -28,6 +28,14 @@ type Layout struct {
 	Gutter bool
 }
 
+// CheckChannels reports whether pictures can be drawn of images with so many channels.
+func CheckChannels(channels int) error {
+	if channels != 1 && channels != 3 {
+		return fmt.Errorf("images of %d channels: pictures have 1 (grey) or 3 (red, green, blue)", channels)
+	}
+	return nil
+}
+
 // Grid draws square images, each size·size·channels bytes with rows first and
 // channels last, as a PNG: rows of about as many images as there are rows.
 // channels is 1 (grey) or 3 (red, green, blue).
@@ -50,8 +58,11 @@ func (l Layout) PNG(images [][]uint8, size, channels int) ([]byte, error) {
 
 // canvas draws in grey where the images are grey.
 func (l Layout) canvas(images [][]uint8, size, channels int) (image.Image, error) {
-	if len(images) == 0 || size < 1 || channels != 1 && channels != 3 {
-		return nil, fmt.Errorf("draw a grid: %d images of size %d with %d channels", len(images), size, channels)
+	if err := CheckChannels(channels); err != nil {
+		return nil, fmt.Errorf("draw a grid: %w", err)
+	}
+	if len(images) == 0 || size < 1 {
+		return nil, fmt.Errorf("draw a grid: %d images of size %d", len(images), size)
 	}
 	columns, zoom, line := l.Columns, l.Zoom, 0
 	if columns == 0 {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm"
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm/sampler"
+	"github.com/ddpm-cluster/ddpm-cluster/internal/picture"
 )
 
 // Format is the version of Job's JSON and of what it means.
@@ -59,7 +60,7 @@ func (j Job) Validate(spec ddpm.Spec) error {
 	}
 	check(j.Settings.Guidance == 1 || spec.Classes() == 0 || spec.LabelDropout > 0,
 		"guidance %g: the run was trained without label dropout, so its model can't predict without a class; it must be 1", j.Settings.Guidance)
-	errs = append(errs, j.Settings.Validate(spec.Diffusion, spec.Classes()))
+	errs = append(errs, picture.CheckChannels(spec.Model.InChannels), j.Settings.Validate(spec.Diffusion, spec.Classes()))
 	return errors.Join(errs...)
 }
 

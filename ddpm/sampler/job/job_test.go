@@ -219,6 +219,8 @@ func TestValidateRefuses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	latent := spec
+	latent.Model.InChannels, latent.Model.OutChannels = 4, 4
 	for says, c := range map[string]struct {
 		spec ddpm.Spec
 		edit func(*Job)
@@ -226,6 +228,7 @@ func TestValidateRefuses(t *testing.T) {
 		"n 0:":              {spec, func(j *Job) { j.N = 0 }},
 		"n 10000000:":       {spec, func(j *Job) { j.N = 10_000_000 }},
 		"at most 21845":     {large.Spec, func(j *Job) { j.N = 50_000 }},
+		"of 4 channels":     {latent, func(*Job) {}},
 		"job format 7":      {spec, func(j *Job) { j.Format = 7 }},
 		"trajectory -1":     {spec, func(j *Job) { j.Frames = -1 }},
 		"steps 2000":        {spec, func(j *Job) { j.Settings.Steps = 2000 }},
