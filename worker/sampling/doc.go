@@ -3,6 +3,10 @@
 // those weights on held-out images, puts what comes of it into the Store, says so, and
 // takes the next, until it is asked to end: then it gives its task back.
 //
+// What fails for a reason of the task's own is a fault: the task goes back with it, is
+// counted there, and the worker goes on. What fails because of this machine ends the
+// worker, and its task is not to blame.
+//
 // While it draws it renews the task's lease. A coordinator that does not answer is no
 // reason to stop: the images are right whoever knows of them. A lease that is over is
 // one, since somebody else draws the task.

@@ -102,7 +102,7 @@ func (t *task) measure(ctx context.Context, progress func(job.Progress)) error {
 		results, err := runner.Run(ctx, *t.eval, evaluate.Task{First: image, Count: 1}, func(n, _ int) { done(n) })
 		t.stages.add("passes", began, err)
 		if err != nil {
-			return err
+			return owned(ctx, err)
 		}
 		text, err := results[0].Encode()
 		if err != nil {

@@ -44,7 +44,14 @@ func newPlace(t *testing.T) place {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := place{dir: t.TempDir(), spec: preset.Spec}
+	return newPlaceOf(t, preset.Spec)
+}
+
+// newPlaceOf has a run of the spec.
+func newPlaceOf(t *testing.T, spec ddpm.Spec) (p place) {
+	t.Helper()
+	var err error
+	p.dir, p.spec = t.TempDir(), spec
 	p.weights = make([]float32, p.spec.Model.ParamCount())
 	rng.Uniforms(p.weights, 0.1, 9, rng.Init, 0, 0) // all random: others predict next to nothing
 	if p.store, err = storage.Open(t.Context(), p.dir); err != nil {

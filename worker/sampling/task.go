@@ -79,21 +79,20 @@ func (t *task) draw(ctx context.Context, progress func(job.Progress)) (err error
 	images, err := job.NewRunner(t.model.spec, t.model.model, t.model.batch).Run(ctx, t.job, part, progress)
 	t.stages.add("passes", began, err)
 	if err != nil {
-		return err
+		return owned(ctx, err)
 	}
 	began = time.Now()
 	defer func() { t.stages.add("store", began, err) }()
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(transfers)
-	put := func(name string, content []byte) error { return t.put(ctx, name, content) }
 	for _, im := range images {
 		g.Go(func() error {
 			if t.job.HasFrames(im.Number) {
-				if err := put(job.FramesName(im.Number), job.EncodeFrames(im)); err != nil {
+				if err := t.put(ctx, job.FramesName(im.Number), job.EncodeFrames(im)); err != nil {
 					return err
 				}
 			}
-			return job.PutImage(im, t.model.spec.Model, put)
+			return t.putAll(ctx, func(put func(string, []byte) error) error { return job.PutImage(im, t.model.spec.Model, put) })
 		})
 	}
 	return g.Wait()
@@ -112,7 +111,9 @@ func (t *task) files(ctx context.Context) error {
 			return err
 		}
 		choice := job.Choice{Grid: t.lease.GetGrid(), NPZ: t.lease.GetNpz()}
-		err = job.Summary(t.job, t.model.spec.Model, images, choice, func(name string, content []byte) error { return t.put(ctx, name, content) })
+		err = t.putAll(ctx, func(put func(string, []byte) error) error {
+			return job.Summary(t.job, t.model.spec.Model, images, choice, put)
+		})
 		if err != nil {
 			return err
 		}
@@ -163,6 +164,29 @@ func faulty(err error) error {
 		return fault{err}
 	}
 	return nil
+}
+
+// owned is the error of a computation: the task's own, but where the worker ends or the
+// Store is away.
+func owned(ctx context.Context, err error) error {
+	if ctx.Err() != nil || errors.Is(err, storage.ErrGaveUp) {
+		return err
+	}
+	return faulty(err)
+}
+
+// putAll has files made and stores each. That one can't be made is the task's own
+// fault; that one can't be stored is not.
+func (t *task) putAll(ctx context.Context, encode func(put func(name string, content []byte) error) error) error {
+	var storing error
+	err := encode(func(name string, content []byte) error {
+		storing = t.put(ctx, name, content)
+		return storing
+	})
+	if storing != nil {
+		return storing
+	}
+	return faulty(err)
 }
 
 func (t *task) key(name string) string { return t.lease.GetPrefix() + name }
