@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"go.etcd.io/etcd/server/v3/embed"
+
+	"github.com/ddpm-cluster/ddpm-cluster/internal/s3test"
 )
 
 var outage = flag.Duration("outage", 30*time.Second, "how long etcd is away")
@@ -80,15 +82,13 @@ func TestStandby(t *testing.T) {
 	t.Run("halt", func(t *testing.T) { takeOver(t, syscall.SIGSTOP, 5000) })
 }
 
-func takeOver(t *testing.T, how syscall.Signal, steps int) {
+// twoCoordinators is a cluster of three workers whose coordinator reaches etcd at leaders, and
+// a standby that reaches it directly. web is where the standby tells of itself.
+func twoCoordinators(t *testing.T, etcd, leaders string, steps int) (c *cluster, standby *process, web string) {
 	t.Helper()
-	dir, port := filepath.Join(t.TempDir(), "etcd"), freePort(t)
-	etcd := etcdAt(t, dir, port)
-	defer etcd.Close()
-	want := quiet(t, steps)
-	c := newClusterAt(t, "127.0.0.1", 0, "--steps", strconv.Itoa(steps), "--checkpoint-every", "500", "--workers", "3", "--etcd", "127.0.0.1:"+port)
+	c = newClusterAt(t, "127.0.0.1", 0, "--steps", strconv.Itoa(steps), "--checkpoint-every", "500", "--workers", "3", "--etcd", leaders)
 	second := "127.0.0.1:" + freePort(t)
-	web := "127.0.0.1:" + freePort(t)
+	web = "127.0.0.1:" + freePort(t)
 	authority := filepath.Join(c.dir, "data", "pki")
 	args := slices.Clone(c.args)
 	for i, a := range args {
@@ -97,19 +97,44 @@ func takeOver(t *testing.T, how syscall.Signal, steps int) {
 			args[i+1] = second
 		case "--http":
 			args[i+1] = web
+		case "--etcd":
+			args[i+1] = etcd
 		case "--data-dir":
 			args[i+1] = filepath.Join(c.dir, "standby")
 		}
 	}
-	standby := c.launch("standby", "ddpm-coordinator", append(args, "--standby", "--storage", filepath.Join(c.dir, "data"),
+	standby = c.launch("standby", "ddpm-coordinator", append(args, "--standby", "--storage", filepath.Join(c.dir, "data"),
 		"--ca-cert", filepath.Join(authority, "ca.crt"), "--ca-key", filepath.Join(authority, "ca.key"))...)
-	defer func() { standby.signal(syscall.SIGKILL); <-standby.done }()
+	t.Cleanup(func() { standby.signal(syscall.SIGKILL); <-standby.done })
 	c.entry[1] += "," + second
 	for range 3 {
 		c.join()
 	}
 	s := c.until("training", limit, training(3))
 	c.until("on", limit, func(now status) bool { return now.Step > s.Step+50 })
+	return c, standby, web
+}
+
+// ends waits until a former leader has ended by itself.
+func ends(t *testing.T, former *process) {
+	t.Helper()
+	select {
+	case <-former.done:
+		t.Logf("the former leader ended: %v", former.cmd.ProcessState)
+	case <-time.After(limit):
+		t.Error("the former leader has not ended")
+		former.signal(syscall.SIGKILL)
+		<-former.done
+	}
+}
+
+func takeOver(t *testing.T, how syscall.Signal, steps int) {
+	t.Helper()
+	dir, port := filepath.Join(t.TempDir(), "etcd"), freePort(t)
+	etcd := etcdAt(t, dir, port)
+	defer etcd.Close()
+	want := quiet(t, steps)
+	c, standby, web := twoCoordinators(t, "127.0.0.1:"+port, "127.0.0.1:"+port, steps)
 	at := time.Now()
 	former := c.coordinator
 	former.signal(how)
@@ -117,23 +142,50 @@ func takeOver(t *testing.T, how syscall.Signal, steps int) {
 		<-former.done
 	}
 	c.web = web
-	s = c.until("led by the standby", limit, func(s status) bool { return s.Phase == "training" && len(s.Workers) == 3 })
+	s := c.until("led by the standby", limit, func(s status) bool { return s.Phase == "training" && len(s.Workers) == 3 })
 	t.Logf("the standby leads %s after the leader's death, in generation %d", time.Since(at), s.Generation)
 	c.coordinator = standby
 	if how == syscall.SIGSTOP {
 		former.signal(syscall.SIGCONT)
-		select {
-		case <-former.done:
-			t.Logf("the former leader ended: %v", former.cmd.ProcessState)
-		case <-time.After(limit):
-			t.Error("the former leader has not ended")
-			former.signal(syscall.SIGKILL)
-			<-former.done
-		}
+		ends(t, former)
 	}
 	if got := c.finish(limit); got != want || s.Generation != 1 {
 		t.Errorf("digest %s in generation %d, one quiet worker has %s", got, s.Generation, want)
 	}
 	gaps := c.stepGaps("worker-001")
+	t.Logf("the longest time between two steps is %s, the median %s", percentile(gaps, 100), percentile(gaps, 50))
+}
+
+// TestLeaderCutFromEtcd cuts a leader from etcd, and from nothing else: its workers stay with
+// it, and a standby leads. While the former one stands for election again, behind the standby, a
+// worker dies. The former one decides nothing, and ends; the workers go over.
+func TestLeaderCutFromEtcd(t *testing.T) {
+	const steps = 6000
+	port := freePort(t)
+	etcd := etcdAt(t, filepath.Join(t.TempDir(), "etcd"), port)
+	defer etcd.Close()
+	want := quiet(t, steps)
+	way := s3test.StartProxy(t, "127.0.0.1:"+port)
+	c, standby, web := twoCoordinators(t, "127.0.0.1:"+port, way.Address, steps)
+	former, old := c.coordinator, c.web
+	way.Set(s3test.Fault{Stall: true})
+	c.web = web
+	s := c.until("led by the standby", limit, func(s status) bool { return s.Phase != "" })
+	c.web = old
+	if before, ok := c.status(); !ok || before.Generation != 1 || len(before.Workers) != 3 {
+		t.Errorf("the former leader has %+v, %v; its workers train on with it", before, ok)
+	}
+	way.Set(s3test.Fault{})
+	time.Sleep(time.Second)
+	w := c.alive()[0]
+	w.signal(syscall.SIGKILL)
+	<-w.done
+	ends(t, former)
+	c.web, c.coordinator = web, standby
+	s = c.until("two workers with the standby", limit, training(2))
+	if got := c.finish(limit); got != want || s.Generation < 2 {
+		t.Errorf("digest %s in generation %d, one quiet worker has %s", got, s.Generation, want)
+	}
+	gaps := c.stepGaps(c.alive0().name)
 	t.Logf("the longest time between two steps is %s, the median %s", percentile(gaps, 100), percentile(gaps, 50))
 }
