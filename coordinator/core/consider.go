@@ -81,10 +81,11 @@ func (m *Machine) enough() []Effect {
 	if m.hasCheckpoint && m.published >= m.config.Steps {
 		return m.conclude(nil, m.published, false)
 	}
-	n := 0
+	n, trained := 0, false
 	for _, w := range m.workers {
 		if w.available && w.position != nil {
 			n++
+			trained = trained || w.position.HasState
 		}
 	}
 	if m.stopping != "" && m.phase == paused {
@@ -101,6 +102,10 @@ func (m *Machine) enough() []Effect {
 		if m.config.Workers == 1 {
 			m.change = []string{"the worker has joined"}
 		}
+		return m.regroup()
+	case m.phase == waiting && trained && n >= m.config.MinWorkers && m.now.Sub(m.joined) >= m.config.AdoptPatience:
+		// They stand still, and those who are missing join at any time.
+		m.change = []string{fmt.Sprintf("%s to go on, and nobody else for %s", plural(n, "worker is there", "workers are there"), m.config.AdoptPatience)}
 		return m.regroup()
 	case m.phase == waiting && n >= m.config.MinWorkers && m.now.Sub(m.joined) >= m.config.Patience:
 		m.change = []string{fmt.Sprintf("%d of %d workers have joined, at least --min-workers %d, and nobody else for %s",
