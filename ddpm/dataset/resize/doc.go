@@ -31,4 +31,6 @@
 // # Cutting
 //
 // Of what is longer than size, floor(excess/2) is cut off at the left or the top.
+// What is cut off is not computed. An image whose longer side, times the length that
+// it would get, is more than 2^62 is refused.
 package resize

@@ -2,6 +2,7 @@ package resize
 
 import (
 	"fmt"
+	"math"
 	"strings"
 )
 
@@ -33,7 +34,8 @@ func Check(rule string) error {
 }
 
 // Square brings an image to size x size by the rule. The result may share memory with
-// the image. It fails where the rule is none and the image has another size.
+// the image. It fails where the rule is none and the image has another size, and where
+// one side is so much longer than the other that the resized image can't be measured.
 func Square(img Image, size int, rule string) (Image, error) {
 	if img.Width == size && img.Height == size {
 		return img, nil
@@ -43,11 +45,11 @@ func Square(img Image, size int, rule string) (Image, error) {
 		for min(img.Width, img.Height) >= 2*size {
 			img = halve(img)
 		}
-		return fit(img, size, cubicFilter), nil
+		return fit(img, size, cubicFilter)
 	case Bicubic:
-		return fit(img, size, cubicFilter), nil
+		return fit(img, size, cubicFilter)
 	case Box:
-		return fit(img, size, boxFilter), nil
+		return fit(img, size, boxFilter)
 	}
 	return Image{}, fmt.Errorf("it is %dx%d, not %dx%d, and the rule is %s", img.Width, img.Height, size, size, rule)
 }
@@ -79,12 +81,34 @@ func halve(img Image) Image {
 // scaled is the length of a side that goes with a shorter side that becomes size.
 func scaled(side, shorter, size int) int { return max(size, (2*side*size+shorter)/(2*shorter)) }
 
+// maxArea bounds the product of a side and of what it becomes: tapsOf computes with
+// twice as much.
+const maxArea = math.MaxInt64 / 2
+
 // fit resizes by a filter and cuts out the centre: only what is left is computed.
-func fit(img Image, size int, filter filter) Image {
-	shorter := min(img.Width, img.Height)
+func fit(img Image, size int, filter filter) (Image, error) {
+	shorter, longer := min(img.Width, img.Height), max(img.Width, img.Height)
+	if long := scaled(longer, shorter, size); long > maxArea/longer {
+		return Image{}, fmt.Errorf("it is %dx%d: its longer side would become %d pixels, too many to compute with", img.Width, img.Height, long)
+	}
 	across := cut(filter, img.Width, scaled(img.Width, shorter, size), size)
 	down := cut(filter, img.Height, scaled(img.Height, shorter, size), size)
-	return vertical(horizontal(img, across), down)
+	img, down = rows(img, down)
+	return vertical(horizontal(img, across), down), nil
+}
+
+// rows leaves of an image the rows that the taps need: of a narrow and long one that
+// is enlarged, all of them at the new width could be thousands of times the image.
+func rows(img Image, list []taps) (Image, []taps) {
+	first, last := list[0].first, list[len(list)-1]
+	end := last.first + len(last.weights)
+	row := img.Width * img.Channels
+	img.Height, img.Pixels = end-first, img.Pixels[first*row:end*row]
+	shifted := make([]taps, len(list))
+	for o, t := range list {
+		shifted[o] = taps{t.first - first, t.weights}
+	}
+	return img, shifted
 }
 
 // cut gives the taps of the size pixels in the middle of n.

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
+	"runtime"
+	"strings"
 	"testing"
 )
 
@@ -88,4 +90,57 @@ func mirror(img Image) Image {
 		out.Pixels[y*img.Width+img.Width-1-x] = img.Pixels[i]
 	}
 	return out
+}
+
+// What is cut off need not be computed, and leaving it out changes nothing.
+func TestCutIsThatOfTheWhole(t *testing.T) {
+	for name, filter := range map[string]filter{"bicubic": cubicFilter, "box": boxFilter} {
+		for _, sides := range [][2]int{{1, 9}, {9, 1}, {1, 500}, {3, 400}, {400, 3}, {33, 64}, {64, 33}, {100, 751}, {751, 100}, {31, 31}, {90, 91}} {
+			for _, size := range []int{1, 2, 7, 32, 33} {
+				img := pattern(sides[0], sides[1], 3)
+				shorter := min(sides[0], sides[1])
+				across := cut(filter, sides[0], scaled(sides[0], shorter, size), size)
+				down := cut(filter, sides[1], scaled(sides[1], shorter, size), size)
+				want := vertical(horizontal(img, across), down)
+				got, err := fit(img, size, filter)
+				if err != nil || !bytes.Equal(got.Pixels, want.Pixels) {
+					t.Errorf("%s of %v to %d is not the middle of the whole: %v", name, sides, size, err)
+				}
+			}
+		}
+	}
+}
+
+// A file of some kilobytes can hold an image a pixel wide and millions long. Resizing
+// it takes memory as the result does.
+func TestLongImagesTakeLittleMemory(t *testing.T) {
+	const long, size = 2_000_000, 64
+	for _, rule := range []string{BoxBicubic, Bicubic, Box} {
+		for _, sides := range [][2]int{{1, long}, {long, 1}} {
+			img := pattern(sides[0], sides[1], 1)
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			out, err := Square(img, size, rule)
+			runtime.ReadMemStats(&after)
+			if err != nil || len(out.Pixels) != size*size {
+				t.Errorf("%s of %v: %v", rule, sides, err)
+			}
+			if took := after.TotalAlloc - before.TotalAlloc; took > long {
+				t.Errorf("%s of %v takes %d bytes of memory", rule, sides, took)
+			}
+		}
+	}
+}
+
+func TestImmeasurableImagesAreRefused(t *testing.T) {
+	const long = 1 << 26
+	img := Image{Width: 1, Height: long, Channels: 1, Pixels: make([]byte, long)}
+	for _, rule := range []string{BoxBicubic, Bicubic, Box} {
+		if _, err := Square(img, 4096, rule); err == nil || !strings.Contains(err.Error(), "longer side") {
+			t.Errorf("%s of 1x%d to 4096x4096: %v", rule, long, err)
+		}
+		if _, err := Square(img, 512, rule); err != nil {
+			t.Errorf("%s of 1x%d to 512x512: %v", rule, long, err)
+		}
+	}
 }
