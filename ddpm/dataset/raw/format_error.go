@@ -1,6 +1,13 @@
 package raw
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+)
+
+// ErrDamaged says that a file is not what was once written, as far as its end shows:
+// any of the images that Each has given of it may be wrong.
+var ErrDamaged = errors.New("damaged")
 
 // FormatError says where a file is not what its format says.
 type FormatError struct {
@@ -11,7 +18,12 @@ type FormatError struct {
 	Inside bool
 	// Expected and Found say what should be there and what is; Fix what to do.
 	Expected, Found, Fix string
+	// Err is ErrDamaged, or nil.
+	Err error
 }
+
+// Unwrap gives Err.
+func (e *FormatError) Unwrap() error { return e.Err }
 
 func (e *FormatError) Error() string {
 	where := fmt.Sprintf("at byte %d", e.Offset)

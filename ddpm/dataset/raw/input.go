@@ -107,7 +107,8 @@ func (s *Input) readError(err error, expected string) error {
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return s.fault(expected, "the end of the file: it is cut off", FixDownload)
 	case errors.Is(err, gzip.ErrChecksum), errors.Is(err, gzip.ErrHeader), errors.As(err, &corrupt):
-		return s.fault(expected, fmt.Sprintf("damaged gzip data (%v)", err), FixDownload)
+		found := fmt.Sprintf("damaged gzip data (%v)", err)
+		return &FormatError{File: s.name, Offset: s.offset, Inside: s.packed, Expected: expected, Found: found, Fix: FixDownload, Err: ErrDamaged}
 	}
 	return fmt.Errorf("read dataset %s: %w", s.name, err)
 }

@@ -3,6 +3,7 @@ package raw
 import (
 	"archive/zip"
 	"bufio"
+	"compress/flate"
 	"context"
 	"errors"
 	"fmt"
@@ -156,6 +157,15 @@ func (z npz) each(name string, yield func(Item) error) error {
 			return err
 		}
 	}
+	if err := images.end(); err != nil {
+		return fmt.Errorf("%s: arr_0: after image %d of %d: %w; %s", name, z.n-1, z.n, err, FixDownload)
+	}
+	if z.labels == nil {
+		return nil
+	}
+	if err := labels.end(); err != nil {
+		return fmt.Errorf("%s: arr_1: after label %d of %d: %w; %s", name, z.n-1, z.n, err, FixDownload)
+	}
 	return nil
 }
 
@@ -190,8 +200,29 @@ func (m *member) take(n int) ([]byte, error) {
 		}
 		m.piece = m.piece[:have+more]
 		if _, err := io.ReadFull(m.Reader, m.piece[have:]); err != nil {
-			return nil, err
+			return nil, memberError(err)
 		}
 	}
 	return m.piece, nil
+}
+
+// end makes sure that nothing follows. The archive's checksum is compared there, and
+// not before.
+func (m *member) end() error {
+	_, err := m.ReadByte()
+	switch {
+	case err == nil:
+		return fmt.Errorf("%w: more bytes follow than its shape says", ErrDamaged)
+	case errors.Is(err, io.EOF):
+		return nil
+	}
+	return memberError(err)
+}
+
+// memberError says whether reading an array ran into what is not as it was written.
+func memberError(err error) error {
+	if errors.Is(err, zip.ErrChecksum) || errors.As(err, new(flate.CorruptInputError)) {
+		return fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
+	return err
 }
