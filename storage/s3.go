@@ -171,7 +171,7 @@ func (s *s3) create(ctx context.Context, key string, body []byte, contentType st
 	opts := minio.PutObjectOptions{ContentType: contentType, DisableMultipart: true}
 	opts.SetMatchETagExcept("*") // sent as If-None-Match
 	for n := 1; err == nil; n++ {
-		info, err = s.put(ctx, key, bytes.NewReader(body), int64(len(body)), opts)
+		info, err = s.send(ctx, key, bytes.NewReader(body), int64(len(body)), opts)
 		if n == conflicts || minio.ToErrorResponse(err).Code != conflict {
 			break
 		}
@@ -192,10 +192,8 @@ func pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
+// put sends what can be read once.
 func (s *s3) put(ctx context.Context, key string, r io.Reader, size int64, opts minio.PutObjectOptions) (Info, error) {
-	if err := checkKey(key); err != nil {
-		return Info{}, err
-	}
 	r = &sized{ctx: ctx, r: r, size: size, left: size}
 	if size <= wholePut {
 		body := make([]byte, size)
@@ -203,6 +201,15 @@ func (s *s3) put(ctx context.Context, key string, r io.Reader, size int64, opts 
 			return Info{}, err
 		}
 		r = bytes.NewReader(body)
+	}
+	return s.send(ctx, key, r, size, opts)
+}
+
+// send writes an object. A request is repeated where r is one that minio-go can seek
+// in, or where it cuts the object into parts, which it keeps.
+func (s *s3) send(ctx context.Context, key string, r io.Reader, size int64, opts minio.PutObjectOptions) (Info, error) {
+	if err := checkKey(key); err != nil {
+		return Info{}, err
 	}
 	up, err := s.client.Client.PutObject(ctx, s.loc.bucket, s.object(key), r, size, opts)
 	if err != nil {

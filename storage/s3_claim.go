@@ -70,7 +70,7 @@ func (s *s3) createAlone(ctx context.Context, key string, body []byte, contentTy
 	if code := minio.ToErrorResponse(err).Code; code != minio.NoSuchKey && code != "NotFound" {
 		return Info{}, err
 	}
-	return s.put(ctx, key, bytes.NewReader(body), int64(len(body)), minio.PutObjectOptions{ContentType: contentType, DisableMultipart: true})
+	return s.send(ctx, key, bytes.NewReader(body), int64(len(body)), minio.PutObjectOptions{ContentType: contentType, DisableMultipart: true})
 }
 
 // claim puts a claim on a key and says whether it is the only one; release deletes

@@ -65,6 +65,14 @@ func TestS3Retries(t *testing.T) {
 	if got := get(t, st, "k"); got != "content" || failures != 0 {
 		t.Errorf("got %q with %d failures to come", got, failures)
 	}
+	large := strings.Repeat("large ", wholePut/6+1)
+	failures = 2
+	if _, err := st.PutIfAbsent(t.Context(), "large", strings.NewReader(large), int64(len(large)), "text/plain"); err != nil {
+		t.Fatal(err)
+	}
+	if got := get(t, st, "large"); got != large || failures != 0 {
+		t.Errorf("got %d bytes with %d failures to come", len(got), failures)
+	}
 }
 
 // AWS answers a create-only write that meets another one with a conflict, and
