@@ -13,4 +13,12 @@
 // anything until it is there, and goes on; where the source has changed meanwhile,
 // or the settings are others, it says so. dataset.json comes last and removes
 // import.json.
+//
+// # Two imports to one name
+//
+// No import replaces an object that is there. Of two that bring different images, the
+// one that comes second to an object ends there, and all of the other's stays as it
+// is; two of the same images come to the same end. What a dead import left is taken
+// by one of the same images, and for another one the user removes it: nothing here can
+// know that an import is dead.
 package ingest

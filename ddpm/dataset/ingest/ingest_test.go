@@ -158,7 +158,7 @@ type stopping struct {
 	objects []string
 }
 
-func (s *stopping) Write(ctx context.Context, key string, content []byte, contentType string) error {
+func (s *stopping) Create(ctx context.Context, key string, content []byte, contentType string) error {
 	if strings.HasSuffix(key, ".bin") {
 		s.objects = append(s.objects, key)
 		if s.after.Add(-1) == 0 {
@@ -166,7 +166,7 @@ func (s *stopping) Write(ctx context.Context, key string, content []byte, conten
 			return context.Canceled
 		}
 	}
-	return s.Store.Write(ctx, key, content, contentType)
+	return s.Store.Create(ctx, key, content, contentType)
 }
 
 // An import that is stopped at any object, and again, ends as one that was not, and

@@ -46,7 +46,7 @@ func (p progress) same(now progress, i *Import) error {
 	if now.Images == p.Images && now.Names == p.Names {
 		return nil
 	}
-	return fmt.Errorf("dataset %s: it has changed since its import into %s was interrupted; remove %s there to begin anew", i.From, i.Store, i.key(progressKey))
+	return fmt.Errorf("dataset %s: it has changed since its import into %s was interrupted; remove %s there and all beside it to begin anew", i.From, i.Store, i.key(progressKey))
 }
 
 func (i *Import) key(name string) string { return path.Join(i.Prefix, name) }
@@ -68,7 +68,7 @@ func (i *Import) readProgress(ctx context.Context) (progress, error) {
 		return progress{}, fmt.Errorf("%s in %s is damaged: %w; remove it to begin anew", i.key(progressKey), i.Store, err)
 	}
 	if before.Format != p.Format || before.From != p.From || before.Settings != p.Settings {
-		return progress{}, fmt.Errorf("another import into %s in %s was interrupted (of %s, %+v); finish it first, choose another name, or remove %s there",
+		return progress{}, fmt.Errorf("another import into %s in %s was interrupted (of %s, %+v); finish it first, choose another name, or remove %s there and all beside it",
 			i.Prefix, i.Store, before.From, before.Settings, i.key(progressKey))
 	}
 	return before, nil

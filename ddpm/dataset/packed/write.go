@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"math"
 )
@@ -15,6 +16,10 @@ const NoLabel = math.MaxUint32
 
 // Writer writes the objects of a dataset, image after image, and its manifest at
 // last. It keeps one object in memory.
+//
+// Invariant: an object that is there stays as it is. So of two writers at one place
+// none spoils what the other has published, and those of the same images help each
+// other.
 type Writer struct {
 	store   Store
 	prefix  string
@@ -72,12 +77,36 @@ func (w *Writer) flush(ctx context.Context) error {
 	}
 	content := append(append(w.images, w.labels...), list...)
 	o.Size, o.SHA256 = int64(len(content)), sha256.Sum256(content)
-	if err := w.store.Write(ctx, at(w.prefix, o.Key), content, "application/octet-stream"); err != nil {
+	err := w.store.Create(ctx, at(w.prefix, o.Key), content, "application/octet-stream")
+	if errors.Is(err, fs.ErrExist) {
+		err = w.same(ctx, o)
+	}
+	if err != nil {
 		return err
 	}
 	w.objects = append(w.objects, o)
 	w.images, w.labels = content[:0], w.labels[:0]
 	return nil
+}
+
+// same makes sure that the object that is there is the one that should be, as after a
+// writer that was cut off, or where the answer to an own write was lost.
+func (w *Writer) same(ctx context.Context, o Object) error {
+	key := at(w.prefix, o.Key)
+	r, size, err := w.store.Stream(ctx, key)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	h := sha256.New()
+	if _, err := io.Copy(h, r); err != nil {
+		return fmt.Errorf("read %s in %s: %w", key, w.store, err)
+	}
+	if size == o.Size && Hash(h.Sum(nil)) == o.SHA256 {
+		return nil
+	}
+	return fmt.Errorf("%s in %s: another import has written other images there; choose another name, or, where that import is dead, remove this object and all beside it",
+		key, w.store)
 }
 
 // Finish writes what is left and publishes the manifest, whose description the
