@@ -12,7 +12,8 @@
 // images). The same import, started again, goes over the source without decoding
 // anything until it is there, and goes on; where the source has changed meanwhile,
 // or the settings are others, it says so. dataset.json comes last and removes
-// import.json.
+// import.json. A source that turns out to be damaged, which a checksum says at its end,
+// makes import.json say so, and nothing goes on from there.
 //
 // # Two imports to one name
 //

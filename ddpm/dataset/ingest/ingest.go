@@ -96,7 +96,7 @@ func (i *Import) Run(ctx context.Context) (packed.Manifest, error) {
 	}
 	t := &taker{run: i, writer: w, progress: p, classes: newClasses(p.Classes, i.Source.Classes)}
 	if err := i.flow(ctx, t); err != nil {
-		return packed.Manifest{}, err
+		return packed.Manifest{}, t.distrust(ctx, err)
 	}
 	if w.Count() == 0 {
 		return packed.Manifest{}, fmt.Errorf("dataset %s: it has no image that can be read", i.From)

@@ -33,6 +33,10 @@ type progress struct {
 	Names   packed.Hash     `json:"names"`
 	Classes []string        `json:"classes,omitempty"`
 	Objects []packed.Object `json:"objects"`
+	// Damaged, where it is not "", says how the source turned out not to be what was
+	// once written, which shows at its end: the objects may be of wrong bytes, and
+	// a whole source must not be imported behind them.
+	Damaged string `json:"damaged,omitempty"`
 }
 
 // note counts an image.
@@ -67,6 +71,10 @@ func (i *Import) readProgress(ctx context.Context) (progress, error) {
 	if err := d.Decode(&before); err != nil {
 		return progress{}, fmt.Errorf("%s in %s is damaged: %w; remove it to begin anew", i.key(progressKey), i.Store, err)
 	}
+	if before.Damaged != "" {
+		return progress{}, fmt.Errorf("the source of the import into %s in %s was damaged (%s); remove %s there and all beside it to begin anew",
+			i.Prefix, i.Store, before.Damaged, i.key(progressKey))
+	}
 	if before.Format != p.Format || before.From != p.From || before.Settings != p.Settings {
 		return progress{}, fmt.Errorf("another import into %s in %s was interrupted (of %s, %+v); finish it first, choose another name, or remove %s there and all beside it",
 			i.Prefix, i.Store, before.From, before.Settings, i.key(progressKey))
@@ -80,4 +88,17 @@ func (i *Import) writeProgress(ctx context.Context, p progress) error {
 		return fmt.Errorf("encode %s: %w", progressKey, err)
 	}
 	return i.Store.Write(ctx, i.key(progressKey), append(text, '\n'), "application/json")
+}
+
+// distrust keeps a later import from going on with what this one wrote, where it ended
+// because its source is damaged.
+func (t *taker) distrust(ctx context.Context, why error) error {
+	if !errors.Is(why, raw.ErrDamaged) || len(t.progress.Objects) == 0 {
+		return why
+	}
+	t.progress.Damaged = why.Error()
+	if err := t.run.writeProgress(ctx, t.progress); err != nil {
+		return errors.Join(why, err)
+	}
+	return fmt.Errorf("%w; then remove %s in %s and all beside it, which was imported of the damaged one", why, t.run.key(progressKey), t.run.Store)
 }
