@@ -123,7 +123,23 @@ func (b Blobs) Remove(ctx context.Context, key string) error { return b.store.De
 // Walk visits the objects whose keys begin with prefix, sorted by key, until visit
 // gives an error. A size is in bytes, written in nanoseconds since 1970.
 func (b Blobs) Walk(ctx context.Context, prefix string, visit func(key string, size, written int64) error) error {
-	objects, err := b.store.List(ctx, prefix)
+	return visitAll(ctx, b.store.List, prefix, visit)
+}
+
+// WalkLinks is Walk that goes into folders that are links, too, where the Store is a
+// directory as Open gives it. A link that leads nowhere, or back to a folder that it is
+// in, is an error.
+func (b Blobs) WalkLinks(ctx context.Context, prefix string, visit func(key string, size, written int64) error) error {
+	list := b.store.List
+	if l, ok := b.store.(*local); ok {
+		list = l.listLinks
+	}
+	return visitAll(ctx, list, prefix, visit)
+}
+
+// visitAll visits what a listing gives.
+func visitAll(ctx context.Context, list func(context.Context, string) ([]Info, error), prefix string, visit func(key string, size, written int64) error) error {
+	objects, err := list(ctx, prefix)
 	if err != nil {
 		return err
 	}

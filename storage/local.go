@@ -74,7 +74,7 @@ func (l *local) open(ctx context.Context, key string) (*os.File, Info, error) {
 		return nil, Info{}, err
 	}
 	f, err := os.Open(name)
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
+	if gone(err) {
 		return nil, Info{}, ErrNotFound
 	}
 	if err != nil {
@@ -91,13 +91,18 @@ func (l *local) open(ctx context.Context, key string) (*os.File, Info, error) {
 }
 
 func (l *local) List(ctx context.Context, prefix string) ([]Info, error) {
+	return l.list(ctx, prefix, walk)
+}
+
+// list sorts what a walk finds.
+func (l *local) list(ctx context.Context, prefix string, walk walker) ([]Info, error) {
 	if err := checkPrefix(prefix); err != nil {
 		return nil, l.fail("list", prefix, err)
 	}
 	// No key outside the prefix's folder can match.
 	folder := prefix[:strings.LastIndexByte(prefix, '/')+1]
 	base, err := filepath.EvalSymlinks(filepath.Join(l.root, filepath.FromSlash(folder)))
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
+	if gone(err) {
 		return nil, nil
 	}
 	if err != nil {
@@ -111,11 +116,14 @@ func (l *local) List(ctx context.Context, prefix string) ([]Info, error) {
 	return infos, nil
 }
 
-// walk finds the objects with prefix below base, the directory of folder.
+// walker finds the objects with prefix below base, the directory of folder.
+type walker func(ctx context.Context, base, folder, prefix string) ([]Info, error)
+
+// walk goes into no folder that is a link: what List shows may be deleted.
 func walk(ctx context.Context, base, folder, prefix string) (infos []Info, err error) {
 	err = filepath.WalkDir(base, func(name string, d fs.DirEntry, err error) error {
 		// What goes away during the walk was not there.
-		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
+		if gone(err) {
 			return nil
 		}
 		if err = errors.Join(err, ctx.Err()); err != nil || d.IsDir() {
@@ -147,7 +155,7 @@ func (l *local) Delete(ctx context.Context, key string) error {
 		return l.fail("delete", key, err)
 	}
 	st, err := os.Lstat(name)
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) || err == nil && st.IsDir() {
+	if gone(err) || err == nil && st.IsDir() {
 		return nil
 	}
 	if err == nil {
@@ -182,4 +190,9 @@ func cause(err error) error {
 		return link.Err
 	}
 	return err
+}
+
+// gone says that a file is not there, or not any more.
+func gone(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR)
 }

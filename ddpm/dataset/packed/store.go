@@ -31,6 +31,10 @@ type Store interface {
 	// bytes, and when it was written, in nanoseconds since 1970. It ends with the
 	// first error of visit, and returns it.
 	Walk(ctx context.Context, prefix string, visit func(key string, size, written int64) error) error
+	// WalkLinks is Walk for files that people have put there: a folder that is a link
+	// is a folder, where the Store has such. A link that leads nowhere, or back to a
+	// folder that it is in, is an error.
+	WalkLinks(ctx context.Context, prefix string, visit func(key string, size, written int64) error) error
 	// String says where the Store is, in the form that finds it again.
 	String() string
 }

@@ -11,8 +11,9 @@
 //
 // A folder, or all below a prefix, is one of these by the names of its files, in
 // this order of precedence; files of other names are not looked at. Names that begin
-// with a dot are skipped. Where parquet files or archives have a name that begins
-// with "train", only those are read, as data sets with several splits have them.
+// with a dot are skipped, and a folder that is a link is a folder. Where parquet files
+// or archives have a name that begins with "train", only those are read, as data sets
+// with several splits have them.
 //
 // # Bounds
 //

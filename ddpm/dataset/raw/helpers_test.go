@@ -67,6 +67,10 @@ func (f files) Walk(_ context.Context, prefix string, visit func(key string, siz
 	return nil
 }
 
+func (f files) WalkLinks(ctx context.Context, prefix string, visit func(key string, size, written int64) error) error {
+	return f.Walk(ctx, prefix, visit)
+}
+
 // testdata reads a file of testdata, as make.py writes it.
 func testdata(t testing.TB, name string) []byte {
 	t.Helper()

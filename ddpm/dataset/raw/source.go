@@ -91,7 +91,7 @@ const usage = "give MNIST IDX files, CIFAR-10's binary version, a folder or a ta
 // Open finds out what lies at key, a file, or with key "" in the whole Store.
 func Open(ctx context.Context, store packed.Store, key string) (*Source, error) {
 	var files []File
-	err := store.Walk(ctx, key, func(name string, size, written int64) error {
+	err := store.WalkLinks(ctx, key, func(name string, size, written int64) error {
 		if key == "" && !hidden(name) || key != "" && name == key {
 			files = append(files, File{name, size, written})
 		}
