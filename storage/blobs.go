@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"log/slog"
 	"time"
 )
 
@@ -34,6 +35,9 @@ func OpenBlobs(ctx context.Context, uri string) (Blobs, error) {
 	}
 	return AsBlobs(st), nil
 }
+
+// Probe finds out whether the Store can be used, as Probe does.
+func (b Blobs) Probe(ctx context.Context, log *slog.Logger) error { return Probe(ctx, b.store, log) }
 
 // String says where the Store is, as it does.
 func (b Blobs) String() string { return b.store.String() }

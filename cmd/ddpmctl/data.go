@@ -37,7 +37,7 @@ func storageFlag(c *cobra.Command, value *string) {
 
 // dataPlace is where a packed dataset is.
 type dataPlace struct {
-	store  packed.Store
+	store  storage.Blobs
 	prefix string
 }
 
@@ -55,7 +55,7 @@ func findData(ctx context.Context, in, which string) (p dataPlace, err error) {
 	if _, err := storage.Canonical(uri); err != nil {
 		return p, usageError{err}
 	}
-	p.store, err = openData(ctx, uri)
+	p.store, err = storage.OpenBlobs(ctx, uri)
 	return p, err
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"strings"
 
@@ -70,6 +71,9 @@ func (f *importFlags) run(c *cobra.Command, src, dst string, stdout, stderr io.W
 	}
 	if err := f.fill(source); err != nil {
 		return usageError{err}
+	}
+	if err := to.store.Probe(ctx, slog.New(slog.NewTextHandler(stderr, nil))); err != nil {
+		return err
 	}
 	i := ingest.Import{
 		Source: source, From: source.Place(), Settings: f.settings,

@@ -16,6 +16,7 @@ import (
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm/dataset/packed"
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm/rng"
 	"github.com/ddpm-cluster/ddpm-cluster/internal/picture"
+	"github.com/ddpm-cluster/ddpm-cluster/storage"
 )
 
 func dataListCommand(stdout io.Writer) *cobra.Command {
@@ -27,7 +28,7 @@ func dataListCommand(stdout io.Writer) *cobra.Command {
 		Short:   "List the datasets of a Store",
 		Args:    noArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
-			store, err := openData(c.Context(), in)
+			store, err := storage.OpenBlobs(c.Context(), in)
 			if err != nil {
 				return usageError{err}
 			}
@@ -41,7 +42,7 @@ func dataListCommand(stdout io.Writer) *cobra.Command {
 
 // listData lists the datasets that have names. One that can't be read is told of, and
 // the others are listed.
-func listData(ctx context.Context, store packed.Store, stdout, stderr io.Writer, asJSON bool) error {
+func listData(ctx context.Context, store storage.Blobs, stdout, stderr io.Writer, asJSON bool) error {
 	list := []described{}
 	err := store.Walk(ctx, packed.Folder+"/", func(key string, _, _ int64) error {
 		prefix, ok := strings.CutSuffix(key, "/"+packed.ManifestKey)

@@ -3,11 +3,14 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"image/png"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 // ctl runs a command line.
@@ -64,6 +67,28 @@ func TestDataFromImportToVerify(t *testing.T) {
 	}
 	if code, _, errs = ctl(t, "data", "verify", "small", in); code != exitFailure || !strings.Contains(errs, "images-00000.bin is damaged") {
 		t.Errorf("verify of a damaged dataset: %d\n%s", code, errs)
+	}
+}
+
+// An import looks at the Store first: whether only one writer may create there, and
+// what a crash has left.
+func TestImportProbesTheStore(t *testing.T) {
+	dir := t.TempDir()
+	left := filepath.Join(dir, "datasets/y/.ddpm-tmp-left")
+	if err := os.MkdirAll(filepath.Dir(left), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(left, []byte("half an object"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chtimes(left, time.Unix(1, 0), time.Unix(1, 0)); err != nil {
+		t.Fatal(err)
+	}
+	if code, out, errs := ctl(t, "data", "import", someArrays, "x", "--size=16", "--storage="+dir); code != 0 {
+		t.Fatalf("import: %d\n%s%s", code, out, errs)
+	}
+	if _, err := os.Stat(left); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("what a crash left is there: %v", err)
 	}
 }
 
