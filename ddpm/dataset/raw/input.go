@@ -130,6 +130,23 @@ func (s *Input) end(what string) error {
 	return nil
 }
 
+// rest reads on behind an archive's end, where gzip compares its checksum. What else may
+// be there, such as a tape's padding, is nobody's.
+func (s *Input) rest() error {
+	if !s.packed {
+		return nil
+	}
+	_, err := io.Copy(io.Discard, s.r)
+	var corrupt flate.CorruptInputError
+	switch {
+	case err == nil, errors.Is(err, gzip.ErrHeader), errors.Is(err, io.ErrUnexpectedEOF):
+		return nil
+	case errors.Is(err, gzip.ErrChecksum), errors.As(err, &corrupt):
+		return fmt.Errorf("%s: %w archive: %w; %s", s.name, ErrDamaged, err, FixDownload)
+	}
+	return fmt.Errorf("read dataset %s: %w", s.name, err)
+}
+
 // fault is a FormatError at the offset.
 func (s *Input) fault(expected, found, fix string) error {
 	return &FormatError{File: s.name, Offset: s.offset, Inside: s.packed, Expected: expected, Found: found, Fix: fix}

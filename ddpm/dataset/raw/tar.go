@@ -28,7 +28,7 @@ func (s *Source) eachMember(ctx context.Context, f File, visit func(name string,
 	for {
 		h, err := t.Next()
 		if errors.Is(err, io.EOF) {
-			return nil
+			return in.rest()
 		}
 		if err != nil {
 			return fmt.Errorf("%s: damaged archive: %w; %s", f.Key, err, FixDownload)
