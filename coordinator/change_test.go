@@ -1,6 +1,7 @@
 package coordinator
 
 import (
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/ddpm-cluster/ddpm-cluster/coordinator/core"
+	"github.com/ddpm-cluster/ddpm-cluster/coordinator/report"
 	ddpmv1 "github.com/ddpm-cluster/ddpm-cluster/proto/ddpm/v1"
 )
 
@@ -257,6 +259,24 @@ func TestRestartWithoutOne(t *testing.T) {
 	form(p)
 	if g := p.given.GetGeneration(); g.GetNumber() != 2 || g.GetStartStep() != 3 {
 		t.Errorf("it goes on in %v", g)
+	}
+	c.finished(20, p)
+}
+
+// A member's word that can't be is not known, and blinds nobody: the status has a form, the
+// metrics too, and the run goes on.
+func TestMeasuresThatCannotBe(t *testing.T) {
+	t.Parallel()
+	c := launch(t, t.TempDir(), nil, "--workers", "1", "--steps", "20", "--http", "127.0.0.1:0")
+	p := c.team(1)[0]
+	inf := math.Inf(1)
+	p.say(&ddpmv1.WorkerMessage{Body: &ddpmv1.WorkerMessage_Heartbeat{Heartbeat: &ddpmv1.Heartbeat{ShardRate: inf, RingBytesPerSecond: math.NaN(), LinkLatencySeconds: -inf, LinkBytesPerSecond: inf}}})
+	p.say(&ddpmv1.WorkerMessage{Body: &ddpmv1.WorkerMessage_Progress{Progress: &ddpmv1.Progress{
+		Generation: 1, Step: 1, Loss: math.NaN(), GradientNorm: inf, LearningRate: math.NaN(), Seconds: math.NaN(), ComputeSeconds: -1, ReduceSeconds: inf, SliceLoss: []float64{math.NaN()},
+	}}})
+	s := c.awaitStatus(func(s report.Status) bool { return s.Step == 1 })
+	if len(s.Workers) != 1 || s.Workers[0].ShardRate != 0 || s.Loss.Finite() || s.SecondsPerStep.Finite() {
+		t.Errorf("the status is %+v", s)
 	}
 	c.finished(20, p)
 }

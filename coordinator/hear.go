@@ -8,9 +8,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
-	"github.com/ddpm-cluster/ddpm-cluster/allreduce/choice"
 	"github.com/ddpm-cluster/ddpm-cluster/coordinator/core"
-	"github.com/ddpm-cluster/ddpm-cluster/coordinator/report"
 	ddpmv1 "github.com/ddpm-cluster/ddpm-cluster/proto/ddpm/v1"
 )
 
@@ -70,28 +68,17 @@ func (l *loop) hearSigns(ctx context.Context) {
 }
 
 func (l *loop) alive(ctx context.Context, id string, h *ddpmv1.Heartbeat) {
+	believe(&h.ShardRate, &h.RingBytesPerSecond)
 	l.step(ctx, core.Heard{Worker: id, Rate: h.GetShardRate(), Link: linkOf(h), Apart: h.GetApart()})
 	l.view.heard(id, h)
 	l.leases.heard(id)
-}
-
-// linkOf is what a worker has measured of its link. It is other machines' word: what can't
-// be is not known.
-func linkOf(h *ddpmv1.Heartbeat) choice.Link {
-	l := choice.Link{Latency: h.GetLinkLatencySeconds(), Bandwidth: h.GetLinkBytesPerSecond()}
-	if !(l.Latency > 0 && l.Latency < 1e3) {
-		l.Latency = 0
-	}
-	if !(l.Bandwidth > 0 && l.Bandwidth < 1e15) {
-		l.Bandwidth = 0
-	}
-	return l
 }
 
 // joined gives a worker its name: the one in its certificate, or the one that it
 // had, unless somebody else has got that meanwhile.
 func (l *loop) joined(ctx context.Context, s *session) {
 	h := s.hello
+	believe(&h.CoreFlopsPerSecond)
 	event := core.Joined{Address: h.GetRingAddress(), Version: h.GetVersion(), Build: h.GetBuild()}
 	if r := h.GetResume(); r.GetRunId() == l.plan.runID && r.GetWorkerId() != "" {
 		event.Resume = position(r.GetPosition())
@@ -148,15 +135,4 @@ func (l *loop) progressed(ctx context.Context, id string, p *ddpmv1.Progress) {
 		return
 	}
 	l.step(ctx, core.Progressed{Step: p.GetStep(), Skipped: p.GetSkipped()})
-}
-
-// completed is a step as metrics.jsonl and the status have it.
-func completed(p *ddpmv1.Progress) report.Line {
-	return report.Line{
-		Step: p.GetStep(), Loss: report.Number(p.GetLoss()), GradientNorm: report.Number(p.GetGradientNorm()), LearningRate: p.GetLearningRate(),
-		Skipped: p.GetSkipped(), Images: p.GetImages(), Seconds: p.GetSeconds(),
-		ComputeSeconds: p.GetComputeSeconds(), ReduceSeconds: p.GetReduceSeconds(), HiddenSeconds: p.GetHiddenSeconds(), UpdateSeconds: p.GetUpdateSeconds(),
-		InputSeconds: p.GetInputSeconds(), ForwardSeconds: p.GetForwardSeconds(), BackwardSeconds: p.GetBackwardSeconds(), CheckpointSeconds: p.GetCheckpointSeconds(),
-		SliceLoss: p.GetSliceLoss(), SliceExamples: p.GetSliceExamples(),
-	}
 }

@@ -129,9 +129,12 @@ func cifarLike() Spec {
 }
 
 func TestSkipLeavesTheWeights(t *testing.T) {
-	st := NewState(tiny().Spec)
+	spec := tiny().Spec
+	st := NewState(spec)
 	before := *st
-	st.Skip()
+	if info := st.Skip(spec); info.LearningRate != learningRate(spec.Optimizer, 0) || !math.IsNaN(info.GradientNorm) {
+		t.Errorf("a skipped step has %+v", info)
+	}
 	if st.Step != before.Step+1 {
 		t.Errorf("step %d after a skip of step %d", st.Step, before.Step)
 	}

@@ -25,13 +25,12 @@ type UpdateInfo struct {
 func (s *State) Update(spec Spec, pool *kernel.Pool, grad []float32) UpdateInfo {
 	o := spec.Optimizer
 	norm := math.Sqrt(kernel.SumSquares(pool, grad))
-	k := s.Step
-	if n := spec.Batches(); spec.Local.Steps > 0 {
+	k, lr := s.Step, learningRate(o, s.updates(spec))
+	if spec.Local.Steps > 0 {
 		s.outerStep(spec, pool, grad)
 		s.Step++
-		return UpdateInfo{GradientNorm: norm, LearningRate: learningRate(o, k*n+n-1)}
+		return UpdateInfo{GradientNorm: norm, LearningRate: lr}
 	}
-	lr := learningRate(o, k)
 	kernel.AdamStep{
 		LR:        lr,
 		Beta1:     o.Beta1,
@@ -46,8 +45,21 @@ func (s *State) Update(spec Spec, pool *kernel.Pool, grad []float32) UpdateInfo 
 	return UpdateInfo{GradientNorm: norm, LearningRate: lr}
 }
 
-// Skip completes a step whose gradient overflowed: the weights stay.
-func (s *State) Skip() { s.Step++ }
+// Skip completes a step whose gradient overflowed: the weights stay. The gradient has no norm,
+// NaN; the learning rate is what the update would have had.
+func (s *State) Skip(spec Spec) UpdateInfo {
+	info := UpdateInfo{GradientNorm: math.NaN(), LearningRate: learningRate(spec.Optimizer, s.updates(spec))}
+	s.Step++
+	return info
+}
+
+// updates is how many updates of Adam go before the step's last one.
+func (s *State) updates(spec Spec) uint64 {
+	if n := spec.Batches(); spec.Local.Steps > 0 {
+		return s.Step*n + n - 1
+	}
+	return s.Step
+}
 
 // clipScale is by what a gradient of that norm is multiplied.
 func clipScale(o Optimizer, norm float64) float64 {

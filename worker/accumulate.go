@@ -60,6 +60,7 @@ func (t *trainer) addLoss(shard int, loss float64, m *misfit) {
 	}
 	t.tail[laneOverflows]++
 	if !ok {
+		t.tail[laneMisfits]++
 		m = &misfit{"the loss", loss}
 	}
 	t.tellOverflow(shard, *m)

@@ -3,6 +3,7 @@ package worker
 import (
 	"context"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/ddpm-cluster/ddpm-cluster/allreduce"
@@ -14,6 +15,7 @@ import (
 // gradient.
 const (
 	laneLoss      = iota // fixed point
+	laneMisfits          // shards whose loss did not fit, and is not in laneLoss
 	laneOverflows        // shards whose gradient or loss did not fit
 	laneYields           // members that vote to leave the ring after this step
 	laneSaves            // members that vote for a checkpoint after this step
@@ -233,7 +235,7 @@ func (t *trainer) update(totals tail) (info ddpm.UpdateInfo) {
 	t.totals, t.totalsOf, t.gradientOf = totals, t.state.Step+1, t.state.Step+1
 	if n := totals[laneOverflows]; n > 0 {
 		t.log.Warn("skipped an update: the gradient overflowed", "step", t.state.Step+1, "shards", n)
-		t.state.Skip()
+		info = t.state.Skip(t.run.spec)
 	} else {
 		info = t.state.Update(t.run.spec, t.run.pool, t.reduced)
 	}
@@ -242,7 +244,11 @@ func (t *trainer) update(totals tail) (info ddpm.UpdateInfo) {
 	return info
 }
 
+// loss is a step's: NaN where that of a shard is not finite, or too large.
 func (t *trainer) loss(totals tail) float64 {
+	if totals[laneMisfits] > 0 {
+		return math.NaN()
+	}
 	return t.fixed().ToFloat64(totals[laneLoss]) / float64(t.run.spec.Shards())
 }
 

@@ -179,6 +179,9 @@ func TestOverflowIsSkippedByAllAlike(t *testing.T) {
 					if p.GetSkipped() != (p.GetStep() == 2) {
 						t.Errorf("%d workers, step %d: skipped is %v", workers, p.GetStep(), p.GetSkipped())
 					}
+					if finite := !math.IsNaN(p.GetLoss()); finite == (p.GetSkipped() && math.IsNaN(spoiled(make([]float32, 9)))) {
+						t.Errorf("%d workers, step %d: the loss is %v", workers, p.GetStep(), p.GetLoss())
+					}
 				}
 			}
 		})

@@ -4,8 +4,10 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"os"
 	"slices"
+	"strconv"
 	"time"
 
 	"golang.org/x/term"
@@ -68,8 +70,14 @@ func New(w io.Writer, format string, terminal bool, level slog.Leveler) *slog.Lo
 }
 
 // inWords is slog's ReplaceAttr for JSON: what has a text is that text, as in the other
-// format, and no object of its fields.
+// format, and no object of its fields. So is a number that JSON has none for.
 func inWords(_ []string, a slog.Attr) slog.Attr {
+	if a.Value.Kind() == slog.KindFloat64 {
+		if f := a.Value.Float64(); math.IsNaN(f) || math.IsInf(f, 0) {
+			return slog.String(a.Key, strconv.FormatFloat(f, 'g', -1, 64))
+		}
+		return a
+	}
 	if s, ok := a.Value.Any().(fmt.Stringer); ok && a.Value.Kind() != slog.KindTime {
 		return slog.String(a.Key, s.String())
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"math"
 	"net/url"
 	"strings"
 	"testing"
@@ -30,6 +31,16 @@ func TestResolve(t *testing.T) {
 		if got := Resolve(v.format, v.terminal, func(string) string { return v.variable }); got != v.want {
 			t.Errorf("%+v: %s", v, got)
 		}
+	}
+}
+
+// A number that JSON has none for is told, since it is what went wrong.
+func TestWhatIsNoNumber(t *testing.T) {
+	var out bytes.Buffer
+	New(&out, JSON, false, slog.LevelInfo).Info("x", "nan", math.NaN(), "inf", math.Inf(-1), "half", 0.5)
+	var line map[string]any
+	if err := json.Unmarshal(out.Bytes(), &line); err != nil || line["nan"] != "NaN" || line["inf"] != "-Inf" || line["half"] != 0.5 {
+		t.Errorf("%v: %s", err, &out)
 	}
 }
 
