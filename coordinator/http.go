@@ -2,19 +2,14 @@ package coordinator
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"sync"
 
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
-
 	"github.com/ddpm-cluster/ddpm-cluster/coordinator/report"
 	"github.com/ddpm-cluster/ddpm-cluster/coordinator/web"
-	ddpmv1 "github.com/ddpm-cluster/ddpm-cluster/proto/ddpm/v1"
 	"github.com/ddpm-cluster/ddpm-cluster/storage"
 	"github.com/ddpm-cluster/ddpm-cluster/storage/checkpoint"
 )
@@ -103,28 +98,6 @@ func (w looks) Examples(ctx context.Context, step uint64, n int) (*report.StepEx
 		return nil, web.ErrNone
 	}
 	return w.data.examples(ctx, step, n)
-}
-
-// statusServer is the status by gRPC, where only administrators ask.
-type statusServer struct {
-	ddpmv1.UnimplementedStatusServer
-	looks looks
-}
-
-// GetStatus implements ddpmv1.StatusServer.
-func (s statusServer) GetStatus(_ context.Context, r *ddpmv1.GetStatusRequest) (*ddpmv1.GetStatusResponse, error) {
-	if r.GetPoints() > report.MaxPoints {
-		return nil, status.Errorf(codes.InvalidArgument, "%d points: at most %d", r.GetPoints(), report.MaxPoints)
-	}
-	st := s.looks.Status()
-	if r.GetPoints() > 0 {
-		st.Curve = s.looks.Curve(0, int(r.GetPoints()))
-	}
-	document, err := json.Marshal(st)
-	if err != nil {
-		return nil, status.Errorf(codes.Internal, "the status as JSON: %v", err)
-	}
-	return &ddpmv1.GetStatusResponse{Document: document}, nil
 }
 
 // recall shows the steps of earlier coordinators too, as soon as they are read. That

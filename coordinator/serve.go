@@ -166,7 +166,8 @@ func (s *start) serve(ctx context.Context, l *loop) (core.End, error) {
 	defer s.recall(ctx, l.view)()
 	g := newServer(srv, s.security.options()...)
 	s.security.register(g)
-	ddpmv1.RegisterStatusServer(g, statusServer{looks: look})
+	over := make(chan struct{})
+	ddpmv1.RegisterStatusServer(g, newStatusServer(look, over))
 	s.pool.server.Register(g)
 	var serving errgroup.Group
 	serving.Go(func() error { return g.Serve(s.security.guard(listener)) })
@@ -188,6 +189,7 @@ func (s *start) serve(ctx context.Context, l *loop) (core.End, error) {
 	}
 	cancel()
 	s.pool.close()
+	close(over) // those who look on hear the last word
 	stopServer(g, err == nil)
 	err = errors.Join(err, serving.Wait())
 	srv.readers.Wait()

@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"os"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -23,8 +24,6 @@ import (
 )
 
 const (
-	// watchEvery is how often --watch asks.
-	watchEvery = time.Second
 	// maxStatus bounds an answer.
 	maxStatus = 64 << 20
 	// statusPoints is how many bins --json asks for, as the dashboard does.
@@ -37,17 +36,20 @@ type statusFlags struct {
 	http        string
 	watch, json bool
 	points      int
-	stdout      io.Writer
+	patience    time.Duration // of --watch, with no coordinator
+
+	stdout, stderr io.Writer
 }
 
-func statusCommand(stdout io.Writer) *cobra.Command {
-	f := &statusFlags{stdout: stdout}
+func statusCommand(stdout, stderr io.Writer) *cobra.Command {
+	f := &statusFlags{stdout: stdout, stderr: stderr, patience: awayLimit}
 	c := &cobra.Command{
 		Use:   "status",
 		Short: "Say how a run goes: step, rate, workers, generations, checkpoints",
 		Long: "Asks the coordinator, as the administrator that the file of --config names, or, on its\n" +
 			"own machine, at the loopback address of its --http. --json prints all that the dashboard\n" +
-			"shows, the curves included: docs/http-api.md has the fields.",
+			"shows, the curves included: docs/http-api.md has the fields. --watch goes on through\n" +
+			"restarts of the coordinator, for up to 10 minutes without one, until the run has ended.",
 		Example: "  ddpmctl status --config ddpm-data/admin.conf\n" +
 			"  ddpmctl status --http 127.0.0.1:8080 --watch\n" +
 			"  ddpmctl status --json --points 100",
@@ -76,74 +78,74 @@ func statusCommand(stdout io.Writer) *cobra.Command {
 	return c
 }
 
-// asking gets the status once, as its JSON.
-type asking func(context.Context) ([]byte, error)
-
 func (f *statusFlags) run(ctx context.Context) error {
-	if f.http != "" {
-		return f.show(ctx, f.byHTTP)
+	if f.watch {
+		return f.watchRun(ctx)
 	}
-	server, conn, err := f.admin.connect()
+	document, err := f.once(ctx)
 	if err != nil {
 		return err
 	}
-	defer conn.Close()
-	client := ddpmv1.NewStatusClient(conn)
-	return f.show(ctx, func(ctx context.Context) ([]byte, error) {
-		ctx, cancel := context.WithTimeout(ctx, answerLimit)
-		defer cancel()
-		r, err := client.GetStatus(ctx, &ddpmv1.GetStatusRequest{Points: uint32(f.points)}, grpc.MaxCallRecvMsgSize(maxStatus))
-		return r.GetDocument(), said(server, err)
-	})
+	return f.show(document, true)
 }
 
-func (f *statusFlags) byHTTP(ctx context.Context) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, answerLimit)
-	defer cancel()
-	u := url.URL{Scheme: "http", Host: f.http, Path: "/api/status"}
-	if f.points > 0 {
-		u.RawQuery = url.Values{"points": {strconv.Itoa(f.points)}}.Encode()
+// once gets the document as it is now.
+func (f *statusFlags) once(ctx context.Context) (document []byte, err error) {
+	if f.http != "" {
+		ctx, cancel := context.WithTimeout(ctx, answerLimit)
+		defer cancel()
+		body, err := f.get(ctx, url.Values{})
+		if err != nil {
+			return nil, err
+		}
+		defer body.Close()
+		return io.ReadAll(io.LimitReader(body, maxStatus))
 	}
-	q, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
+	err = f.admin.ask(ctx, func(ctx context.Context, _ string, conn *grpc.ClientConn) error {
+		r, err := ddpmv1.NewStatusClient(conn).GetStatus(ctx, &ddpmv1.GetStatusRequest{Points: uint32(f.points)}, grpc.MaxCallRecvMsgSize(maxStatus))
+		document = r.GetDocument()
+		return err
+	})
+	return document, err
+}
+
+// get asks by HTTP for the status, with the points that are wanted.
+func (f *statusFlags) get(ctx context.Context, q url.Values) (io.ReadCloser, error) {
+	if f.points > 0 {
+		q.Set("points", strconv.Itoa(f.points))
+	}
+	u := url.URL{Scheme: "http", Host: f.http, Path: "/api/status", RawQuery: q.Encode()}
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
 	if err != nil {
 		return nil, usageError{fmt.Errorf("--http: %w", err)}
 	}
 	direct := &http.Transport{DialContext: (&net.Dialer{}).DialContext, DisableKeepAlives: true} // no proxy reaches loopback
-	r, err := (&http.Client{Transport: direct}).Do(q)
+	r, err := (&http.Client{Transport: direct}).Do(request)
 	if err != nil {
-		return nil, fmt.Errorf("%w; is there a coordinator with --http %s?", err, f.http)
+		return nil, away{fmt.Errorf("%w; is there a coordinator with --http %s?", err, f.http)}
 	}
-	defer r.Body.Close()
-	text, err := io.ReadAll(io.LimitReader(r.Body, maxStatus))
-	if err == nil && r.StatusCode != http.StatusOK {
-		err = fmt.Errorf("the coordinator at %s says %s: %.200s", f.http, r.Status, text)
+	if r.StatusCode != http.StatusOK {
+		defer r.Body.Close()
+		text, _ := io.ReadAll(io.LimitReader(r.Body, 200)) // as far as it can be read
+		return nil, fmt.Errorf("the coordinator at %s says %s: %s", f.http, r.Status, strings.TrimSpace(string(text)))
 	}
-	return text, err
+	return r.Body, nil
 }
 
-// show prints the status once or, with --watch, until the run ends.
-func (f *statusFlags) show(ctx context.Context, ask asking) error {
-	for first := true; ; first = false {
-		document, err := ask(ctx)
-		if err != nil {
-			return err
-		}
-		var s report.Status
-		if err := json.Unmarshal(document, &s); err != nil {
-			return fmt.Errorf("the coordinator's answer is no status: %w", err)
-		}
-		if err := f.print(document, s, first); err != nil {
-			return err
-		}
-		if !f.watch || s.Phase == "ended" {
-			return nil
-		}
-		select {
-		case <-time.After(watchEvery):
-		case <-ctx.Done():
-			return nil // who watches has seen enough
-		}
+// show prints a document.
+func (f *statusFlags) show(document []byte, first bool) error {
+	s, err := decoded(document)
+	if err != nil {
+		return err
 	}
+	return f.print(document, s, first)
+}
+
+func decoded(document []byte) (s report.Status, err error) {
+	if err := json.Unmarshal(document, &s); err != nil {
+		return s, fmt.Errorf("the coordinator's answer is no status: %w", err)
+	}
+	return s, nil
 }
 
 // clearScreen takes a terminal's cursor home and clears what is there.

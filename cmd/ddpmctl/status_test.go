@@ -28,14 +28,11 @@ func aStatus() report.Status {
 	}
 }
 
-// statusAt serves statuses, one after the other, and the last one for ever.
-func statusAt(t *testing.T, all ...report.Status) string {
+// statusAt serves a status.
+func statusAt(t *testing.T, now report.Status) string {
 	t.Helper()
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		now := all[0]
-		if len(all) > 1 {
-			all = all[1:]
-		}
+		now := now
 		if r.URL.Query().Get("points") != "" {
 			now.Curve = report.NewHistory().Curve(0, 1)
 		}
@@ -93,17 +90,6 @@ func TestStatusJSON(t *testing.T) {
 		t.Errorf("%v: %s", err, text)
 	}
 	if text, _ := told(t, 0, "--json", "--points", "0", "--http", at); strings.Contains(text, "curve") {
-		t.Error(text)
-	}
-}
-
-// --watch goes on until the run ends; each answer is a line of JSON.
-func TestStatusWatch(t *testing.T) {
-	t.Parallel()
-	ended := aStatus()
-	ended.Phase, ended.Reason = "ended", "the run is complete"
-	text, _ := told(t, 0, "--watch", "--json", "--http", statusAt(t, aStatus(), ended))
-	if lines := strings.Split(strings.TrimSpace(text), "\n"); len(lines) != 2 || !strings.Contains(lines[1], `"phase":"ended"`) {
 		t.Error(text)
 	}
 }

@@ -150,6 +150,13 @@ func TestRoles(t *testing.T) {
 			_, err := ddpmv1.NewTokensClient(c).ListTokens(t.Context(), &ddpmv1.ListTokensRequest{})
 			return err
 		},
+		"status": func(c *grpc.ClientConn) error {
+			stream, err := ddpmv1.NewStatusClient(c).WatchStatus(t.Context(), &ddpmv1.WatchStatusRequest{})
+			if err == nil {
+				_, err = stream.Recv()
+			}
+			return err
+		},
 		"unknown": func(c *grpc.ClientConn) error {
 			return c.Invoke(t.Context(), "/ddpm.v1.Later/Do", &ddpmv1.RenewRequest{}, &ddpmv1.RenewResponse{})
 		},
@@ -160,10 +167,10 @@ func TestRoles(t *testing.T) {
 		conn *grpc.ClientConn
 		want map[string]codes.Code
 	}{
-		{"a stranger", h.stranger(), map[string]codes.Code{"health": ok, "join": ok, "session": no, "renew": no, "tokens": no, "unknown": no}},
+		{"a stranger", h.stranger(), map[string]codes.Code{"health": ok, "join": ok, "session": no, "renew": no, "tokens": no, "status": no, "unknown": no}},
 		{"who verifies nothing", h.as(plain), map[string]codes.Code{"health": ok, "session": no, "tokens": no}},
-		{"a worker", h.as(h.holder(h.ca, pki.Worker, "w1", now).Client(pki.Coordinator, "")), map[string]codes.Code{"health": ok, "session": ok, "renew": ok, "tokens": denied, "unknown": missing, "join": missing}},
-		{"an administrator", h.as(h.holder(h.ca, pki.Admin, "a", now).Client(pki.Coordinator, "")), map[string]codes.Code{"health": ok, "session": denied, "renew": denied, "tokens": ok, "unknown": missing}},
+		{"a worker", h.as(h.holder(h.ca, pki.Worker, "w1", now).Client(pki.Coordinator, "")), map[string]codes.Code{"health": ok, "session": ok, "renew": ok, "tokens": denied, "status": denied, "unknown": missing, "join": missing}},
+		{"an administrator", h.as(h.holder(h.ca, pki.Admin, "a", now).Client(pki.Coordinator, "")), map[string]codes.Code{"health": ok, "session": denied, "renew": denied, "tokens": ok, "status": ok, "unknown": missing}},
 		{"a coordinator", h.as(h.holder(h.ca, pki.Coordinator, "c", now).Client(pki.Coordinator, "")), map[string]codes.Code{"health": away, "session": away, "tokens": away}},
 		{"an expired worker", h.as(h.holder(h.ca, pki.Worker, "w1", now.Add(-2*time.Hour)).Client(pki.Coordinator, "")), map[string]codes.Code{"health": away, "session": away}},
 		{"an expired administrator", h.as(h.holder(h.ca, pki.Admin, "a", now.Add(-2*time.Hour)).Client(pki.Coordinator, "")), map[string]codes.Code{"tokens": away}},

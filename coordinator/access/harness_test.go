@@ -106,6 +106,15 @@ func (sessions) Session(s ddpmv1.Coordinator_SessionServer) error {
 	return s.Send(&ddpmv1.CoordinatorMessage{Body: &ddpmv1.CoordinatorMessage_Welcome{Welcome: &ddpmv1.Welcome{WorkerId: id.Name}}})
 }
 
+// statuses answers everybody who gets through.
+type statuses struct {
+	ddpmv1.UnimplementedStatusServer
+}
+
+func (statuses) WatchStatus(_ *ddpmv1.WatchStatusRequest, stream grpc.ServerStreamingServer[ddpmv1.WatchStatusResponse]) error {
+	return stream.Send(&ddpmv1.WatchStatusResponse{})
+}
+
 // house is a door with services behind it.
 type house struct {
 	t       *testing.T
@@ -147,6 +156,7 @@ func build(t *testing.T) *house {
 	g := grpc.NewServer(append(h.door.Options(), grpc.WaitForHandlers(true))...)
 	ddpmv1.RegisterCoordinatorServer(g, sessions{})
 	ddpmv1.RegisterPoolServer(g, ddpmv1.UnimplementedPoolServer{})
+	ddpmv1.RegisterStatusServer(g, statuses{})
 	h.door.Register(g)
 	done := make(chan error, 1)
 	go func() { done <- g.Serve(h.door.Guard(l)) }()

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -98,7 +99,7 @@ func handleRun(mux *http.ServeMux, s Source, over <-chan struct{}) {
 		panic("web: " + err.Error()) // it is embedded
 	}
 	mux.Handle("GET /", http.FileServerFS(files))
-	a := api{source: s, over: over, places: make(chan struct{}, viewers), newest: new(newest)}
+	a := api{source: s, viewers: NewViewers(over), document: NewDocument(s)}
 	mux.HandleFunc("GET /api/status", a.status)
 	mux.HandleFunc("GET /api/events", a.events)
 	mux.HandleFunc("GET /api/checkpoints", a.checkpoints)
@@ -138,17 +139,33 @@ func local(host string) bool {
 
 // api answers in JSON.
 type api struct {
-	source Source
-	over   <-chan struct{}
-	places chan struct{} // of streams
-	newest *newest
+	source   Source
+	viewers  Viewers
+	document *Document
 }
 
-// status is the whole document; ?points=N adds the curve.
+// status is the whole document; ?points=N adds the curve, ?watch=1 goes on with a line
+// each second.
 func (a api) status(w http.ResponseWriter, r *http.Request) {
 	points, err := points(r, 0)
+	watch := false
+	if text := r.URL.Query().Get("watch"); text != "" && err == nil {
+		if watch, err = strconv.ParseBool(text); err != nil {
+			err = fmt.Errorf("watch=%q: must be 1, or left out", text)
+		}
+	}
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	if watch {
+		a.follow(w, r, "application/jsonl", func(age time.Duration) error {
+			text, err := a.document.Now(points, age)
+			if err == nil {
+				_, err = w.Write(slices.Concat(text, []byte("\n")))
+			}
+			return err
+		})
 		return
 	}
 	s := a.source.Status()

@@ -126,6 +126,8 @@ func TestAnswers(t *testing.T) {
 		{"/api/status?points=10", "", 200, `"curve":{"width":1,"step":[1]`},
 		{"/api/status?points=0", "", 400, "1 … 16384"},
 		{"/api/status?points=many", "", 400, "must be a number"},
+		{"/api/status?watch=perhaps", "", 400, "must be 1"},
+		{"/api/status?watch=1&points=0", "", 400, "1 … 16384"},
 		{"/api/events?points=99999", "", 400, "must be a number"},
 		{"/api/checkpoints", "", 200, `[{"step":5,"picture":true}]`},
 		{"/api/checkpoints/5/samples.png", "", 200, "a picture"},

@@ -114,6 +114,96 @@ func (x *GetStatusResponse) GetDocument() []byte {
 	return nil
 }
 
+type WatchStatusRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As in GetStatusRequest.
+	Points        uint32 `protobuf:"varint,1,opt,name=points,proto3" json:"points,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchStatusRequest) Reset() {
+	*x = WatchStatusRequest{}
+	mi := &file_ddpm_v1_status_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchStatusRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchStatusRequest) ProtoMessage() {}
+
+func (x *WatchStatusRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_ddpm_v1_status_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchStatusRequest.ProtoReflect.Descriptor instead.
+func (*WatchStatusRequest) Descriptor() ([]byte, []int) {
+	return file_ddpm_v1_status_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *WatchStatusRequest) GetPoints() uint32 {
+	if x != nil {
+		return x.Points
+	}
+	return 0
+}
+
+type WatchStatusResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As in GetStatusResponse.
+	Document      []byte `protobuf:"bytes,1,opt,name=document,proto3" json:"document,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchStatusResponse) Reset() {
+	*x = WatchStatusResponse{}
+	mi := &file_ddpm_v1_status_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchStatusResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchStatusResponse) ProtoMessage() {}
+
+func (x *WatchStatusResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_ddpm_v1_status_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchStatusResponse.ProtoReflect.Descriptor instead.
+func (*WatchStatusResponse) Descriptor() ([]byte, []int) {
+	return file_ddpm_v1_status_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *WatchStatusResponse) GetDocument() []byte {
+	if x != nil {
+		return x.Document
+	}
+	return nil
+}
+
 var File_ddpm_v1_status_proto protoreflect.FileDescriptor
 
 const file_ddpm_v1_status_proto_rawDesc = "" +
@@ -122,9 +212,14 @@ const file_ddpm_v1_status_proto_rawDesc = "" +
 	"\x10GetStatusRequest\x12\x16\n" +
 	"\x06points\x18\x01 \x01(\rR\x06points\"/\n" +
 	"\x11GetStatusResponse\x12\x1a\n" +
-	"\bdocument\x18\x01 \x01(\fR\bdocument2L\n" +
+	"\bdocument\x18\x01 \x01(\fR\bdocument\",\n" +
+	"\x12WatchStatusRequest\x12\x16\n" +
+	"\x06points\x18\x01 \x01(\rR\x06points\"1\n" +
+	"\x13WatchStatusResponse\x12\x1a\n" +
+	"\bdocument\x18\x01 \x01(\fR\bdocument2\x98\x01\n" +
 	"\x06Status\x12B\n" +
-	"\tGetStatus\x12\x19.ddpm.v1.GetStatusRequest\x1a\x1a.ddpm.v1.GetStatusResponseB;Z9github.com/ddpm-cluster/ddpm-cluster/proto/ddpm/v1;ddpmv1b\x06proto3"
+	"\tGetStatus\x12\x19.ddpm.v1.GetStatusRequest\x1a\x1a.ddpm.v1.GetStatusResponse\x12J\n" +
+	"\vWatchStatus\x12\x1b.ddpm.v1.WatchStatusRequest\x1a\x1c.ddpm.v1.WatchStatusResponse0\x01B;Z9github.com/ddpm-cluster/ddpm-cluster/proto/ddpm/v1;ddpmv1b\x06proto3"
 
 var (
 	file_ddpm_v1_status_proto_rawDescOnce sync.Once
@@ -138,16 +233,20 @@ func file_ddpm_v1_status_proto_rawDescGZIP() []byte {
 	return file_ddpm_v1_status_proto_rawDescData
 }
 
-var file_ddpm_v1_status_proto_msgTypes = make([]protoimpl.MessageInfo, 2)
+var file_ddpm_v1_status_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
 var file_ddpm_v1_status_proto_goTypes = []any{
-	(*GetStatusRequest)(nil),  // 0: ddpm.v1.GetStatusRequest
-	(*GetStatusResponse)(nil), // 1: ddpm.v1.GetStatusResponse
+	(*GetStatusRequest)(nil),    // 0: ddpm.v1.GetStatusRequest
+	(*GetStatusResponse)(nil),   // 1: ddpm.v1.GetStatusResponse
+	(*WatchStatusRequest)(nil),  // 2: ddpm.v1.WatchStatusRequest
+	(*WatchStatusResponse)(nil), // 3: ddpm.v1.WatchStatusResponse
 }
 var file_ddpm_v1_status_proto_depIdxs = []int32{
 	0, // 0: ddpm.v1.Status.GetStatus:input_type -> ddpm.v1.GetStatusRequest
-	1, // 1: ddpm.v1.Status.GetStatus:output_type -> ddpm.v1.GetStatusResponse
-	1, // [1:2] is the sub-list for method output_type
-	0, // [0:1] is the sub-list for method input_type
+	2, // 1: ddpm.v1.Status.WatchStatus:input_type -> ddpm.v1.WatchStatusRequest
+	1, // 2: ddpm.v1.Status.GetStatus:output_type -> ddpm.v1.GetStatusResponse
+	3, // 3: ddpm.v1.Status.WatchStatus:output_type -> ddpm.v1.WatchStatusResponse
+	2, // [2:4] is the sub-list for method output_type
+	0, // [0:2] is the sub-list for method input_type
 	0, // [0:0] is the sub-list for extension type_name
 	0, // [0:0] is the sub-list for extension extendee
 	0, // [0:0] is the sub-list for field type_name
@@ -164,7 +263,7 @@ func file_ddpm_v1_status_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_ddpm_v1_status_proto_rawDesc), len(file_ddpm_v1_status_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   2,
+			NumMessages:   4,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -21,7 +21,8 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	Status_GetStatus_FullMethodName = "/ddpm.v1.Status/GetStatus"
+	Status_GetStatus_FullMethodName   = "/ddpm.v1.Status/GetStatus"
+	Status_WatchStatus_FullMethodName = "/ddpm.v1.Status/WatchStatus"
 )
 
 // StatusClient is the client API for Status service.
@@ -31,6 +32,10 @@ const (
 // Status is for administrators.
 type StatusClient interface {
 	GetStatus(ctx context.Context, in *GetStatusRequest, opts ...grpc.CallOption) (*GetStatusResponse, error)
+	// WatchStatus gives the same once a second. The last one is of phase "ended" where the
+	// run is over; a stream that ends without is a coordinator's that is gone, and the run
+	// goes on with the next one.
+	WatchStatus(ctx context.Context, in *WatchStatusRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchStatusResponse], error)
 }
 
 type statusClient struct {
@@ -51,6 +56,25 @@ func (c *statusClient) GetStatus(ctx context.Context, in *GetStatusRequest, opts
 	return out, nil
 }
 
+func (c *statusClient) WatchStatus(ctx context.Context, in *WatchStatusRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchStatusResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &Status_ServiceDesc.Streams[0], Status_WatchStatus_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[WatchStatusRequest, WatchStatusResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Status_WatchStatusClient = grpc.ServerStreamingClient[WatchStatusResponse]
+
 // StatusServer is the server API for Status service.
 // All implementations must embed UnimplementedStatusServer
 // for forward compatibility.
@@ -58,6 +82,10 @@ func (c *statusClient) GetStatus(ctx context.Context, in *GetStatusRequest, opts
 // Status is for administrators.
 type StatusServer interface {
 	GetStatus(context.Context, *GetStatusRequest) (*GetStatusResponse, error)
+	// WatchStatus gives the same once a second. The last one is of phase "ended" where the
+	// run is over; a stream that ends without is a coordinator's that is gone, and the run
+	// goes on with the next one.
+	WatchStatus(*WatchStatusRequest, grpc.ServerStreamingServer[WatchStatusResponse]) error
 	mustEmbedUnimplementedStatusServer()
 }
 
@@ -70,6 +98,9 @@ type UnimplementedStatusServer struct{}
 
 func (UnimplementedStatusServer) GetStatus(context.Context, *GetStatusRequest) (*GetStatusResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetStatus not implemented")
+}
+func (UnimplementedStatusServer) WatchStatus(*WatchStatusRequest, grpc.ServerStreamingServer[WatchStatusResponse]) error {
+	return status.Error(codes.Unimplemented, "method WatchStatus not implemented")
 }
 func (UnimplementedStatusServer) mustEmbedUnimplementedStatusServer() {}
 func (UnimplementedStatusServer) testEmbeddedByValue()                {}
@@ -110,6 +141,17 @@ func _Status_GetStatus_Handler(srv interface{}, ctx context.Context, dec func(in
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Status_WatchStatus_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(WatchStatusRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(StatusServer).WatchStatus(m, &grpc.GenericServerStream[WatchStatusRequest, WatchStatusResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Status_WatchStatusServer = grpc.ServerStreamingServer[WatchStatusResponse]
+
 // Status_ServiceDesc is the grpc.ServiceDesc for Status service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -122,6 +164,12 @@ var Status_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _Status_GetStatus_Handler,
 		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "WatchStatus",
+			Handler:       _Status_WatchStatus_Handler,
+			ServerStreams: true,
+		},
+	},
 	Metadata: "ddpm/v1/status.proto",
 }
