@@ -51,7 +51,20 @@ func (s *start) openStore(ctx context.Context) error {
 	if err := s.continueInit(spec); err != nil {
 		return err
 	}
-	return s.findCheckpoint(ctx)
+	if err := s.findCheckpoint(ctx); err != nil {
+		return err
+	}
+	return s.trainable()
+}
+
+// trainable refuses to take the preset's steps for the run's where the run has more
+// already: how many it was to have is in no run.json.
+func (s *start) trainable() error {
+	if s.config.Given("steps") || s.newest.Step <= s.plan.Steps {
+		return nil
+	}
+	return UsageError{fmt.Errorf("run %s: it was trained beyond the %d steps of preset %s, to step %d; say by --steps how many it is to have, as when it was started",
+		s.plan.Run, s.plan.Steps, s.plan.Spec.Preset, s.newest.Step)}
 }
 
 // readSpec reads the config of a run; storage.ErrNotFound where there is none.
