@@ -20,6 +20,15 @@ var (
 	errInterrupted = fmt.Errorf("%w twice: ended at once, without a checkpoint", ErrInterrupted)
 )
 
+// stoppedError is the end of a run that was interrupted before it had anything to save.
+type stoppedError struct{ reason string }
+
+// Error implements error.
+func (e stoppedError) Error() string { return e.reason }
+
+// Unwrap says what has ended it.
+func (stoppedError) Unwrap() error { return ErrInterrupted }
+
 // onInterrupt calls do at the next interrupt, unless the returned function is
 // called before. Whoever else reads the channel waits for that function.
 func onInterrupt(interrupts <-chan os.Signal, do func()) (stop func()) {

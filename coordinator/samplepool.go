@@ -2,6 +2,7 @@ package coordinator
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -89,13 +90,18 @@ func (p *samplePool) close() {
 }
 
 // serveSamples serves the sampling pool alone, until an interrupt.
-func serveSamples(ctx context.Context, o Options) error {
+func serveSamples(ctx context.Context, o Options) (err error) {
 	s := newStart(o)
 	defer s.console.end()
 	defer s.trace(ctx)()
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	defer onInterrupt(o.Interrupts, cancel)()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	defer onInterrupt(o.Interrupts, func() { cancel(errInterruptedEarly) })()
+	defer func() {
+		if err != nil && errors.Is(context.Cause(ctx), errInterruptedEarly) {
+			err = errInterruptedEarly // and not what broke by it
+		}
+	}()
 	defer s.close()
 	stop, err := s.openOutlet()
 	if err != nil {

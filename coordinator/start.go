@@ -194,7 +194,10 @@ func (s *start) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if !end.OK {
+	switch {
+	case end.Stopped:
+		return stoppedError{end.Reason}
+	case !end.OK:
 		return errors.New(end.Reason)
 	}
 	s.console.end()

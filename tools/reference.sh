@@ -12,8 +12,12 @@ out=${1:?give the folder to write into}
 
 Three programs: `ddpm-coordinator` owns a run, `ddpm-worker` computes, `ddpmctl` is the
 user's tool. Each says the same by `--help`, and its version by `--version`; an error is
-one line on standard error, with what to do. Exit codes: 1 is a failure, 2 a mistake in
-how the command was called, 130 a run that was interrupted.
+one line on standard error, with what to do.
+
+Exit codes: 0 is success, also where an interrupt ended a run with its checkpoint, or a
+worker politely; 1 a failure; 2 a mistake in how the command was called; 130 an interrupt
+that ended a command before it had done its work, such as a coordinator that waited for
+workers, or one that hands its run over.
 
 For completion in a shell, and for man pages:
 

@@ -28,8 +28,9 @@ import (
 
 // Exit codes.
 const (
-	exitFailure = 1
-	exitUsage   = 2
+	exitFailure     = 1
+	exitUsage       = 2
+	exitInterrupted = 130 // as a shell has it for SIGINT
 )
 
 // What a worker does.
@@ -64,8 +65,11 @@ func Main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return 0
 	}
 	_, _ = fmt.Fprintf(stderr, "ddpm-worker: %s\n", strings.ReplaceAll(err.Error(), "\n", "; "))
-	if errors.As(err, new(usageError)) {
+	switch {
+	case errors.As(err, new(usageError)):
 		return exitUsage
+	case errors.Is(err, errInterrupted) || errors.Is(err, membership.ErrInterrupted):
+		return exitInterrupted
 	}
 	return exitFailure
 }

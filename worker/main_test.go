@@ -2,11 +2,14 @@ package worker
 
 import (
 	"bytes"
+	"context"
 	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
 	"testing"
+
+	ddpmv1 "github.com/ddpm-cluster/ddpm-cluster/proto/ddpm/v1"
 )
 
 const aToken = "abc123.abcdefghijklmnopqrstuvwxyz"
@@ -96,6 +99,33 @@ func TestThreads(t *testing.T) {
 	} {
 		if got := threads(k.user, k.coordinator); got != k.want {
 			t.Errorf("user %d, coordinator %d: %d threads, want %d", k.user, k.coordinator, got, k.want)
+		}
+	}
+}
+
+// One that is asked to end before it trained has not failed: while it joins, while it
+// looks for a coordinator, and while it waits for others.
+func TestMainInterrupted(t *testing.T) {
+	c := newCluster(t, 1)
+	ctx, interrupt := context.WithCancel(t.Context())
+	defer interrupt()
+	c.onMessage = func(_ *fake, _ *peer, m *ddpmv1.WorkerMessage) bool {
+		if m.GetAvailable() == nil {
+			return false
+		}
+		interrupt()
+		return true
+	}
+	f, stop := serveFake(t, c)
+	defer stop()
+	for _, args := range [][]string{ // the first of them is interrupted, the others come too late
+		{"--join", f.address, "--insecure", "--threads", "1", "--advertise", "127.0.0.1"},
+		{"--join", freeAddress(t), "--insecure"},
+		{"--join", freeAddress(t), "--token", aToken, "--ca-hash", "sha256:" + strings.Repeat("0", 64)},
+	} {
+		var stdout, stderr bytes.Buffer
+		if code := Main(ctx, args, &stdout, &stderr); code != exitInterrupted || !strings.Contains(stderr.String(), "ddpm-worker: interrupted") {
+			t.Errorf("%q: exit code %d:\n%s", args, code, stderr.String())
 		}
 	}
 }

@@ -6,7 +6,7 @@ import "fmt"
 func (m *Machine) conclude(workers []*worker, step uint64, live bool) []Effect {
 	if step <= m.published {
 		if !m.hasCheckpoint && step == 0 {
-			return m.fail("stopped before there was anything to save: " + m.stopping)
+			return m.stopEmpty("stopped before there was anything to save: " + m.stopping)
 		}
 		end := End{OK: true, Reason: m.whyEnd(step), Step: step}
 		if m.closing != nil && m.closing.Step == step {
@@ -78,4 +78,45 @@ func (m *Machine) whyEnd(step uint64) string {
 		return fmt.Sprintf("step %d is complete and its checkpoint published", step)
 	}
 	return fmt.Sprintf("stopped after step %d of %d, whose checkpoint is published: %s", step, m.config.Steps, m.stopping)
+}
+
+// fail ends the run without its last step.
+func (m *Machine) fail(reason string) []Effect { return m.finish(m.without(reason)) }
+
+// stopEmpty ends a run that was asked to end, and has nothing yet to save.
+func (m *Machine) stopEmpty(reason string) []Effect {
+	end := m.without(reason)
+	end.Stopped = true
+	return m.finish(end)
+}
+
+// without is an end without the run's last step.
+func (m *Machine) without(reason string) End {
+	if m.phase != waiting && m.generation.Number > 0 && m.phase != adopting {
+		reason += fmt.Sprintf(" (generation %d, %s)", m.generation.Number, m.phase)
+	}
+	return End{Reason: reason, Step: m.published}
+}
+
+func (m *Machine) finish(end End) []Effect {
+	m.phase, m.end, m.reason = ended, end, end.Reason
+	var effects []Effect
+	for _, w := range m.workers {
+		effects = append(effects, Dismiss{Worker: w.id, OK: end.OK, Reason: end.Reason})
+	}
+	return append(effects, end)
+}
+
+func (m *Machine) stop(reason string) []Effect {
+	if m.stopping != "" {
+		return nil
+	}
+	m.stopping = reason
+	switch {
+	case m.phase == waiting, m.phase == adopting && m.deserted():
+		return m.stopEmpty("stopped before training began: " + reason)
+	case m.phase == training:
+		return m.yield(reason, true)
+	}
+	return nil // the next generation saves and ends, and so does one that is adopted
 }

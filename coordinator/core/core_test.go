@@ -179,6 +179,9 @@ func describe(e Effect) string {
 		if e.OK {
 			return fmt.Sprintf("end: step %d digest %s: %s", e.Step, e.Digest, e.Reason)
 		}
+		if e.Stopped {
+			return fmt.Sprintf("end, stopped, step %d is published: %s", e.Step, e.Reason)
+		}
 		return fmt.Sprintf("end, failed, step %d is published: %s", e.Step, e.Reason)
 	}
 	return fmt.Sprintf("%T", e)

@@ -77,8 +77,10 @@ type Note struct{ Text string }
 // End is the last effect.
 type End struct {
 	// OK says that the run's last step is published.
-	OK     bool
-	Reason string
+	OK bool
+	// Stopped says that the run was asked to end, and had nothing yet to save.
+	Stopped bool
+	Reason  string
 	// Step is the newest that was published here, or the start.
 	Step   uint64
 	Digest string

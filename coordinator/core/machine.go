@@ -366,34 +366,3 @@ func (m *Machine) yield(reason string, save bool) []Effect {
 	}
 	return effects
 }
-
-// fail ends the run without its last step.
-func (m *Machine) fail(reason string) []Effect {
-	if m.phase != waiting && m.generation.Number > 0 && m.phase != adopting {
-		reason += fmt.Sprintf(" (generation %d, %s)", m.generation.Number, m.phase)
-	}
-	return m.finish(End{Reason: reason, Step: m.published})
-}
-
-func (m *Machine) finish(end End) []Effect {
-	m.phase, m.end, m.reason = ended, end, end.Reason
-	var effects []Effect
-	for _, w := range m.workers {
-		effects = append(effects, Dismiss{Worker: w.id, OK: end.OK, Reason: end.Reason})
-	}
-	return append(effects, end)
-}
-
-func (m *Machine) stop(reason string) []Effect {
-	if m.stopping != "" {
-		return nil
-	}
-	m.stopping = reason
-	switch {
-	case m.phase == waiting, m.phase == adopting && m.deserted():
-		return m.fail("stopped before training began: " + reason)
-	case m.phase == training:
-		return m.yield(reason, true)
-	}
-	return nil // the next generation saves and ends, and so does one that is adopted
-}
