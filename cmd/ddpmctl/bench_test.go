@@ -14,6 +14,9 @@ import (
 const asCommand = "DDPMCTL_TEST_AS_COMMAND"
 
 func TestMain(m *testing.M) {
+	if os.Getenv(asStuck) != "" {
+		stuck()
+	}
 	if os.Getenv(asCommand) != "" {
 		main()
 		return

@@ -83,7 +83,7 @@ func (f *importFlags) run(c *cobra.Command, src, dst string, stdout, stderr io.W
 	}
 	m, err := i.Run(ctx)
 	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
-		return errors.New("stopped; the same command goes on where it was")
+		return interruptedError{errors.New("interrupted; the same command goes on where it was")}
 	}
 	if errors.Is(err, ingest.ErrExists) {
 		return f.existing(ctx, to, err)

@@ -21,21 +21,34 @@ import (
 
 // Exit codes.
 const (
-	exitFailure = 1
-	exitUsage   = 2
+	exitFailure     = 1
+	exitUsage       = 2
+	exitInterrupted = 130 // as a shell has it for SIGINT
 )
 
 // usageError is a mistake in how the command was called.
 type usageError struct{ error }
 
+// interruptedError says what an interrupt leaves behind.
+type interruptedError struct{ error }
+
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := interruptible(context.Background())
 	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()
 	os.Exit(code)
 }
 
-// run executes the command line and returns the exit code.
+// interruptible is done at the first interrupt; the second kills the process, which may
+// be waiting for something that knows of no end.
+func interruptible(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop)
+	return ctx, stop
+}
+
+// run executes the command line and returns the exit code. The end of ctx, where it is no
+// deadline's, is an interrupt.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root := command(stdout, stderr)
 	root.SetArgs(args)
@@ -46,8 +59,15 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if err == nil {
 		return 0
 	}
+	interrupted := errors.Is(ctx.Err(), context.Canceled)
+	if interrupted && !errors.As(err, &interruptedError{}) {
+		err = errors.New("interrupted") // and not what broke by it
+	}
 	fmt.Fprintf(stderr, "ddpmctl: %s\n", strings.ReplaceAll(err.Error(), "\n", "; "))
-	if errors.As(err, &usageError{}) {
+	switch {
+	case interrupted:
+		return exitInterrupted
+	case errors.As(err, &usageError{}):
 		return exitUsage
 	}
 	return exitFailure

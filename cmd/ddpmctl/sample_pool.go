@@ -67,11 +67,7 @@ func (a *administrator) submit(ctx context.Context, q *ddpmv1.SubmitJobRequest, 
 		return nil, err
 	}
 	fmt.Fprintf(stderr, "job %s\n", id)
-	s, err := a.watch(ctx, id, jobBar(stderr))
-	if ctx.Err() != nil {
-		return nil, fmt.Errorf("interrupted; job %s goes on without this command: ddpmctl jobs watch, cancel or fetch %s", id, id)
-	}
-	return s, err
+	return a.watch(ctx, id, jobBar(stderr))
 }
 
 // jobBar shows a job's progress on a terminal.
@@ -107,6 +103,8 @@ func (a *administrator) watch(ctx context.Context, id string, show func(*ddpmv1.
 			show(s)
 		})
 		switch {
+		case err != nil && ctx.Err() != nil:
+			return nil, goesOn(id)
 		case err == nil && s.GetState() == ddpmv1.JobState_JOB_STATE_DONE:
 			return s, nil
 		case err == nil && s.GetState() == ddpmv1.JobState_JOB_STATE_CANCELLED:
@@ -121,9 +119,14 @@ func (a *administrator) watch(ctx context.Context, id string, show func(*ddpmv1.
 		select {
 		case <-time.After(time.Second):
 		case <-ctx.Done():
-			return nil, ctx.Err()
+			return nil, goesOn(id)
 		}
 	}
+}
+
+// goesOn says what becomes of a job that nobody waits for any more.
+func goesOn(id string) error {
+	return interruptedError{fmt.Errorf("interrupted; job %s goes on without this command: ddpmctl jobs watch, cancel or fetch %s", id, id)}
 }
 
 // watchOnce follows a job until it has ended or the stream breaks.
