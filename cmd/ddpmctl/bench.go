@@ -43,7 +43,7 @@ func benchCommand(stdin io.Reader, stdout, stderr io.Writer) *cobra.Command {
 		Use:     "bench",
 		Example: "  ddpmctl bench step --preset cifar10\n  ddpmctl bench kernels",
 		Short:   "Measure this machine",
-		Args:    noArguments,
+		Args:    ownCommands,
 		RunE:    func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	c.AddCommand(benchModelCommand(stdout, &cobra.Command{

@@ -17,7 +17,7 @@ func bucketCommand(stdout io.Writer) *cobra.Command {
 		Use:     "bucket",
 		Example: "  ddpmctl bucket create --storage 's3://ddpm?endpoint=minio:9000&insecure=true'",
 		Short:   "Prepare the bucket of a Store",
-		Args:    noArguments,
+		Args:    ownCommands,
 		RunE:    func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	var uri string

@@ -15,13 +15,8 @@ func checkpointsCommand(stdout, stderr io.Writer) *cobra.Command {
 		Example: "  ddpmctl checkpoints list --storage ddpm-data --run digits",
 		Aliases: []string{"checkpoint"},
 		Short:   "List, show, verify, export, import and delete checkpoints",
-		Args: func(c *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return usageError{fmt.Errorf("unknown command %q%s; see %s --help", args[0], nearest(c, args[0]), c.CommandPath())}
-			}
-			return nil
-		},
-		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
+		Args:    ownCommands,
+		RunE:    func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	c.AddCommand(
 		listCommand(stdout), showCommand(stdout), verifyCommand(stdout, stderr),

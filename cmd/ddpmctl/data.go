@@ -23,7 +23,7 @@ func dataCommand(stdout, stderr io.Writer) *cobra.Command {
 		Long: "Data imports datasets into the packed form that workers read from a folder or from S3, and lists,\n" +
 			"shows and verifies those that are there. A dataset is named by its name in --storage, or by a path\n" +
 			"or URI of its own.",
-		Args: noArguments,
+		Args: ownCommands,
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	c.AddCommand(dataImportCommand(stdout, stderr), dataListCommand(stdout), dataShowCommand(stdout), dataStepCommand(stdout), dataVerifyCommand(stdout, stderr))

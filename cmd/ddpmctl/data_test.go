@@ -118,7 +118,7 @@ func TestDataSaysWhatIsWrong(t *testing.T) {
 		"no name":           {[]string{"show", "store://a b"}, exitUsage, "no name"},
 		"a picture's name":  {[]string{"show", "x", "--out=x.jpg"}, exitUsage, ".png"},
 		"a word too many":   {[]string{"list", "x"}, exitUsage, "unexpected"},
-		"no command":        {[]string{"improt"}, exitUsage, "unexpected"},
+		"no command":        {[]string{"improt"}, exitUsage, "did you mean import?"},
 	} {
 		args := append([]string{"data"}, v.args...)
 		if name != "no command" {

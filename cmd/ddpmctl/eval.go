@@ -23,6 +23,7 @@ func evalCommand(stdout, stderr io.Writer) *cobra.Command {
 		Short:   "Measure a checkpoint on held-out images",
 		Long: "Eval measures a checkpoint's averaged weights. With --join or --config a cluster's sampling pool does,\n" +
 			"to the same bytes of the report; without, this machine does, from the Store alone.",
+		Args: ownCommands,
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	nll := evalFlags{print: printNLL}

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"bytes"
 	"io"
+	"strings"
 	"testing"
 
 	"github.com/spf13/cobra"
@@ -18,6 +20,33 @@ func TestExamples(t *testing.T) {
 			if !child.Hidden {
 				check(child)
 			}
+		}
+	}
+	check(command(io.Discard, io.Discard))
+}
+
+// Each group of commands refuses what is none of them, and asks whether one like it was
+// meant.
+func TestUnknownCommands(t *testing.T) {
+	refuses := func(path []string, word, want string) {
+		t.Helper()
+		var stdout, stderr bytes.Buffer
+		code := run(t.Context(), append(path, word), &stdout, &stderr)
+		if code != exitUsage || !strings.Contains(stderr.String(), want) || stdout.Len() > 0 {
+			t.Errorf("%q %s: exit code %d, %s%s", path, word, code, &stderr, &stdout)
+		}
+	}
+	var check func(c *cobra.Command)
+	check = func(c *cobra.Command) {
+		children := c.Commands()
+		if len(children) == 0 {
+			return
+		}
+		path := strings.Fields(c.CommandPath())[1:]
+		refuses(path, "foo", `unknown command "foo"; see `+c.CommandPath()+" --help")
+		refuses(path, children[0].Name()+"x", "(did you mean "+children[0].Name())
+		for _, child := range children {
+			check(child)
 		}
 	}
 	check(command(io.Discard, io.Discard))

@@ -31,7 +31,7 @@ func jobsCommand(stdout, stderr io.Writer) *cobra.Command {
 		Example: "  ddpmctl jobs list\n  ddpmctl jobs watch ID --json",
 		Short:   "List, show, watch, cancel and fetch the jobs of a cluster's sampling pool",
 		Long:    "Asks the coordinator for the jobs that ddpmctl sample --join and ddpmctl eval --join have submitted.",
-		Args:    noArguments,
+		Args:    ownCommands,
 		RunE:    func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	f.admin.joinFlags(c.PersistentFlags())

@@ -81,13 +81,8 @@ func command(stdout, stderr io.Writer) *cobra.Command {
 		Version:       ddpmcluster.Describe(),
 		SilenceUsage:  true,
 		SilenceErrors: true,
-		Args: func(c *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return usageError{fmt.Errorf("unknown command %q%s; see %s --help", args[0], nearest(c, args[0]), c.CommandPath())}
-			}
-			return nil
-		},
-		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
+		Args:          ownCommands,
+		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	root.SetOut(stdout)
 	root.SetErr(stderr)
@@ -97,6 +92,14 @@ func command(stdout, stderr io.Writer) *cobra.Command {
 	root.AddCommand(statusCommand(stdout, stderr), sampleCommand(stdout, stderr), evalCommand(stdout, stderr), digestCommand(stdout), checkpointsCommand(stdout, stderr), benchCommand(os.Stdin, stdout, stderr), dataCommand(stdout, stderr), tokenCommand(stdout), bucketCommand(stdout), jobsCommand(stdout, stderr), kubeSecretsCommand(stdout))
 	reference.Add(root, ddpmcluster.Version(), func(err error) error { return usageError{err} })
 	return root
+}
+
+// ownCommands refuses what is no command of a group's.
+func ownCommands(c *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return usageError{fmt.Errorf("unknown command %q%s; see %s --help", args[0], nearest(c, args[0]), c.CommandPath())}
+	}
+	return nil
 }
 
 // nearest asks whether one of a command's own was meant, where one is like it.

@@ -31,7 +31,7 @@ func tokenCommand(stdout io.Writer) *cobra.Command {
 		Short: "Make, list and revoke the tokens that let workers in",
 		Long: "Asks the coordinator, as the administrator that the file of --config names.\n" +
 			"The coordinator writes that file to its data dir when it starts: admin.conf.",
-		Args: noArguments,
+		Args: ownCommands,
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	f.admin.flags(c.PersistentFlags())
