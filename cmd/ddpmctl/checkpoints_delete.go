@@ -60,7 +60,8 @@ func deleteCommand(stdout, stderr io.Writer) *cobra.Command {
 			})
 		},
 	}
-	t.flags(c)
+	t.runFlags(c)
+	c.Flags().Uint64Var(&t.step, "step", 0, "the checkpoint's `step` (needed)")
 	c.Flags().BoolVar(&force, "force", false, "delete the newest checkpoint too")
 	out.flags(c)
 	return c

@@ -46,6 +46,7 @@ func importCommand(stdout io.Writer) *cobra.Command {
 	}
 	c.Flags().StringVar(&folder, "from", "", "the folder to read: a path or s3://bucket/folder?endpoint=HOST:PORT (needed)")
 	t.runFlags(c)
+	c.Flags().Lookup("run").Usage = "the `NAME` of the run to make (needed)"
 	out.flags(c)
 	return c
 }

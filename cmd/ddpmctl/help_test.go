@@ -51,3 +51,25 @@ func TestUnknownCommands(t *testing.T) {
 	}
 	check(command(io.Discard, io.Discard))
 }
+
+// What a command can't do without is marked so.
+func TestNeeded(t *testing.T) {
+	for path, flags := range map[string][]string{
+		"checkpoints delete": {"step"},
+		"checkpoints import": {"from", "run"},
+	} {
+		c, _, err := command(io.Discard, io.Discard).Find(strings.Fields(path))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range flags {
+			if usage := c.Flags().Lookup(name).Usage; !strings.HasSuffix(usage, "(needed)") {
+				t.Errorf("%s --%s: %s", path, name, usage)
+			}
+		}
+		var stdout, stderr bytes.Buffer
+		if code := run(t.Context(), strings.Fields(path), &stdout, &stderr); code != exitUsage || !strings.Contains(stderr.String(), "needed") {
+			t.Errorf("%s: exit code %d, %s", path, code, &stderr)
+		}
+	}
+}

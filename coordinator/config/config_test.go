@@ -88,6 +88,8 @@ func TestFileErrors(t *testing.T) {
 		{"two documents", "seed: 1\n---\nseed: 2\n", []string{"run.yaml", "one document"}},
 		{"a list", "- workers\n", []string{"run.yaml:1", "mapping"}},
 		{"no YAML", "workers: [\n", []string{"run.yaml", "line"}},
+		{"a tab", "\tworkers: 1\n", []string{"run.yaml", "line 1", "cannot start any token"}},
+		{"a tab further down", "workers: 1\n\tseed: 1\n", []string{"run.yaml", "line 2", "tab"}},
 	} {
 		t.Run(v.name, func(t *testing.T) {
 			_, err := parse(t, v.file)

@@ -53,6 +53,10 @@ func document(text []byte) (*yaml.Node, error) {
 	if err := d.Decode(&doc); errors.Is(err, io.EOF) {
 		return nil, nil
 	} else if err != nil {
+		// The scanner leaves a line out where it is the first.
+		if what, ok := strings.CutPrefix(err.Error(), "yaml: found "); ok {
+			err = fmt.Errorf("yaml: line 1: found %s", what)
+		}
 		return nil, err
 	}
 	if err := d.Decode(&more); !errors.Is(err, io.EOF) {

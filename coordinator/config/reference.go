@@ -22,7 +22,8 @@ A coordinator is configured by flags, by the YAML file of ` + "`--config FILE`" 
 key of the file is the name of a flag without its dashes, and flags win. Workers are told
 the run's config when they join, and have flags of their own ([cli.md](cli.md#ddpm-worker)).
 ` + "`--dry-run`" + ` prints what the settings resolve to, as a file that ` + "`--config`" + ` takes. An unknown
-key, one that is there twice, and a value that can't be are errors with their line.
+key, one that is there twice, and a value of another kind (` + "`workers: many`" + `) are errors with
+their line; a value out of bounds (` + "`lr: -3`" + `) is an error with its name.
 
 ` + "```yaml" + `
 workers: 8
@@ -84,6 +85,7 @@ func Variables() []Variable {
 		{"DDPM_TOKEN", "ddpm-worker", "the token, in the place of `--token`"},
 		{"DDPM_CA_HASH", "ddpm-worker", "the authority's hash, in the place of `--ca-hash`"},
 		{"DDPM_ADMIN", "ddpmctl", "the administrator's file, in the place of `--config`"},
+		{"DDPM_CACHE_SIZE", "ddpm-worker", "what `--cache-size` is where it is not given: of `--local` workers, which have no flags, too"},
 		{"DDPM_CPU_LEVEL", "all", "`portable`, `avx2` or `avx512`: kernels of this level at most; the bits are the same"},
 		{"DDPM_LOG_FORMAT", "coordinator, worker", "`text` or `json`: what `--log-format auto` is"},
 		{"AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN", "all", "credentials for an S3 Store; `MINIO_ROOT_USER` and `MINIO_ROOT_PASSWORD` do as well. Without them: ~/.aws/credentials, or the machine's role"},
