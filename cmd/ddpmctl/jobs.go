@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/ddpm-cluster/ddpm-cluster/coordinator/pool"
+	"github.com/ddpm-cluster/ddpm-cluster/ddpm/sampler/job"
 	ddpmv1 "github.com/ddpm-cluster/ddpm-cluster/proto/ddpm/v1"
 )
 
@@ -155,7 +156,7 @@ func (f *jobsFlags) fetchCommand() *cobra.Command {
 			return fetched(c.Context(), s, &out, uri, f.stdout, f.stderr)
 		},
 	}
-	c.Flags().StringVar(&out.path, "out", "", "the PNG or the folder to write; it must not exist (needed)")
+	c.Flags().StringVar(&out.path, "out", "", fmt.Sprintf("the PNG, of the first %d images, or the folder to write; it must not exist (needed)", job.MaxGrid))
 	c.Flags().StringVar(&uri, "storage", "", "the Store as this machine reaches it (default: as the coordinator does)")
 	return c
 }

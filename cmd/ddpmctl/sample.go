@@ -126,6 +126,8 @@ func (f *sampleFlags) validate(c *cobra.Command) error {
 		return fmt.Errorf("--trajectory: it is a file of its own; give --out a folder, not %s", f.out.path)
 	case c.Flags().Changed("interpolate") && len(f.config.Classes) > 1:
 		return fmt.Errorf("--class %v: with --interpolate all images are of one class; name one", f.config.Classes)
+	case f.n > job.MaxGrid && f.out.picture():
+		return fmt.Errorf("--n %d: a picture has %d images at most; give --out a folder, not %s", f.n, job.MaxGrid, f.out.path)
 	}
 	if f.admin.asked() && f.detach {
 		return nil

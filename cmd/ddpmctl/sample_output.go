@@ -27,7 +27,7 @@ type sampleOutput struct {
 const toStdout = "-"
 
 func (o *sampleOutput) flags(c *cobra.Command) {
-	c.Flags().StringVar(&o.path, "out", "", "the `PATH` of the PNG or the folder to write; it must not exist; - writes a PNG to standard output (needed)")
+	c.Flags().StringVar(&o.path, "out", "", fmt.Sprintf("the `PATH` of the PNG, of up to %d images, or of the folder to write; it must not exist; - writes a PNG to standard output (needed)", job.MaxGrid))
 	c.Flags().BoolVar(&o.choice.Grid, "grid", true, "write grid.png into the folder")
 	c.Flags().BoolVar(&o.choice.NPZ, "npz", true, "write samples.npz into the folder: arr_0, uint8, [n, height, width, channels]")
 }

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
@@ -180,7 +181,11 @@ func fetched(ctx context.Context, s *ddpmv1.JobStatus, out *sampleOutput, uri st
 		return err
 	}
 	run, step := v.Checkpoint()
-	fmt.Fprintf(out.said(stdout, stderr), "%s: %d images of run %s, step %d: %s\n", out.path, s.GetImages(), run, step, v.What())
+	images := fmt.Sprintf("%d images", s.GetImages())
+	if out.picture() && s.GetImages() > job.MaxGrid {
+		images = fmt.Sprintf("the first %s of %s images", humanize.Comma(job.MaxGrid), humanize.Comma(int64(s.GetImages())))
+	}
+	fmt.Fprintf(out.said(stdout, stderr), "%s: %s of run %s, step %d: %s\n", out.path, images, run, step, v.What())
 	return nil
 }
 

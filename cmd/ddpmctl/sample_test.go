@@ -27,6 +27,8 @@ func TestSampleRefuses(t *testing.T) {
 		"--threads 0":        {"--out", out, "--threads", "0"},
 		"file of its own":    {"--out", out + ".png", "--trajectory", "5"},
 		"name one":           {"--out", out, "--interpolate", "1", "--sampler", "ddim", "--class", "3,8"},
+		"--n 1025":           {"--out", out + ".png", "--n", "1025"},
+		"give --out a fold":  {"--out", "-", "--n", "2000"},
 		"invalid argument":   {"--out", out, "--eta", "much"},
 		"unknown flag":       {"--out", out, "--pictures", "5"},
 		"unexpected argumen": {"--out", out, "digits"},

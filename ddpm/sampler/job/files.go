@@ -16,8 +16,8 @@ const (
 	JobName = "job.json"
 )
 
-// maxGrid bounds the images of the grid, the first ones of the job.
-const maxGrid = 1024
+// MaxGrid bounds the images of the grid, the first ones of the job.
+const MaxGrid = 1024
 
 // ImageName is the file of an image.
 func ImageName(number int) string { return fmt.Sprintf("images/%06d.png", number) }
@@ -52,7 +52,7 @@ func Summary(j Job, model unet.Config, images []Image, choice Choice, put func(n
 		}
 	}
 	if choice.Grid {
-		if err := putPNG(put, GridName, pixels(images[:min(len(images), maxGrid)]), model, picture.Layout{Gutter: true}); err != nil {
+		if err := putPNG(put, GridName, pixels(images[:min(len(images), MaxGrid)]), model, picture.Layout{Gutter: true}); err != nil {
 			return err
 		}
 	}
