@@ -93,7 +93,11 @@ func (o *sampleOutput) place(stdout io.Writer, fill func(path string) error) err
 	case err != nil:
 	case o.path == toStdout:
 		var content []byte
-		if content, err = os.ReadFile(path); err == nil {
+		if content, err = os.ReadFile(path); err != nil {
+			break
+		}
+		// First, for a reader that is gone kills the process.
+		if err = os.RemoveAll(tmp); err == nil {
 			_, err = stdout.Write(content)
 		}
 	default:

@@ -38,3 +38,21 @@ func TestFetchedPicture(t *testing.T) {
 		}
 	}
 }
+
+// A reader that is gone ends the process where it writes: by then nothing is left that
+// somebody would have to remove.
+func TestNothingIsLeftBehindStdout(t *testing.T) {
+	folder := t.TempDir()
+	t.Setenv("TMPDIR", folder)
+	written := false
+	out := &sampleOutput{path: toStdout}
+	err := out.place(writes(func() {
+		written = true
+		if left, err := os.ReadDir(folder); err != nil || len(left) > 0 {
+			t.Errorf("left behind: %v, %v", left, err)
+		}
+	}), func(path string) error { return os.WriteFile(path, []byte("a picture"), 0o600) })
+	if err != nil || !written {
+		t.Errorf("written: %v, %v", written, err)
+	}
+}
