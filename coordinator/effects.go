@@ -82,6 +82,22 @@ func (l *loop) dismiss(ctx context.Context, e core.Dismiss) {
 	l.drop(e.Worker, nil)
 }
 
+// stored is how storing a generation went.
+type stored struct {
+	generation uint64
+	err        error
+}
+
+// wasStored lets a generation begin. That etcd has a newer one is no news of a former
+// generation; of this one it says that somebody else decides.
+func (l *loop) wasStored(ctx context.Context, s stored) {
+	if g, _ := l.machine.Generation(); s.err != nil && g.Number == s.generation {
+		l.step(ctx, core.Broken{Reason: fmt.Sprintf("generation %d can't be stored in etcd: %v", s.generation, s.err)})
+		return
+	}
+	l.step(ctx, core.Persisted{Generation: s.generation})
+}
+
 // persist stores a generation beside the loop, which goes on hearing workers. It
 // tries until etcd takes it: members train on meanwhile, or wait.
 func (l *loop) persist(ctx context.Context, g core.Generation) {
@@ -92,13 +108,14 @@ func (l *loop) persist(ctx context.Context, g core.Generation) {
 	began := time.Now()
 	l.beside(ctx, func(ctx context.Context) {
 		failing := false
+		var err error
 		for {
-			err := l.registry.PutGeneration(ctx, g.Number, g)
+			err = l.registry.PutGeneration(ctx, g.Number, g)
 			if err == nil {
 				break
 			}
 			if errors.Is(err, registry.ErrSuperseded) {
-				return // what this was to be is over
+				break // what this was to be is over, or should not have been
 			}
 			if !failing && ctx.Err() == nil {
 				l.log.Warn("can't store a generation in etcd; trying again", "generation", g.Number, "err", err)
@@ -112,7 +129,7 @@ func (l *loop) persist(ctx context.Context, g core.Generation) {
 		}
 		l.tracePersisted(g, began)
 		select {
-		case l.persisted <- g.Number:
+		case l.persisted <- stored{g.Number, err}:
 		case <-ctx.Done():
 		}
 	})

@@ -142,7 +142,7 @@ func lead(t *testing.T, bend func(*fakeEtcd)) *led {
 	l.log = slog.New(slog.NewTextHandler(x.log, nil))
 	l.machine = core.New(core.Config{Workers: 1, MinWorkers: 1, Shards: 4, Steps: 9, Silence: core.Silence{Min: 2 * wait, Max: 2 * wait}})
 	l.limits.retry = time.Millisecond
-	l.persisted = make(chan uint64)
+	l.persisted = make(chan stored)
 	l.progress = newProgress(newConsole(new(bytes.Buffer)), l.log, 0, 9)
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() {

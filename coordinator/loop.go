@@ -60,8 +60,11 @@ type loop struct {
 	leases *leases
 	// persisted hears of generations that are in etcd, regained of a leadership
 	// that was lost, nil while there is nothing to hear.
-	persisted chan uint64
+	persisted chan stored
 	regained  chan error
+	// endRegaining ends the attempt under way, which may outlast the loop: what is published at
+	// the end waits for it.
+	endRegaining context.CancelFunc
 	// works are what goes on beside the loop until it is over.
 	works sync.WaitGroup
 	over  chan struct{}
@@ -105,8 +108,8 @@ func (l *loop) run(ctx context.Context, events <-chan sessionEvent, interrupts <
 			l.published(ctx, o)
 		case e := <-l.local:
 			l.childEnded(ctx, e)
-		case n := <-l.persisted:
-			l.step(ctx, core.Persisted{Generation: n})
+		case s := <-l.persisted:
+			l.wasStored(ctx, s)
 		case <-l.lost():
 			l.regain(ctx)
 		case err := <-l.regained:
@@ -155,7 +158,11 @@ func (l *loop) regain(ctx context.Context) {
 	l.log.Warn("the leadership in etcd is lost: its lease could not be kept; training goes on, and this coordinator takes it up again")
 	regained := make(chan error, 1)
 	l.regained = regained
-	l.beside(ctx, func(ctx context.Context) { regained <- l.registry.Regain(ctx) })
+	if l.endRegaining != nil {
+		l.endRegaining() // of one that is long over
+	}
+	ctx, l.endRegaining = context.WithCancel(ctx)
+	l.works.Go(func() { regained <- l.registry.Regain(ctx) }) // until settle
 }
 
 // beside does work until it is done, ctx ends or the loop is over.
@@ -258,6 +265,9 @@ func (l *loop) settle(ctx context.Context) {
 		l.published(ctx, <-l.publisher.outcomes)
 	}
 	l.publisher.work.Wait()
+	if l.endRegaining != nil {
+		l.endRegaining()
+	}
 	l.leases.wait()
 	l.works.Wait() // a generation that is stored late must not take the last word
 	l.forget(ctx)

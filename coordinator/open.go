@@ -37,6 +37,11 @@ func (s *start) openStore(ctx context.Context) error {
 		return err
 	}
 	s.store = storage.Observed(s.store, s.asked)
+	return s.look(ctx)
+}
+
+// look finds the run's config and its newest checkpoint, if it has them.
+func (s *start) look(ctx context.Context) error {
 	spec, err := readSpec(ctx, s.store, s.plan.Run)
 	if errors.Is(err, storage.ErrNotFound) {
 		return checkpoint.CheckNew(ctx, s.store, s.plan.Run)
@@ -55,6 +60,34 @@ func (s *start) openStore(ctx context.Context) error {
 		return err
 	}
 	return s.trainable()
+}
+
+// lookAgain looks once more where somebody has led the run since: a coordinator that waits for
+// the leadership must not go on from a checkpoint that the one before has followed by others,
+// and perhaps deleted.
+func (s *start) lookAgain(ctx context.Context) error {
+	m, _, err := checkpoint.Newest(ctx, s.store, s.plan.Run)
+	if err != nil && !errors.Is(err, checkpoint.ErrNone) {
+		return err
+	}
+	resumes := err == nil
+	_, err = checkpoint.ReadRun(ctx, s.store, s.plan.Run)
+	if err != nil && !errors.Is(err, storage.ErrNotFound) {
+		return err
+	}
+	if existing := err == nil; existing == s.existing && resumes == s.resumes && m.Step == s.newest.Step {
+		return nil
+	}
+	found := s.plan.Spec // with the dataset as this machine has it
+	s.existing, s.resumes, s.newest, s.loss = false, false, checkpoint.Manifest{}, 0
+	if err := s.look(ctx); err != nil || !s.existing {
+		return err
+	}
+	if err := config.Conflict(s.plan.Run, found, s.plan.Spec); err != nil {
+		return UsageError{err}
+	}
+	s.plan.Spec = found
+	return nil
 }
 
 // trainable refuses to take the preset's steps for the run's where the run has more

@@ -100,6 +100,26 @@ func TestSettlePublishesWhatIsComplete(t *testing.T) {
 	}
 }
 
+// A checkpoint that is under way at the end waits for a leadership that is being regained.
+func TestSettleWaitsForTheLeadership(t *testing.T) {
+	t.Parallel()
+	l, store := publishing(t)
+	close(store.let)
+	etcd := l.registry.(*fakeEtcd)
+	etcd.deposed.Store(true)
+	l.keeper.store = storage.Patient(l.keeper.store, wait, l.log)
+	l.regain(t.Context())
+	l.addCheckpoint(t.Context(), t, store, 3)
+	go func() {
+		etcd.regain <- nil
+		etcd.deposed.Store(false)
+	}()
+	within(t, func() { l.settle(t.Context()) })
+	if l.newest == nil || l.newest.Step != 3 {
+		t.Errorf("published at the end: %+v", l.newest)
+	}
+}
+
 // A Store that hangs holds the end up no longer than its context.
 func TestSettleGivesUp(t *testing.T) {
 	t.Parallel()

@@ -114,7 +114,7 @@ func (s *start) newLoop(leader *registry.Leader, last core.Generation, runID str
 		log:       s.log,
 		sessions:  map[string]*session{},
 		leases:    newLeases(leader, s.log),
-		persisted: make(chan uint64),
+		persisted: make(chan stored),
 		over:      make(chan struct{}),
 		named:     highest(last),
 		publisher: newPublisher(k),

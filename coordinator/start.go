@@ -277,9 +277,9 @@ func (s *start) own(ctx context.Context) (end core.End, err error) {
 		if err := s.listen(); err != nil {
 			return end, err
 		}
-		if err := s.openStore(ctx); err != nil { // what the leader before has done meanwhile
-			return end, err
-		}
+	}
+	if err := s.lookAgain(ctx); err != nil {
+		return end, err
 	}
 	if err := s.openSecurity(ctx, etcd, s.listener); err != nil {
 		return end, err

@@ -113,10 +113,26 @@ func (m *Machine) stop(reason string) []Effect {
 	}
 	m.stopping = reason
 	switch {
-	case m.phase == waiting, m.phase == adopting && m.deserted():
+	case m.phase == adopting && m.deserted():
 		return m.stopEmpty("stopped before training began: " + reason)
 	case m.phase == training:
 		return m.yield(reason, true)
 	}
 	return nil // the next generation saves and ends, and so does one that is adopted
+}
+
+// stopIdle ends a run in which nobody trains, once it is known who has a state, and that one
+// is saved.
+func (m *Machine) stopIdle() []Effect {
+	unsaved := false
+	for _, w := range m.workers {
+		if m.phase == waiting && w.pending() {
+			return nil
+		}
+		unsaved = unsaved || w.available && w.unsaved(m.published)
+	}
+	if m.phase == paused || unsaved {
+		return m.regroup()
+	}
+	return m.stopEmpty("stopped before training began: " + m.stopping)
 }

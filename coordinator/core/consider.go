@@ -30,7 +30,7 @@ func (m *Machine) consider() []Effect {
 	switch m.phase {
 	case waiting, paused:
 		effects := m.release()
-		if m.phase == paused && m.someoneLeaves() {
+		if m.someoneLeaves() {
 			return append(effects, m.regroup()...) // which saves what it has
 		}
 		return append(effects, m.enough()...)
@@ -61,7 +61,7 @@ func (m *Machine) release() []Effect {
 	var effects []Effect
 	for i := 0; i < len(m.workers); i++ {
 		w := m.workers[i]
-		if w.leaving == "" || w.position != nil && w.position.HasState && w.position.Step > m.published {
+		if w.leaving == "" || w.unsaved(m.published) || w.pending() {
 			continue
 		}
 		m.remove(w.id)
@@ -88,8 +88,8 @@ func (m *Machine) enough() []Effect {
 			trained = trained || w.position.HasState
 		}
 	}
-	if m.stopping != "" && m.phase == paused {
-		return m.regroup()
+	if m.stopping != "" {
+		return m.stopIdle()
 	}
 	switch {
 	case n == 0:
@@ -270,7 +270,7 @@ func (m *Machine) tick() []Effect {
 			m.looked = m.zero() // there may be others
 			return m.lose(w.id, fmt.Sprintf("was lost: it has been silent for %s", d.Round(100*time.Millisecond)))
 		}
-		if !w.halted.IsZero() && w.position == nil && m.now.Sub(w.halted) > answerLimit {
+		if w.pending() && m.now.Sub(w.halted) > answerLimit {
 			m.looked = m.zero()
 			return m.lose(w.id, fmt.Sprintf("was lost: it has not said for %s where it stands", answerLimit))
 		}

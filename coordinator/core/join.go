@@ -37,7 +37,7 @@ func (m *Machine) join(e Joined) []Effect {
 		// It trains in a generation that is over, or is yet to hear that it is; or in one that
 		// this coordinator was never told of.
 		w.member, w.halted = here, m.now
-		effects = append(effects, Halt{w.id, max(m.generation.Number, p.Generation), "its generation is over"})
+		effects = append(effects, Halt{w.id, max(m.generation.Number, m.believed(p.Generation)), "its generation is over"})
 	}
 	m.workers = slices.Insert(m.workers, m.place(w.id), w)
 	return effects

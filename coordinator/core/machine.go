@@ -81,6 +81,14 @@ type worker struct {
 	asked bool
 }
 
+// unsaved says that it stands with a state that is newer than the checkpoint of step published.
+func (w *worker) unsaved(published uint64) bool {
+	return w.position != nil && w.position.HasState && w.position.Step > published
+}
+
+// pending says that it was asked where it stands, and has not said so yet.
+func (w *worker) pending() bool { return !w.halted.IsZero() && w.position == nil }
+
 // Machine is the state of a run.
 type Machine struct {
 	config Config

@@ -163,10 +163,22 @@ func (m *Machine) newestGeneration() uint64 {
 	n := m.generation.Number
 	for _, w := range m.workers {
 		if w.position != nil {
-			n = max(n, w.position.Generation)
+			n = max(n, m.believed(w.position.Generation))
 		}
 	}
 	return n
+}
+
+// mostUnknown is how many generations a run may have had that this coordinator was not told of.
+const mostUnknown = 1 << 20
+
+// believed is the number of a generation that a worker says it was in; one that can't be, of
+// a machine with bad memory, must not use up the numbers.
+func (m *Machine) believed(number uint64) uint64 {
+	if number > m.generation.Number+mostUnknown {
+		return 0
+	}
+	return number
 }
 
 // form makes a generation that trains from step until last.

@@ -132,6 +132,8 @@ func Dial(ctx context.Context, endpoints []string, secure *tls.Config) (*Etcd, e
 			Backoff:           backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 2 * time.Second},
 			MinConnectTimeout: 5 * time.Second,
 		})},
+		// A member whose machine is gone says nothing of it: another one is asked then.
+		DialKeepAliveTime: 10 * time.Second, DialKeepAliveTimeout: 5 * time.Second,
 		Context: context.WithoutCancel(ctx), // each request has its own
 		Logger:  zap.NewNop(),               // errors are returned
 	})

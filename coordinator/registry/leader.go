@@ -24,6 +24,8 @@ const (
 	lockedTTL = 24 * 60 * 60
 	// requestLimit bounds each request, so that nothing waits for a lost etcd.
 	requestLimit = 5 * time.Second
+	// followAgain is when a standby whose wait broke stands for the election again.
+	followAgain = time.Second
 	// closeLimit bounds giving up the leadership: if etcd does not hear of it, the
 	// lease expires by itself.
 	closeLimit = 2 * time.Second
@@ -52,9 +54,20 @@ func Lead(ctx context.Context, e *Etcd, run, who string) (*Leader, error) {
 }
 
 // Follow waits for the leadership of a run for as long as ctx lasts: whoever has it
-// now may keep it.
+// now may keep it. It outlasts whatever becomes of its place in the queue: etcd may be away
+// for longer than that is kept.
 func Follow(ctx context.Context, e *Etcd, run, who string) (*Leader, error) {
-	return lead(ctx, e, "run "+run, runPrefix(run), who, 0)
+	for {
+		l, err := lead(ctx, e, "run "+run, runPrefix(run), who, 0)
+		if err == nil || ctx.Err() != nil {
+			return l, err
+		}
+		select {
+		case <-time.After(followAgain):
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
 }
 
 func runPrefix(run string) string { return "/ddpm/runs/" + run + "/" }
@@ -79,7 +92,7 @@ func lead(ctx context.Context, e *Etcd, what, prefix, who string, patience time.
 		err = l.evict(ctx)
 	}
 	if err == nil {
-		err = campaign(ctx, l.election, who, patience)
+		err = campaign(ctx, session, l.election, who, patience)
 	}
 	if err == nil {
 		err = l.put(ctx, ledKey, l.id)
@@ -111,21 +124,36 @@ func (l *Leader) evict(ctx context.Context) error {
 	return err
 }
 
+// errLapsed ends a candidacy whose lease could not be kept: its key is gone.
+var errLapsed = errors.New("the lease in etcd could not be kept")
+
 // campaign waits until an election is won, as long as patience lasts; 0 is for ever. A
 // candidate's key is there before that: nobody may write by it, nor tell its term.
-func campaign(ctx context.Context, election *concurrency.Election, who string, patience time.Duration) error {
+func campaign(ctx context.Context, session *concurrency.Session, election *concurrency.Election, who string, patience time.Duration) error {
 	if patience > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, patience)
 		defer cancel()
 	}
-	err := election.Campaign(ctx, who)
+	campaigning, cancel := context.WithCancel(ctx)
+	defer cancel()
+	won := make(chan error, 1)
+	// It may take longer than ctx, to resign where etcd does not answer; it ends with the client.
+	go func() { won <- election.Campaign(campaigning, who) }()
+	var err error
+	select {
+	case err = <-won:
+	case <-session.Done():
+		return errLapsed
+	case <-ctx.Done():
+		err = ctx.Err()
+	}
 	if !errors.Is(err, context.DeadlineExceeded) {
 		return err
 	}
 	holder := "unknown"
-	read, cancel := context.WithTimeout(context.WithoutCancel(ctx), requestLimit)
-	defer cancel()
+	read, cancelRead := context.WithTimeout(context.WithoutCancel(ctx), requestLimit)
+	defer cancelRead()
 	if r, err := election.Leader(read); err == nil && len(r.Kvs) > 0 {
 		holder = string(r.Kvs[0].Value)
 	}

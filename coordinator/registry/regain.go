@@ -49,7 +49,7 @@ func (l *Leader) regain(ctx context.Context) error {
 	election := concurrency.NewElection(session, l.prefix+"leader")
 	// Where etcd was away, the lease may hold yet, and keep this leader out too.
 	if err = l.release(ctx, old); err == nil {
-		err = campaign(ctx, election, l.who, (leaderTTL+2)*time.Second)
+		err = campaign(ctx, session, election, l.who, (leaderTTL+2)*time.Second)
 	}
 	if err == nil {
 		err = l.undisturbed(ctx, election)
