@@ -54,6 +54,9 @@ func (l *loop) hear(ctx context.Context, e sessionEvent) {
 		l.step(ctx, core.Leaving{Worker: id, Reason: body.Leaving.GetReason()})
 	case *ddpmv1.WorkerMessage_Failure:
 		l.step(ctx, core.Failed{Worker: id, Reason: fmt.Sprintf("after step %d: %s", body.Failure.GetStep(), body.Failure.GetReason())})
+		if body.Failure.Checkpoint != nil {
+			l.examine(ctx, body.Failure.GetCheckpoint())
+		}
 	}
 }
 

@@ -65,6 +65,10 @@ type loop struct {
 	// endRegaining ends the attempt under way, which may outlast the loop: what is published at
 	// the end waits for it.
 	endRegaining context.CancelFunc
+	// examined hears of checkpoints that were examined, while examining; unreadable says that
+	// the newest one is not whole.
+	examined              chan examination
+	examining, unreadable bool
 	// works are what goes on beside the loop until it is over.
 	works sync.WaitGroup
 	over  chan struct{}
@@ -108,6 +112,8 @@ func (l *loop) run(ctx context.Context, events <-chan sessionEvent, interrupts <
 			l.published(ctx, o)
 		case e := <-l.local:
 			l.childEnded(ctx, e)
+		case e := <-l.examined:
+			l.found(ctx, e)
 		case s := <-l.persisted:
 			l.wasStored(ctx, s)
 		case <-l.lost():
@@ -275,6 +281,9 @@ func (l *loop) settle(ctx context.Context) {
 
 // resume says what the next start does, as part of a sentence.
 func (l *loop) resume() string {
+	if l.unreadable {
+		return "the next start resumes from the newest checkpoint that is whole"
+	}
 	if l.newest == nil {
 		return "the next start begins again from step 0"
 	}

@@ -115,6 +115,7 @@ func (s *start) newLoop(leader *registry.Leader, last core.Generation, runID str
 		sessions:  map[string]*session{},
 		leases:    newLeases(leader, s.log),
 		persisted: make(chan stored),
+		examined:  make(chan examination),
 		over:      make(chan struct{}),
 		named:     highest(last),
 		publisher: newPublisher(k),

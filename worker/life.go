@@ -308,6 +308,9 @@ func leavingMessage() *ddpmv1.WorkerMessage {
 // fail ends the worker for a reason of its own, which it tells the coordinator.
 func (l *life) fail(err error) error {
 	failure := &ddpmv1.Failure{Reason: err.Error()}
+	if u := (unreadable{}); errors.As(err, &u) {
+		failure.Checkpoint = &u.step
+	}
 	at := l.heartbeat()
 	failure.Generation, failure.Step = at.GetGeneration(), at.GetStep()
 	l.office.send(&ddpmv1.WorkerMessage{Body: &ddpmv1.WorkerMessage_Failure{Failure: failure}})

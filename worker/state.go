@@ -43,13 +43,13 @@ func (r *run) load(ctx context.Context, g *ddpmv1.Generation, state *ddpm.State)
 func (r *run) loadCheckpoint(ctx context.Context, step uint64, s *ddpm.State) error {
 	m, err := checkpoint.At(ctx, r.store, r.name, step)
 	if errors.Is(err, storage.ErrNotFound) {
-		return fmt.Errorf("%w; this machine sees another storage than the coordinator, or the checkpoint was deleted", err)
+		err = fmt.Errorf("%w; this machine sees another storage than the coordinator, or the checkpoint was deleted", err)
 	}
 	if err != nil {
-		return err
+		return unreadableOr(step, err)
 	}
 	if err := checkpoint.Load(ctx, r.store, m, checkpoint.State{Weights: s.Weights, M: s.M, V: s.V, EMA: s.EMA}); err != nil {
-		return err
+		return unreadableOr(step, err)
 	}
 	loaded := *s
 	loaded.Step = step
@@ -58,4 +58,20 @@ func (r *run) loadCheckpoint(ctx context.Context, step uint64, s *ddpm.State) er
 			checkpoint.StepPrefix(r.name, step), digest, m.Digest)
 	}
 	return nil
+}
+
+// unreadable says that a checkpoint is damaged or gone, as far as this machine sees.
+type unreadable struct {
+	step uint64
+	error
+}
+
+func (u unreadable) Unwrap() error { return u.error }
+
+// unreadableOr is the error of reading the checkpoint of a step.
+func unreadableOr(step uint64, err error) error {
+	if errors.Is(err, storage.ErrNotFound) || errors.Is(err, checkpoint.ErrCorrupt) {
+		return unreadable{step, err}
+	}
+	return err
 }

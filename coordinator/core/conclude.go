@@ -136,3 +136,17 @@ func (m *Machine) stopIdle() []Effect {
 	}
 	return m.stopEmpty("stopped before training began: " + m.stopping)
 }
+
+// unreadable ends a run that would have to begin from a checkpoint that nobody can read. Where
+// a worker has a state, the run goes on from that one.
+func (m *Machine) unreadable(e Unreadable) []Effect {
+	for _, w := range m.workers {
+		if w.ready || w.position != nil && w.position.HasState {
+			return []Effect{Note{fmt.Sprintf("the checkpoint of step %d is not whole: %s; the run goes on, and the next one replaces it", e.Step, e.Reason)}}
+		}
+	}
+	if !m.hasCheckpoint || e.Step != m.published {
+		return nil
+	}
+	return m.fail(fmt.Sprintf("no worker has the state, and the checkpoint of step %d can't be read: %s", e.Step, e.Reason))
+}

@@ -120,6 +120,12 @@ type PublishFailed struct {
 	Reason           string
 }
 
+// Unreadable says that the checkpoint of a step is damaged or gone.
+type Unreadable struct {
+	Step   uint64
+	Reason string
+}
+
 // Broken says that the coordinator itself can't go on.
 type Broken struct{ Reason string }
 
@@ -144,6 +150,7 @@ func (Leaving) event()       {}
 func (Failed) event()        {}
 func (Published) event()     {}
 func (PublishFailed) event() {}
+func (Unreadable) event()    {}
 func (Broken) event()        {}
 func (StopRequested) event() {}
 func (Tick) event()          {}

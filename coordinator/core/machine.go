@@ -225,6 +225,8 @@ func (m *Machine) event(e Event) []Effect {
 		return m.publishedStep(e)
 	case PublishFailed:
 		return m.publishFailed(e)
+	case Unreadable:
+		return m.unreadable(e)
 	case Broken:
 		return m.fail("the coordinator can't go on: " + e.Reason)
 	case StopRequested:

@@ -2333,10 +2333,12 @@ func (x *Leaving) GetReason() string {
 
 // Failure says why the worker can't go on. It leaves after it.
 type Failure struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Generation    uint64                 `protobuf:"varint,1,opt,name=generation,proto3" json:"generation,omitempty"`
-	Step          uint64                 `protobuf:"varint,2,opt,name=step,proto3" json:"step,omitempty"`
-	Reason        string                 `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Generation uint64                 `protobuf:"varint,1,opt,name=generation,proto3" json:"generation,omitempty"`
+	Step       uint64                 `protobuf:"varint,2,opt,name=step,proto3" json:"step,omitempty"`
+	Reason     string                 `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	// The step of the checkpoint that it was to begin from, where that is damaged or gone.
+	Checkpoint    *uint64 `protobuf:"varint,4,opt,name=checkpoint,proto3,oneof" json:"checkpoint,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2390,6 +2392,13 @@ func (x *Failure) GetReason() string {
 		return x.Reason
 	}
 	return ""
+}
+
+func (x *Failure) GetCheckpoint() uint64 {
+	if x != nil && x.Checkpoint != nil {
+		return *x.Checkpoint
+	}
+	return 0
 }
 
 // Dismiss ends the session: the worker exits.
@@ -2798,13 +2807,17 @@ const file_ddpm_v1_coordinator_proto_rawDesc = "" +
 	"\x04step\x18\x02 \x01(\x04R\x04step\x12\x16\n" +
 	"\x06reason\x18\x03 \x01(\tR\x06reason\"!\n" +
 	"\aLeaving\x12\x16\n" +
-	"\x06reason\x18\x01 \x01(\tR\x06reason\"U\n" +
+	"\x06reason\x18\x01 \x01(\tR\x06reason\"\x89\x01\n" +
 	"\aFailure\x12\x1e\n" +
 	"\n" +
 	"generation\x18\x01 \x01(\x04R\n" +
 	"generation\x12\x12\n" +
 	"\x04step\x18\x02 \x01(\x04R\x04step\x12\x16\n" +
-	"\x06reason\x18\x03 \x01(\tR\x06reason\"G\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\x12#\n" +
+	"\n" +
+	"checkpoint\x18\x04 \x01(\x04H\x00R\n" +
+	"checkpoint\x88\x01\x01B\r\n" +
+	"\v_checkpoint\"G\n" +
 	"\aDismiss\x12\x0e\n" +
 	"\x02ok\x18\x01 \x01(\bR\x02ok\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x14\n" +
@@ -2958,6 +2971,7 @@ func file_ddpm_v1_coordinator_proto_init() {
 		(*CoordinatorMessage_Dismiss)(nil),
 		(*CoordinatorMessage_Ask)(nil),
 	}
+	file_ddpm_v1_coordinator_proto_msgTypes[23].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
