@@ -19,6 +19,11 @@
 // the Store, and whoever comes first has written it. Leases keep workers from doing
 // the same work.
 //
+// A task that its worker's machine can't do is for other workers; that one gets none of the
+// job for a while, and a job fails that no worker which is there can do. Who could not is
+// forgotten with the coordinator: names are of processes, and whoever is there tells it to
+// the next one anew.
+//
 // The last task of a job comes when all others are done: it reads the images back and
 // makes the grid, the npz and, last, job.json; of an evaluation it reads the results back
 // and makes the report. Images pass the coordinator only when somebody asks it for them.

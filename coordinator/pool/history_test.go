@@ -15,7 +15,8 @@ import (
 )
 
 // Whatever becomes of workers, of the coordinator and of etcd, every job ends, each of
-// its tasks was done by somebody, and the one that makes the files came last.
+// its tasks was done by somebody, and the one that makes the files came last. Machines that
+// can't do what they are handed change none of it, while one is there that has not tried.
 func TestRandomHistories(t *testing.T) {
 	for seed := range uint64(200) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
@@ -117,7 +118,12 @@ func (h *history) work() {
 		_, err = workers{s: h.s}.KeepTask(h.t.Context(), &ddpmv1.KeepTaskRequest{JobId: l.GetJobId(), Task: l.GetTask(), LeaseId: l.GetId(), Done: 1, Of: 2})
 		kept = true
 	case 2:
-		_, err = workers{s: h.s}.ReturnTask(h.t.Context(), &ddpmv1.ReturnTaskRequest{JobId: l.GetJobId(), Task: l.GetTask(), LeaseId: l.GetId()})
+		h.there()
+		q := &ddpmv1.ReturnTaskRequest{JobId: l.GetJobId(), Task: l.GetTask(), LeaseId: l.GetId()}
+		if h.rand.IntN(2) == 0 {
+			q.Reason, q.Machine = "no space left", true
+		}
+		_, err = workers{s: h.s}.ReturnTask(h.t.Context(), q)
 	default:
 		h.drawn[Ref{l.GetJobId(), int(l.GetTask())}] = true
 		_, err = workers{s: h.s}.FinishTask(h.t.Context(), &ddpmv1.FinishTaskRequest{JobId: l.GetJobId(), Task: l.GetTask(), LeaseId: l.GetId()})
@@ -130,8 +136,15 @@ func (h *history) work() {
 	}
 }
 
+// there has a worker say that it is, which is busy elsewhere and refuses nothing.
+func (h *history) there() {
+	h.s.mu.Lock()
+	defer h.s.mu.Unlock()
+	h.s.queue.Seen("busy", time.Now())
+}
+
 func (h *history) take() {
-	l, _, err := h.s.take(h.t.Context(), "w")
+	l, _, err := h.s.take(h.t.Context(), fmt.Sprint("w", h.rand.IntN(3)))
 	if err != nil || l == nil {
 		return
 	}

@@ -43,7 +43,8 @@ type Backlog struct {
 	// Jobs counts those of a kind in a state, as View has it ("queued", "running",
 	// "done", …); of those that have ended the remembered ones.
 	Jobs map[Kind]map[string]int
-	// Waiting counts the tasks that a worker could have now, Leased those that are out.
+	// Waiting counts the tasks that a worker could have now that has refused none, Leased
+	// those that are out.
 	Waiting, Leased int
 }
 

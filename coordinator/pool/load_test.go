@@ -35,7 +35,7 @@ func backlog(t *testing.T, s *Server, waiting, leased int, sampling, evaluation 
 		t.Errorf("%+v, want %d waiting, %d leased, %v, %v", b, waiting, leased, sampling, evaluation)
 	}
 	// What is said to wait is what is handed out.
-	if _, ok := s.queue.Next(); ok != (b.Waiting > 0) {
+	if _, ok := s.queue.Next("w", time.Now()); ok != (b.Waiting > 0) {
 		t.Errorf("%d wait, and that there is a next one is %v", b.Waiting, ok)
 	}
 }

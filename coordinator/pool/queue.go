@@ -11,7 +11,8 @@ import (
 )
 
 const (
-	// maxFailures is how often a task may fail before its job does.
+	// maxFailures is how often a task may fail before its job does, and how many workers
+	// that can't do a job are enough to try it.
 	maxFailures = 3
 	// imagesPerTask bounds a task: enough for a network's batch, and little to lose
 	// with a worker. A small job is cut smaller, so that several workers have some.
@@ -145,6 +146,8 @@ type entry struct {
 	done, leased int
 	// next: no task before it waits to be handed out.
 	next int
+	// refusals are by the workers that could not do a task.
+	refusals map[string]refusal
 }
 
 type task struct {
@@ -166,15 +169,18 @@ type Queue struct {
 	// jobs are in the order in which they came.
 	jobs []*entry
 	byID map[string]*entry
+	// seen is when each worker last said something.
+	seen map[string]time.Time
 }
 
 // NewQueue makes an empty queue.
-func NewQueue() *Queue { return &Queue{byID: map[string]*entry{}} }
+func NewQueue() *Queue { return &Queue{byID: map[string]*entry{}, seen: map[string]time.Time{}} }
 
-// Next is the task to hand out now: of the oldest job that has one, the first.
-func (q *Queue) Next() (Ref, bool) {
+// Next is the task to hand out to a worker now: of the oldest job that has one for it,
+// the first.
+func (q *Queue) Next(worker string, now time.Time) (Ref, bool) {
 	for _, e := range q.jobs {
-		if e.State != Open {
+		if e.State != Open || !e.offers(worker, now) {
 			continue
 		}
 		last := len(e.tasks) - 1
@@ -263,6 +269,9 @@ func (q *Queue) Changed(r Ref, t Task, until time.Time) {
 	e.leased += count(t.Lease != "") - count(old.Lease != "")
 	if old.Lease != t.Lease {
 		old.progress = 0
+	}
+	if t.Done && !old.Done {
+		e.advanced()
 	}
 	old.Task, old.until = t, until
 	if old.waits() {

@@ -59,7 +59,9 @@ func (s *Server) take(ctx context.Context, worker string) (*ddpmv1.Lease, <-chan
 		return nil, nil, err
 	}
 	defer s.mu.Unlock()
-	ref, ok := s.queue.Next()
+	now := time.Now()
+	s.queue.Seen(worker, now)
+	ref, ok := s.queue.Next(worker, now)
 	if !ok {
 		return nil, s.changed, nil
 	}
@@ -95,9 +97,11 @@ func (w workers) KeepTask(ctx context.Context, q *ddpmv1.KeepTaskRequest) (*ddpm
 	}
 	defer s.mu.Unlock()
 	ref := Ref{q.GetJobId(), int(q.GetTask())}
-	if _, err := s.queue.Held(ref, q.GetLeaseId()); err != nil {
+	t, err := s.queue.Held(ref, q.GetLeaseId())
+	if err != nil {
 		return nil, status.Error(codes.NotFound, err.Error())
 	}
+	s.queue.Seen(t.Worker, time.Now())
 	part := 0.0
 	if q.GetOf() > 0 {
 		part = float64(q.GetDone()) / float64(q.GetOf())
@@ -154,7 +158,12 @@ func (w workers) ReturnTask(ctx context.Context, q *ddpmv1.ReturnTaskRequest) (*
 		return nil, status.Error(codes.NotFound, err.Error())
 	}
 	reason := words(q.GetReason())
-	if err := s.back(ctx, ref, t, reason); err != nil {
+	if q.GetMachine() && reason != "" {
+		err = s.refused(ctx, ref, t, reason)
+	} else {
+		err = s.back(ctx, ref, t, reason)
+	}
+	if err != nil {
 		return nil, unavailable(err)
 	}
 	outcome := TaskReturned
@@ -178,6 +187,23 @@ func (s *Server) back(ctx context.Context, ref Ref, t Task, reason string) error
 		return s.conclude(ctx, ref.Job, Failed, fmt.Sprintf("task %d failed %d times; at last: %s", ref.Number, t.Failures, reason))
 	}
 	return s.change(ctx, ref, t)
+}
+
+// refused takes back a task that its worker's machine can't do, for others. Its job ends
+// where nobody can. s.mu is held.
+func (s *Server) refused(ctx context.Context, ref Ref, t Task, reason string) error {
+	s.config.Log.Warn("a sampling worker can't do a task; it is for others", "job", ref.Job, "task", ref.Number, "worker", t.Worker, "reason", reason)
+	now := time.Now()
+	s.queue.Seen(t.Worker, now)
+	s.queue.Refused(ref.Job, t.Worker, now)
+	t.Lease, t.Worker = "", ""
+	if err := s.change(ctx, ref, t); err != nil {
+		return err
+	}
+	if n, hopeless := s.queue.Hopeless(ref.Job, now); hopeless {
+		return s.conclude(ctx, ref.Job, Failed, fmt.Sprintf("no worker that is there (%d) can do task %d; the last one says: %s", n, ref.Number, reason))
+	}
+	return nil
 }
 
 // words bounds what a worker says.

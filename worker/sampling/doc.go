@@ -4,8 +4,9 @@
 // takes the next, until it is asked to end: then it gives its task back.
 //
 // What fails for a reason of the task's own is a fault: the task goes back with it, is
-// counted there, and the worker goes on. What fails because of this machine ends the
-// worker, and its task is not to blame.
+// counted there, and the worker goes on. What fails because of this machine, as where it
+// does not see the images to measure on, goes back for others, and the worker goes on
+// with other jobs. One that can't get at the Store for long ends, and no task is to blame.
 //
 // While it draws it renews the task's lease. A coordinator that does not answer is no
 // reason to stop: the images are right whoever knows of them. A lease that is over is

@@ -50,7 +50,7 @@ func (w *worker) dataset(ctx context.Context, store storage.Store, spec ddpm.Spe
 	}
 	if data.Digest() != j.DatasetDigest {
 		closeImages(data)
-		return nil, fault{fmt.Errorf("the dataset at %s on this machine has digest %s, and the job was submitted for %s", j.Dataset, data.Digest(), j.DatasetDigest)}
+		return nil, fmt.Errorf("the dataset at %s on this machine has digest %s, and the job was submitted for %s", j.Dataset, data.Digest(), j.DatasetDigest)
 	}
 	w.closeImages()
 	w.images = heldOut{name, data}

@@ -123,9 +123,9 @@ type fakePool struct {
 	// away is how many calls are answered by nobody.
 	away     int
 	finished []uint32
-	// returned are the reasons of tasks that came back.
-	returned []string
-	tracer   *tracing.Tracer
+	// returned are the reasons of tasks that came back, refused those of a machine.
+	returned, refused []string
+	tracer            *tracing.Tracer
 }
 
 func (f *fakePool) TakeTask(ctx context.Context, _ *ddpmv1.TakeTaskRequest, _ ...grpc.CallOption) (*ddpmv1.TakeTaskResponse, error) {
@@ -166,7 +166,11 @@ func (f *fakePool) FinishTask(_ context.Context, q *ddpmv1.FinishTaskRequest, _ 
 func (f *fakePool) ReturnTask(_ context.Context, q *ddpmv1.ReturnTaskRequest, _ ...grpc.CallOption) (*ddpmv1.ReturnTaskResponse, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.returned = append(f.returned, q.GetReason())
+	if q.GetMachine() {
+		f.refused = append(f.refused, q.GetReason())
+	} else {
+		f.returned = append(f.returned, q.GetReason())
+	}
 	return &ddpmv1.ReturnTaskResponse{}, nil
 }
 

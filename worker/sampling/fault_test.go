@@ -4,15 +4,22 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"io/fs"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm"
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm/dataset/packed"
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm/evaluate"
+	"github.com/ddpm-cluster/ddpm-cluster/ddpm/kernel"
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm/sampler/job"
 	ddpmv1 "github.com/ddpm-cluster/ddpm-cluster/proto/ddpm/v1"
 	"github.com/ddpm-cluster/ddpm-cluster/storage"
@@ -74,7 +81,7 @@ func goesBack(t *testing.T, says string, l *ddpmv1.Lease, others ...*ddpmv1.Leas
 	if err := f.work(t, 1); err != nil {
 		t.Errorf("the worker ends: %v", err)
 	}
-	if len(f.returned) != 1 || !strings.Contains(f.returned[0], says) || len(f.finished) != len(others) {
+	if len(f.refused) != 0 || len(f.returned) != 1 || !strings.Contains(f.returned[0], says) || len(f.finished) != len(others) {
 		t.Errorf("returned %q, finished %d of %d others; want one back with %q", f.returned, len(f.finished), len(others), says)
 	}
 }
@@ -123,19 +130,85 @@ func TestWhatCannotBeDrawnGoesBack(t *testing.T) {
 	goesBack(t, "image 1 has 1 frames", all[1], p.leases(t, "good", p.job(1, 2), 1)...)
 }
 
-// A worker that can't write ends, and the task is not to blame.
-func TestAWorkerThatCannotStoreEnds(t *testing.T) {
+// refused checks that a worker gives the task back for other machines, with the reason, and
+// goes on with the others.
+func refused(t *testing.T, says string, l *ddpmv1.Lease, others ...*ddpmv1.Lease) {
+	t.Helper()
+	f := &fakePool{leases: append([]*ddpmv1.Lease{l}, others...)}
+	if err := f.work(t, 1); err != nil {
+		t.Errorf("the worker ends: %v", err)
+	}
+	if len(f.refused) != 1 || !strings.Contains(f.refused[0], says) || len(f.returned) != 0 || len(f.finished) != len(others) {
+		t.Errorf("refused %q, returned %q, finished %d of %d others; want one refused with %q", f.refused, f.returned, len(f.finished), len(others), says)
+	}
+}
+
+// What this machine can't do may well be done by others: images to measure on that are not
+// here or are others here, a run that it does not see, a place that it can't write to.
+func TestWhatThisMachineCannotDoIsForOthers(t *testing.T) {
 	p := newPlace(t)
+	good := p.leases(t, "good", p.job(1, 2), 1)
+	p.dataset(t, "held", 3)
+	uri := filepath.Join(p.dir, "datasets", "held")
+	l := p.evaluation(t, uri, 3)
+	if err := os.Rename(uri, uri+"-elsewhere"); err != nil {
+		t.Fatal(err)
+	}
+	refused(t, "this machine can't read the images", l, good...)
+	p.dataset(t, "held", 2)
+	refused(t, "on this machine has digest", l, good...)
+
+	l = p.leases(t, "a", p.job(1, 2), 1)[0]
+	l.Storage = t.TempDir()
+	refused(t, "s3://", l, good...)
 	for _, l := range []*ddpmv1.Lease{p.leases(t, "a", p.job(1, 2), 1)[0], p.evaluation(t, "glyphs://?n=40", 2)} {
 		l.Prefix = "runs/r/run.json/" // a file, where a folder would have to be
-		f := &fakePool{leases: []*ddpmv1.Lease{l}}
-		if err := f.work(t, 1); err == nil || !slices.Equal(f.returned, []string{""}) {
-			t.Errorf("%v; returned %q", err, f.returned)
+		refused(t, "not a directory", l, good...)
+	}
+}
+
+// gone is a Store that has been away for long.
+type gone struct{ storage.Store }
+
+func (gone) Get(context.Context, string) (io.ReadCloser, storage.Info, error) {
+	return nil, storage.Info{}, storage.ErrGaveUp
+}
+
+// Without its Store a worker can do nothing, and ends; neither task nor job is to blame.
+func TestAWorkerWithoutItsStoreEnds(t *testing.T) {
+	p := newPlace(t)
+	for _, l := range []*ddpmv1.Lease{p.leases(t, "a", p.job(1, 2), 1)[0], p.evaluation(t, "glyphs://?n=40", 2)} {
+		f := &fakePool{}
+		w := &worker{config: Config{Log: discard}, pools: []ddpmv1.PoolClient{f}, stores: map[string]storage.Store{p.dir: gone{p.store}}}
+		if err := w.serve(t.Context(), l); !errors.Is(err, storage.ErrGaveUp) || !slices.Equal(f.returned, []string{""}) || len(f.refused) != 0 {
+			t.Errorf("%v; returned %q, refused %q", err, f.returned, f.refused)
 		}
 	}
 }
 
-// A computation's error is the task's own but where the worker ends or the Store is away.
+// The more tasks in a row a machine can't do, the longer it rests; one that it does ends that.
+func TestRests(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &worker{}
+		for n := 1; n < 20; n++ {
+			began := time.Now()
+			w.rest(t.Context())
+			if took := time.Since(began); took != min(time.Duration(n)*time.Second, mostRest) {
+				t.Errorf("after %d tasks it rests %v", n, took)
+			}
+		}
+	})
+	p := newPlace(t)
+	f := &fakePool{}
+	w := &worker{config: Config{Threads: 1, Log: discard}, pools: []ddpmv1.PoolClient{f}, pool: kernel.NewPool(1), stores: map[string]storage.Store{}, refused: 7}
+	defer w.pool.Close()
+	if err := w.serve(t.Context(), p.leases(t, "good", p.job(1, 2), 1)[0]); err != nil || w.refused != 0 {
+		t.Errorf("%v; %d are refused in a row", err, w.refused)
+	}
+}
+
+// A computation's error is the task's own but where the worker ends, the Store is away, or
+// this machine can't read.
 func TestOwned(t *testing.T) {
 	over, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -147,6 +220,9 @@ func TestOwned(t *testing.T) {
 		{t.Context(), errors.New("no labels"), true},
 		{t.Context(), fmt.Errorf("read image 3: %w", storage.ErrGaveUp), false},
 		{over, errors.New("read image 3: cut off"), false},
+		{t.Context(), fmt.Errorf("read image 3: %w", &os.PathError{Op: "read", Path: "/held", Err: syscall.EIO}), false},
+		{t.Context(), fmt.Errorf("read image 3: %w", fs.ErrNotExist), false},
+		{t.Context(), fmt.Errorf("read image 3: %w", &net.DNSError{Err: "no such host"}), false},
 	} {
 		if err := owned(c.ctx, c.err); errors.As(err, new(fault)) != c.want || !errors.Is(err, c.err) {
 			t.Errorf("%v becomes %#v", c.err, err)

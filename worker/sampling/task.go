@@ -6,7 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"net"
 	"path"
+	"syscall"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -166,13 +169,19 @@ func faulty(err error) error {
 	return nil
 }
 
-// owned is the error of a computation: the task's own, but where the worker ends or the
-// Store is away.
+// owned is the error of a computation: the task's own, but where the worker ends, the
+// Store is away, or what it reads can't be read on this machine.
 func owned(ctx context.Context, err error) error {
-	if ctx.Err() != nil || errors.Is(err, storage.ErrGaveUp) {
+	if ctx.Err() != nil || errors.Is(err, storage.ErrGaveUp) || unreadable(err) {
 		return err
 	}
 	return faulty(err)
+}
+
+// unreadable says that an error is the operating system's or the network's.
+func unreadable(err error) bool {
+	var network net.Error
+	return errors.As(err, new(syscall.Errno)) || errors.As(err, &network) || errors.Is(err, fs.ErrNotExist)
 }
 
 // putAll has files made and stores each. That one can't be made is the task's own

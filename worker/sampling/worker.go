@@ -31,6 +31,8 @@ const (
 	pause = 500 * time.Millisecond
 	// endLimit bounds the calls of a worker that was asked to end.
 	endLimit = 5 * time.Second
+	// mostRest bounds how long a worker rests after a task that its machine can't do.
+	mostRest = 10 * time.Second
 )
 
 // Config is how a worker of the pool is started.
@@ -58,11 +60,13 @@ type worker struct {
 	// models are the checkpoints in memory, the one used last at the end.
 	models []*model
 	images heldOut
+	// refused counts the tasks that this machine could not do since one that it did.
+	refused int
 }
 
 // Run draws what the coordinators of the pools hand out, of whom one leads, until ctx
-// ends, which is no error. It fails where no coordinator answers for too long, or this
-// machine can't do what is asked of it.
+// ends, which is no error. It fails where no coordinator answers for too long, or the
+// Store does not.
 func Run(ctx context.Context, c Config, pools []ddpmv1.PoolClient) error {
 	w := &worker{config: c, pools: pools, pool: kernel.NewPool(c.Threads), stores: map[string]storage.Store{}}
 	defer w.pool.Close()
@@ -154,6 +158,7 @@ func (w *worker) serve(ctx context.Context, l *ddpmv1.Lease) error {
 	w.trace(l, begin, stages, err)
 	switch {
 	case err == nil:
+		w.refused = 0
 		log.Debug("finished a task", "images", l.GetCount(), "seconds", time.Since(begin).Seconds())
 		return w.finish(ctx, l)
 	case errors.Is(err, errLeaseOver):
@@ -161,15 +166,31 @@ func (w *worker) serve(ctx context.Context, l *ddpmv1.Lease) error {
 		return nil
 	case ctx.Err() != nil:
 		log.Info("asked to end; the task goes to another worker")
-		w.giveBack(ctx, l, "")
+		w.giveBack(ctx, l, "", false)
 		return nil
 	case errors.As(err, new(fault)):
 		log.Warn("a task failed", "err", err)
-		w.giveBack(ctx, l, err.Error())
+		w.giveBack(ctx, l, err.Error(), false)
 		return nil
+	case errors.Is(err, storage.ErrGaveUp):
+		// Without the Store this machine can do no task, and no job is to blame.
+		w.giveBack(ctx, l, "", false)
+		return fmt.Errorf("task %d of job %s: %w", l.GetTask(), l.GetJobId(), err)
 	}
-	w.giveBack(ctx, l, "")
-	return fmt.Errorf("task %d of job %s: %w", l.GetTask(), l.GetJobId(), err)
+	log.Warn("this machine can't do a task; others are given it", "err", err)
+	w.giveBack(ctx, l, err.Error(), true)
+	w.rest(ctx)
+	return nil
+}
+
+// rest waits, the longer the more tasks in a row this machine could not do: one that can
+// do none does not call without end, and leaves them to others.
+func (w *worker) rest(ctx context.Context) {
+	w.refused++
+	select {
+	case <-time.After(min(time.Duration(w.refused)*time.Second, mostRest)):
+	case <-ctx.Done():
+	}
 }
 
 // underLease does a task while it keeps the lease; errLeaseOver where it is lost. It
@@ -244,12 +265,12 @@ func (w *worker) finish(ctx context.Context, l *ddpmv1.Lease) error {
 }
 
 // giveBack gives the task back, if the coordinator hears of it; otherwise the lease
-// runs out.
-func (w *worker) giveBack(ctx context.Context, l *ddpmv1.Lease, reason string) {
+// runs out. machine says that the reason is one of this machine.
+func (w *worker) giveBack(ctx context.Context, l *ddpmv1.Lease, reason string, machine bool) {
 	late, cancel := context.WithTimeout(context.WithoutCancel(ctx), endLimit)
 	defer cancel()
 	err := w.once(late, endLimit, func(ctx context.Context, p ddpmv1.PoolClient) error {
-		_, err := p.ReturnTask(ctx, &ddpmv1.ReturnTaskRequest{JobId: l.GetJobId(), Task: l.GetTask(), LeaseId: l.GetId(), Reason: reason})
+		_, err := p.ReturnTask(ctx, &ddpmv1.ReturnTaskRequest{JobId: l.GetJobId(), Task: l.GetTask(), LeaseId: l.GetId(), Reason: reason, Machine: machine})
 		return err
 	})
 	if err != nil {

@@ -546,11 +546,13 @@ func (*FinishTaskResponse) Descriptor() ([]byte, []int) {
 }
 
 type ReturnTaskRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	JobId         string                 `protobuf:"bytes,1,opt,name=job_id,json=jobId,proto3" json:"job_id,omitempty"`
-	Task          uint32                 `protobuf:"varint,2,opt,name=task,proto3" json:"task,omitempty"`
-	LeaseId       string                 `protobuf:"bytes,3,opt,name=lease_id,json=leaseId,proto3" json:"lease_id,omitempty"`
-	Reason        string                 `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	JobId   string                 `protobuf:"bytes,1,opt,name=job_id,json=jobId,proto3" json:"job_id,omitempty"`
+	Task    uint32                 `protobuf:"varint,2,opt,name=task,proto3" json:"task,omitempty"`
+	LeaseId string                 `protobuf:"bytes,3,opt,name=lease_id,json=leaseId,proto3" json:"lease_id,omitempty"`
+	Reason  string                 `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	// The reason is one of the worker's machine, so that another may well do the task.
+	Machine       bool `protobuf:"varint,5,opt,name=machine,proto3" json:"machine,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -611,6 +613,13 @@ func (x *ReturnTaskRequest) GetReason() string {
 		return x.Reason
 	}
 	return ""
+}
+
+func (x *ReturnTaskRequest) GetMachine() bool {
+	if x != nil {
+		return x.Machine
+	}
+	return false
 }
 
 type ReturnTaskResponse struct {
@@ -1309,12 +1318,13 @@ const file_ddpm_v1_pool_proto_rawDesc = "" +
 	"\x06job_id\x18\x01 \x01(\tR\x05jobId\x12\x12\n" +
 	"\x04task\x18\x02 \x01(\rR\x04task\x12\x19\n" +
 	"\blease_id\x18\x03 \x01(\tR\aleaseId\"\x14\n" +
-	"\x12FinishTaskResponse\"q\n" +
+	"\x12FinishTaskResponse\"\x8b\x01\n" +
 	"\x11ReturnTaskRequest\x12\x15\n" +
 	"\x06job_id\x18\x01 \x01(\tR\x05jobId\x12\x12\n" +
 	"\x04task\x18\x02 \x01(\rR\x04task\x12\x19\n" +
 	"\blease_id\x18\x03 \x01(\tR\aleaseId\x12\x16\n" +
-	"\x06reason\x18\x04 \x01(\tR\x06reason\"\x14\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\x12\x18\n" +
+	"\amachine\x18\x05 \x01(\bR\amachine\"\x14\n" +
 	"\x12ReturnTaskResponse\"L\n" +
 	"\x10SubmitJobRequest\x12\x18\n" +
 	"\arequest\x18\x01 \x01(\fR\arequest\x12\x1e\n" +

@@ -46,7 +46,8 @@ type PoolClient interface {
 	// is done already, by whomever, is no error.
 	FinishTask(ctx context.Context, in *FinishTaskRequest, opts ...grpc.CallOption) (*FinishTaskResponse, error)
 	// ReturnTask gives a task back undone. With a reason it is the task's own fault,
-	// and one that has failed often ends its job.
+	// and one that has failed often ends its job; or the fault of the worker's machine:
+	// then others are given it, and a job that nobody can do ends.
 	ReturnTask(ctx context.Context, in *ReturnTaskRequest, opts ...grpc.CallOption) (*ReturnTaskResponse, error)
 }
 
@@ -116,7 +117,8 @@ type PoolServer interface {
 	// is done already, by whomever, is no error.
 	FinishTask(context.Context, *FinishTaskRequest) (*FinishTaskResponse, error)
 	// ReturnTask gives a task back undone. With a reason it is the task's own fault,
-	// and one that has failed often ends its job.
+	// and one that has failed often ends its job; or the fault of the worker's machine:
+	// then others are given it, and a job that nobody can do ends.
 	ReturnTask(context.Context, *ReturnTaskRequest) (*ReturnTaskResponse, error)
 	mustEmbedUnimplementedPoolServer()
 }
