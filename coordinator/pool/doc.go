@@ -22,7 +22,7 @@
 // A task that its worker's machine can't do is for other workers; that one gets none of the
 // job for a while, and a job fails that no worker which is there can do. Who could not is
 // forgotten with the coordinator: names are of processes, and whoever is there tells it to
-// the next one anew.
+// the next one anew. A job whose worker fell silent comes after the others.
 //
 // The last task of a job comes when all others are done: it reads the images back and
 // makes the grid, the npz and, last, job.json; of an evaluation it reads the results back

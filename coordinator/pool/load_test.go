@@ -62,6 +62,7 @@ func TestLoad(t *testing.T) {
 		time.Sleep(DefaultLease)
 		s.expire(ctx)
 		backlog(t, s, 4, 0, states{"queued": 1}, states{"queued": 1})
+		time.Sleep(suspectFor) // its job is the first again
 
 		back := func(reason string) {
 			l, _, _ := s.take(ctx, "w")

@@ -148,6 +148,8 @@ type entry struct {
 	next int
 	// refusals are by the workers that could not do a task.
 	refusals map[string]refusal
+	// silent is when a lease last ran out, if none of its tasks was done since.
+	silent time.Time
 }
 
 type task struct {
@@ -177,20 +179,26 @@ type Queue struct {
 func NewQueue() *Queue { return &Queue{byID: map[string]*entry{}, seen: map[string]time.Time{}} }
 
 // Next is the task to hand out to a worker now: of the oldest job that has one for it,
-// the first.
-func (q *Queue) Next(worker string, now time.Time) (Ref, bool) {
+// the first. Jobs whose workers fell silent come after the others.
+func (q *Queue) Next(worker string, now time.Time) (next Ref, ok bool) {
 	for _, e := range q.jobs {
-		if e.State != Open || !e.offers(worker, now) {
+		if e.State != Open || ok && e.suspect(now) || !e.offers(worker, now) || !e.ready() {
 			continue
 		}
-		last := len(e.tasks) - 1
-		for ; e.next < last && !e.tasks[e.next].waits(); e.next++ {
-		}
-		if e.next < last || e.done == last && e.tasks[last].waits() {
-			return Ref{e.ID, e.next}, true
+		next, ok = Ref{e.ID, e.next}, true
+		if !e.suspect(now) {
+			break
 		}
 	}
-	return Ref{}, false
+	return next, ok
+}
+
+// ready says that next waits to be handed out, which it finds.
+func (e *entry) ready() bool {
+	last := len(e.tasks) - 1
+	for ; e.next < last && !e.tasks[e.next].waits(); e.next++ {
+	}
+	return e.next < last || e.done == last && e.tasks[last].waits()
 }
 
 // Expired are the leases that are over at a time, in order.

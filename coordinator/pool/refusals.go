@@ -102,6 +102,7 @@ func (e *entry) offers(worker string, now time.Time) bool {
 
 // advanced notes that a task of the job was done: it can be done here.
 func (e *entry) advanced() {
+	e.silent = time.Time{}
 	for worker, r := range e.refusals {
 		e.refusals[worker] = refusal{last: r.last}
 	}

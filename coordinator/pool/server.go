@@ -142,6 +142,7 @@ func (s *Server) expire(ctx context.Context) {
 			s.config.Log.Warn("can't take a task back; trying again", "job", r.Job, "task", r.Number, "err", err)
 			return
 		}
+		s.queue.Silenced(r.Job, time.Now())
 		s.worked(func(w Work) { w.Leases[TaskExpired]++ })
 	}
 }
