@@ -29,7 +29,9 @@ type sampling struct {
 	// storage is where the run is, env what every command needs to get there.
 	storage string
 	env     []string
-	cmd     *exec.Cmd
+	// folder is where the next process begins; "" is here.
+	folder string
+	cmd    *exec.Cmd
 	// address is HOST:PORT, join what else a worker joins by.
 	address string
 	join    []string
@@ -59,6 +61,7 @@ func serveSamplingOn(t *testing.T, dir, storage string, env []string, training .
 func (s *sampling) start() {
 	s.t.Helper()
 	s.cmd = prepare(s.t, s.env, "ddpm-coordinator", "--serve-samples", "--data-dir", s.dir, "--storage", s.storage, "--listen", s.address)
+	s.cmd.Dir = s.folder
 	pipe, err := s.cmd.StderrPipe()
 	if err != nil {
 		s.t.Fatal(err)
@@ -101,6 +104,7 @@ func (s *sampling) workerOf(threads int) *exec.Cmd {
 	s.t.Helper()
 	args := append([]string{"--role", "sample", "--threads", strconv.Itoa(threads), "--join", s.address}, s.join...)
 	cmd := prepare(s.t, s.env, "ddpm-worker", args...)
+	cmd.Dir = s.folder
 	var stderr strings.Builder
 	cmd.Stderr = &stderr
 	if err := cmd.Start(); err != nil {
