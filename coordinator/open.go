@@ -202,7 +202,7 @@ func (s *start) openEtcd(ctx context.Context) (*registry.Etcd, error) {
 		}
 		return registry.Dial(ctx, s.config.Etcd, secure)
 	}
-	return registry.Embed(ctx, filepath.Join(s.config.DataDir, "etcd"))
+	return registry.Embed(ctx, filepath.Join(s.config.DataDir, "etcd"), s.log)
 }
 
 // who names this process to another coordinator that wants the same run.

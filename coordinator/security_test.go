@@ -26,7 +26,7 @@ import (
 // secured is a start whose security is open.
 func secured(t *testing.T, dir string, args ...string) *start {
 	t.Helper()
-	etcd, err := registry.Embed(t.Context(), filepath.Join(dir, "etcd"))
+	etcd, err := registry.Embed(t.Context(), filepath.Join(dir, "etcd"), slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -33,16 +34,16 @@ const startLimit = 30 * time.Second
 
 // Embed starts etcd inside this process, with its data in dir. It listens
 // nowhere: nobody but this process reaches it. Where it fails, it removes what it
-// made.
-func Embed(ctx context.Context, dir string) (*Etcd, error) {
-	e, err := embedIn(ctx, dir)
+// made. Where it can't go on later, it tells log, and ends the process.
+func Embed(ctx context.Context, dir string, log *slog.Logger) (*Etcd, error) {
+	e, err := embedIn(ctx, dir, log)
 	if err != nil {
 		return nil, fmt.Errorf("start the embedded etcd in %s: %w", dir, err)
 	}
 	return e, nil
 }
 
-func embedIn(ctx context.Context, dir string) (*Etcd, error) {
+func embedIn(ctx context.Context, dir string, log *slog.Logger) (*Etcd, error) {
 	made := missing(dir)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
@@ -52,9 +53,11 @@ func embedIn(ctx context.Context, dir string) (*Etcd, error) {
 		return nil, err // who has the lock has the folder
 	}
 	e := &Etcd{lock: lock, made: made}
-	err = checkRoom(dir)
+	if err = discardUnbegun(dir); err == nil {
+		err = checkRoom(dir)
+	}
 	if err == nil {
-		err = e.serve(ctx, dir)
+		err = e.serve(ctx, dir, log)
 	}
 	if err != nil {
 		return nil, errors.Join(err, e.Discard())
@@ -63,10 +66,14 @@ func embedIn(ctx context.Context, dir string) (*Etcd, error) {
 }
 
 // serve starts the server and waits until it is ready.
-func (e *Etcd) serve(ctx context.Context, dir string) error {
+func (e *Etcd) serve(ctx context.Context, dir string, log *slog.Logger) error {
+	own, err := etcdLog(filepath.Join(dir, "etcd.log"), log)
+	if err != nil {
+		return err
+	}
 	c := embed.NewConfig()
 	c.Dir = dir
-	c.LogLevel, c.LogOutputs = "warn", []string{filepath.Join(dir, "etcd.log")}
+	c.ZapLoggerBuilder = embed.NewZapLoggerBuilder(own)
 	c.ListenClientUrls, c.ListenPeerUrls = nil, nil
 	nowhere := url.URL{Scheme: "http", Host: "localhost:0"}
 	c.AdvertiseClientUrls, c.AdvertisePeerUrls = []url.URL{nowhere}, []url.URL{nowhere}

@@ -26,7 +26,7 @@ const wait = 20 * time.Second
 // embedded starts etcd in a new folder; the test's end closes it.
 func embedded(t *testing.T, dir string) *Etcd {
 	t.Helper()
-	e, err := Embed(t.Context(), dir)
+	e, err := Embed(t.Context(), dir, quiet())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -80,7 +80,7 @@ func TestRunSurvivesRestarts(t *testing.T) {
 	var id string
 	var term uint64
 	for start := range 2 {
-		e, err := Embed(t.Context(), dir)
+		e, err := Embed(t.Context(), dir, quiet())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -225,7 +225,7 @@ func TestOneProcessPerFolder(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	embedded(t, dir)
-	_, err := Embed(t.Context(), dir)
+	_, err := Embed(t.Context(), dir, quiet())
 	if err == nil || !strings.Contains(err.Error(), "--data-dir") || !strings.Contains(err.Error(), dir) {
 		t.Errorf("a second etcd in one folder: %v", err)
 	}
@@ -238,7 +238,7 @@ func TestOneProcessPerFolder(t *testing.T) {
 func TestDiscard(t *testing.T) {
 	t.Parallel()
 	there := t.TempDir()
-	e, err := Embed(t.Context(), filepath.Join(there, "a", "b", "etcd"))
+	e, err := Embed(t.Context(), filepath.Join(there, "a", "b", "etcd"), quiet())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -255,14 +255,14 @@ func TestDiscard(t *testing.T) {
 
 	canceled, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := Embed(canceled, filepath.Join(there, "c", "etcd")); !errors.Is(err, context.Canceled) {
+	if _, err := Embed(canceled, filepath.Join(there, "c", "etcd"), quiet()); !errors.Is(err, context.Canceled) {
 		t.Errorf("a start that was interrupted: %v", err)
 	}
 	if _, err := os.Stat(filepath.Join(there, "c")); err == nil {
 		t.Error("a start that was interrupted left its folder")
 	}
 	file := filepath.Join(there, "a", "theirs")
-	if _, err := Embed(t.Context(), filepath.Join(file, "etcd")); err == nil || !strings.Contains(err.Error(), file) {
+	if _, err := Embed(t.Context(), filepath.Join(file, "etcd"), quiet()); err == nil || !strings.Contains(err.Error(), file) {
 		t.Errorf("a file in the way: %v", err)
 	}
 }
