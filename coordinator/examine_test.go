@@ -1,6 +1,7 @@
 package coordinator
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
 	"strings"
@@ -42,4 +43,38 @@ func TestTheCheckpointIsDamaged(t *testing.T) {
 		t.Errorf("it begins with %v", g)
 	}
 	c.finished(30, p)
+}
+
+// A run.json that was edited is another config than the checkpoints'.
+func TestTheConfigIsEdited(t *testing.T) {
+	t.Parallel()
+	args := []string{"--workers", "1", "--steps", "10"}
+	c := launch(t, t.TempDir(), nil, args...)
+	p := c.team(1)[0]
+	p.trained(10, 1)
+	c.finished(10, p)
+	path := filepath.Join(c.dir, "runs", "tiny", "run.json")
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	edited := bytes.Replace(text, []byte(`"seed": 1`), []byte(`"seed": 2`), 1)
+	if bytes.Equal(edited, text) {
+		t.Fatalf("no seed in %s", text)
+	}
+	resume := func(text []byte) error {
+		if err := os.WriteFile(path, text, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return Run(t.Context(), Options{
+			Config: settings(t, append(args, "--preset", "tiny", "--data-dir", c.dir, "--listen", "127.0.0.1:0", "--insecure")...),
+			Stdout: new(bytes.Buffer), Stderr: new(bytes.Buffer),
+		})
+	}
+	if err := resume(edited); err == nil || !strings.Contains(err.Error(), "is not the one that the checkpoint of step 10 was made with") {
+		t.Errorf("edited: %v", err)
+	}
+	if err := resume(text); err != nil {
+		t.Errorf("put back: %v", err)
+	}
 }

@@ -28,6 +28,7 @@ type keeper struct {
 	store   storage.Store
 	run     string
 	spec    ddpm.Spec
+	config  string // the hash of its run.json
 	metrics *checkpoint.MetricsLog
 	// retention says which checkpoints stay once another one is complete.
 	retention checkpoint.Retention
@@ -50,7 +51,7 @@ func (k *keeper) metric(step report.Line) error {
 func (k *keeper) publish(ctx context.Context, e core.Publish, parts []*ddpmv1.PartSaved) error {
 	m := checkpoint.Manifest{
 		Run: k.run, Step: e.Step, Digest: e.Digest,
-		Params: int64(k.spec.Model.ParamCount()), Parts: len(parts),
+		Params: int64(k.spec.Model.ParamCount()), Parts: len(parts), Config: k.config,
 	}
 	var previews []*ddpmv1.Preview
 	for _, p := range parts {

@@ -59,7 +59,21 @@ func (s *start) look(ctx context.Context) error {
 	if err := s.findCheckpoint(ctx); err != nil {
 		return err
 	}
+	if err := s.ofTheConfig(ctx); err != nil {
+		return err
+	}
 	return s.trainable()
+}
+
+// ofTheConfig refuses to go on with another config than the checkpoint's, as of a run.json that
+// somebody edited: the weights would be a function of neither.
+func (s *start) ofTheConfig(ctx context.Context) error {
+	config, err := checkpoint.ConfigHash(ctx, s.store, s.plan.Run)
+	if err != nil || s.newest.Config == "" || s.newest.Config == config {
+		return err
+	}
+	return fmt.Errorf("run %s in %s: %s is not the one that the checkpoint of step %d was made with (its SHA-256 was %s); put that one back, or choose another --run to train with this config",
+		s.plan.Run, s.store, checkpoint.RunKey(s.plan.Run), s.newest.Step, s.newest.Config)
 }
 
 // lookAgain looks once more where somebody has led the run since: a coordinator that waits for

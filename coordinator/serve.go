@@ -56,6 +56,10 @@ func (s *start) lead(ctx context.Context, leader *registry.Leader) (end core.End
 		}
 		s.existing = true
 	}
+	config, err := checkpoint.ConfigHash(ctx, s.store, s.plan.Run)
+	if err != nil {
+		return end, err
+	}
 	if err := s.begin(ctx); err != nil {
 		return end, err
 	}
@@ -66,7 +70,7 @@ func (s *start) lead(ctx context.Context, leader *registry.Leader) (end core.End
 		return end, err
 	}
 	keeper := &keeper{
-		store: store, run: s.plan.Run, spec: s.plan.Spec, metrics: metrics, log: s.log,
+		store: store, run: s.plan.Run, spec: s.plan.Spec, config: config, metrics: metrics, log: s.log,
 		retention: checkpoint.Retention{Last: s.config.KeepLast, Every: s.config.KeepEvery},
 	}
 	if s.config.TensorBoard {

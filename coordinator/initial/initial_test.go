@@ -105,6 +105,9 @@ func TestExportEqualsImport(t *testing.T) {
 			t.Fatal(err)
 		}
 		s := mustOpen(t, filepath.Join("testdata", name))
+		if err := checkpoint.CreateRun(t.Context(), st, "r", []byte("{}\n")); err != nil {
+			t.Fatal(err)
+		}
 		for range 2 { // the second after one that was cut off
 			m, err := s.Publish(t.Context(), st, "r")
 			if err != nil {

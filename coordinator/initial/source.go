@@ -84,6 +84,9 @@ func (s *Source) Publish(ctx context.Context, st storage.Store, run string) (che
 		return checkpoint.Manifest{}, err
 	}
 	m := checkpoint.Manifest{Run: run, Digest: state.Digest(), Params: n, Parts: 1, Objects: append(objects, part)}
+	if m.Config, err = checkpoint.ConfigHash(ctx, st, run); err != nil {
+		return checkpoint.Manifest{}, err
+	}
 	if err := checkpoint.Publish(ctx, st, m); err != nil {
 		return checkpoint.Manifest{}, err
 	}

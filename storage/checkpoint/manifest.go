@@ -35,6 +35,9 @@ type Manifest struct {
 	Digest string `json:"digest"` // of the whole state: "sha256:HEX"
 	Params int64  `json:"params"` // elements of each of the state's vectors
 	Parts  int    `json:"parts"`
+	// Config is the SHA-256 of the run.json that the state is a function of; "" in manifests of
+	// earlier versions.
+	Config string `json:"config,omitempty"`
 	// Objects are all but the manifest itself, sorted by key.
 	Objects []Object `json:"objects"`
 	// SHA256 is that of the manifest as it is written, but with "" in this place.
@@ -95,6 +98,9 @@ func (m Manifest) check() error {
 	}
 	if !digestForm.MatchString(m.Digest) {
 		return fmt.Errorf("manifest has digest %q, want sha256: and 64 hexadecimal digits", m.Digest)
+	}
+	if m.Config != "" && !hexHash.MatchString(m.Config) {
+		return fmt.Errorf("manifest has config %q, want 64 hexadecimal digits", m.Config)
 	}
 	if m.Params < 1 || m.Parts < 1 || m.Parts > len(m.Objects) {
 		return fmt.Errorf("manifest has %d parameters in %d parts among %d objects", m.Params, m.Parts, len(m.Objects))

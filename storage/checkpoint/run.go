@@ -3,6 +3,8 @@ package checkpoint
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 
@@ -57,4 +59,15 @@ func ReadRun(ctx context.Context, st storage.Store, run string) ([]byte, error) 
 		return nil, err
 	}
 	return readAll(ctx, st, RunKey(run), maxRun)
+}
+
+// ConfigHash is the SHA-256 of run.json, as manifests have it. storage.ErrNotFound where there
+// is no such run.
+func ConfigHash(ctx context.Context, st storage.Store, run string) (string, error) {
+	data, err := ReadRun(ctx, st, run)
+	if err != nil {
+		return "", err
+	}
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:]), nil
 }
