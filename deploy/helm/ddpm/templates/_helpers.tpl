@@ -109,7 +109,12 @@ s3://{{ .Values.minio.bucket }}?endpoint={{ include "ddpm.fullname" . }}-minio:9
 {{- end -}}
 {{- end -}}
 {{- if .Values.coordinator.standbys }}{{- $_ := set $c "standby" true }}{{- end -}}
+{{- /* Of a number helm keeps 53 bits, so a seed of more comes as text, and is written as it came. */ -}}
+{{- if kindIs "string" .Values.config.seed }}{{- $_ := unset $c "seed" }}{{- end -}}
 {{- toYaml $c -}}
+{{- if kindIs "string" .Values.config.seed }}
+seed: {{ .Values.config.seed }}
+{{- end -}}
 {{- end -}}
 
 {{/* Pod Security "restricted". */}}
