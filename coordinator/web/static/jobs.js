@@ -41,7 +41,12 @@ export class Jobs {
   }
 
   async submit(form) {
-    const request = { run: this.run, n: Number(form.n), sampler: form.sampler, seed: Number(form.seed) };
+    const seed = Number(form.seed);
+    if (!Number.isSafeInteger(seed)) { // it would be rounded, and others drawn than were asked for
+      this.note.textContent = `The seed ${form.seed} can’t be kept exactly here: give a whole number of at most ${Number.MAX_SAFE_INTEGER}, or use ddpmctl sample --seed`;
+      return;
+    }
+    const request = { run: this.run, n: Number(form.n), sampler: form.sampler, seed };
     if (form.steps) request.steps = Number(form.steps);
     if (form.step) request.step = Number(form.step);
     try {

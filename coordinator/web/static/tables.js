@@ -134,8 +134,9 @@ export class Checkpoints {
     try {
       const answer = await fetch("api/checkpoints");
       if (!answer.ok) throw new Error(await answer.text());
-      this.show(await answer.json());
+      const all = await answer.json();
       note.textContent = "";
+      this.show(all);
     } catch (e) {
       this.newest = undefined; // asked again with the next status
       note.textContent = `The list can’t be had now: ${e.message}`;
