@@ -88,6 +88,7 @@ func TestRefusals(t *testing.T) {
 		{"store: {uri: 's3://b', existingClaim: c}\n", "give one of them"},
 		{inS3 + "security: {caSecret: c, certManager: {enabled: true}}\n", "give one of them"},
 		{inS3 + "samplers: {autoscaling: {enabled: true, metrics: []}}\n", "metrics is empty"},
+		{inS3 + "monitoring: {traces: {endpoint: 'http://c:4318/v1/traces', protocol: http/protobuf}}\n", "without /v1/traces"},
 	} {
 		if _, err := try(t, v.values); err == nil || !strings.Contains(err.Error(), v.want) {
 			t.Errorf("%q: %v, want %q", v.values, err, v.want)
@@ -353,7 +354,7 @@ func TestTraces(t *testing.T) {
 					continue
 				}
 				seen++
-				got := strings.TrimSpace(env["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"] + " " + env["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"])
+				got := strings.TrimSpace(env["OTEL_EXPORTER_OTLP_ENDPOINT"] + " " + env["OTEL_EXPORTER_OTLP_PROTOCOL"])
 				if got != want {
 					t.Errorf("%s %s: %q, want %q", pod, c.Name, got, want)
 				}

@@ -185,8 +185,9 @@ env:
       fieldRef: {fieldPath: status.podIP}
   {{- with $top.Values.monitoring.traces }}
   {{- if .endpoint }}
-  - {name: OTEL_EXPORTER_OTLP_TRACES_ENDPOINT, value: {{ .endpoint | quote }}}
-  - {name: OTEL_EXPORTER_OTLP_TRACES_PROTOCOL, value: {{ .protocol | quote }}}
+  {{- /* Not those for traces alone, which are used as they are: over HTTP without /v1/traces. */}}
+  - {name: OTEL_EXPORTER_OTLP_ENDPOINT, value: {{ .endpoint | quote }}}
+  - {name: OTEL_EXPORTER_OTLP_PROTOCOL, value: {{ .protocol | quote }}}
   {{- end }}
   {{- end }}
   {{- with $v.extraEnv }}
@@ -219,5 +220,8 @@ envFrom:
 {{- end -}}
 {{- if and .Values.samplers.autoscaling.enabled (not .Values.samplers.autoscaling.metrics) -}}
 {{- fail "samplers.autoscaling.metrics is empty: say what to scale by" -}}
+{{- end -}}
+{{- if hasSuffix "/v1/traces" .Values.monitoring.traces.endpoint -}}
+{{- fail "monitoring.traces.endpoint: give it without /v1/traces, which is added to it" -}}
 {{- end -}}
 {{- end -}}
