@@ -70,7 +70,7 @@ func (s *start) openSecurity(ctx context.Context, etcd *registry.Etcd, listener 
 		return err
 	}
 	e := &security{ca: ca, self: pki.NewSource(credential), tokenPath: c.TokenFile}
-	e.door = access.New(access.Config{CA: ca, Self: e.self, Tokens: etcd.Tokens(ca.Cluster()), Log: s.log})
+	e.door = access.New(access.Config{CA: ca, Self: e.self, Tokens: etcd.Tokens(ca.Cluster()), Look: s.options.limits.look, Log: s.log})
 	if c.TokenFile != "" {
 		e.token, err = e.door.GivenToken(ctx, c.TokenFile)
 	} else {
@@ -92,6 +92,9 @@ func (s *start) openSecurity(ctx context.Context, etcd *registry.Etcd, listener 
 		e.self.Keep(ctx, func(context.Context) (*pki.Credential, error) { return ca.Issue(self, time.Now()) },
 			func(err error) { s.log.Warn("can't renew the coordinator's certificate", "err", err) })
 	})
+	if c.TokenFile == "" {
+		e.keeping.Go(func() { e.door.KeepDefaultToken(ctx, e.tokenPath, e.token) })
+	}
 	s.security = e
 	return nil
 }

@@ -26,22 +26,28 @@ import (
 // secured is a start whose security is open.
 func secured(t *testing.T, dir string, args ...string) *start {
 	t.Helper()
+	return securedWithin(t, limits{}, dir, args...)
+}
+
+func securedWithin(t *testing.T, l limits, dir string, args ...string) *start {
+	t.Helper()
 	etcd, err := registry.Embed(t.Context(), filepath.Join(dir, "etcd"), slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	s := &start{
-		config: settings(t, append([]string{"--data-dir", dir}, args...)...),
-		log:    slog.New(slog.NewTextHandler(t.Output(), nil)),
+		options: Options{limits: l},
+		config:  settings(t, append([]string{"--data-dir", dir}, args...)...),
+		log:     slog.New(slog.NewTextHandler(t.Output(), nil)),
 	}
-	err = s.openSecurity(t.Context(), etcd, l)
+	err = s.openSecurity(t.Context(), etcd, listener)
 	t.Cleanup(func() {
 		s.security.close()
-		_ = l.Close()
+		_ = listener.Close()
 		if err := etcd.Close(); err != nil {
 			t.Error(err)
 		}
@@ -86,6 +92,24 @@ func TestSecurityStays(t *testing.T) {
 	other := secured(t, t.TempDir(), "--ca-cert", filepath.Join(dir, pkiDir, pki.CertFile), "--ca-key", filepath.Join(dir, pkiDir, pki.KeyFile))
 	if other.security.ca.Hash() != hash {
 		t.Error("the mounted authority is not used")
+	}
+}
+
+// The file of the token for workers has one for as long as the coordinator runs.
+func TestTokenFileIsKept(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	securedWithin(t, limits{look: time.Millisecond}, dir)
+	path := filepath.Join(dir, tokenFile)
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(wait); ; time.Sleep(time.Millisecond) {
+		if _, err := os.Stat(path); err == nil {
+			break
+		} else if time.Now().After(deadline) {
+			t.Fatal(err)
+		}
 	}
 }
 

@@ -62,6 +62,8 @@ type limits struct {
 	hello time.Duration
 	// settle is how long what is under way at the end of a run may take.
 	settle time.Duration
+	// look is how often the token for workers is looked at; 0 is access.Config's.
+	look time.Duration
 }
 
 func defaultLimits() limits {

@@ -39,6 +39,8 @@ type Config struct {
 	Tokens Tokens
 	// Life is how long a worker's certificate is valid; 0 is WorkerLife.
 	Life time.Duration
+	// Look is how often the default token is looked at; 0 is a quarter of an hour.
+	Look time.Duration
 	Log  *slog.Logger
 }
 
@@ -60,6 +62,9 @@ type Door struct {
 func New(c Config) *Door {
 	if c.Life == 0 {
 		c.Life = WorkerLife
+	}
+	if c.Look == 0 {
+		c.Look = lookEvery
 	}
 	config := c.Self.Server(true, pki.Worker, pki.Admin)
 	config.NextProtos = []string{"h2"}

@@ -3,10 +3,6 @@ package access
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io/fs"
-	"os"
-	"strings"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -14,7 +10,6 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/ddpm-cluster/ddpm-cluster/coordinator/registry"
-	"github.com/ddpm-cluster/ddpm-cluster/internal/pki"
 	"github.com/ddpm-cluster/ddpm-cluster/internal/token"
 	ddpmv1 "github.com/ddpm-cluster/ddpm-cluster/proto/ddpm/v1"
 )
@@ -104,30 +99,4 @@ func record(k registry.Token) *ddpmv1.Token {
 		Id: k.ID, Description: k.Description, Revoked: k.Revoked,
 		Created: timestamppb.New(k.Created), Expires: timestamppb.New(k.Expires),
 	}
-}
-
-// leastLeft is how long the default token must be good for yet to be kept.
-const leastLeft = time.Hour
-
-// DefaultToken gives the token of the join command: the one in the file, if it
-// still lets machines in for a while, or a new one, which the file holds then.
-func (d *Door) DefaultToken(ctx context.Context, path string) (string, error) {
-	text, err := os.ReadFile(path)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return "", fmt.Errorf("the token for workers: %w", err)
-	}
-	if t, err := token.Parse(strings.TrimSpace(string(text))); err == nil {
-		k, err := d.config.Tokens.Find(ctx, t.ID())
-		if err == nil && t.Is(k.Hash) && !k.Revoked && time.Until(k.Expires) > leastLeft {
-			return t.Reveal(), nil
-		}
-	}
-	t, _, err := create(ctx, d.config.Tokens, TokenLife, "made by the coordinator when it started")
-	if err == nil {
-		err = pki.WritePrivate(path, []byte(t.Reveal()+"\n"))
-	}
-	if err != nil {
-		return "", fmt.Errorf("the token for workers: %w", err)
-	}
-	return t.Reveal(), nil
 }
