@@ -1,6 +1,7 @@
 package coordinator
 
 import (
+	"context"
 	"net/http"
 	"sync/atomic"
 
@@ -12,6 +13,8 @@ import (
 // where a standby waits, which is alive and has no metrics.
 type outlet struct {
 	leader atomic.Pointer[leading] // nil until it leads
+	// answered is told of each answer with metrics while somebody waits for one.
+	answered chan struct{}
 }
 
 // leading is a coordinator that leads, as an outlet shows it.
@@ -29,6 +32,7 @@ func (s *start) openOutlet() (stop func(), err error) {
 	if err != nil {
 		return nil, err
 	}
+	s.outlet.answered = make(chan struct{})
 	s.log.Info("metrics, to whoever asks", "at", l.Addr())
 	return health.Serve(l, s.outlet.alive, func(mux *http.ServeMux) { mux.HandleFunc("GET /metrics", s.outlet.metrics) }), nil
 }
@@ -48,5 +52,26 @@ func (o *outlet) alive() error {
 func (o *outlet) metrics(w http.ResponseWriter, r *http.Request) {
 	if l := o.leader.Load(); l != nil {
 		l.metrics.ServeHTTP(w, r)
+		select {
+		case o.answered <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// farewell waits, for a bounded time or until an interrupt, for whoever collects metrics
+// to hear that the run is complete: a coordinator that is gone then is not down.
+func (s *start) farewell(ctx context.Context) {
+	if s.config.Metrics == "" {
+		return
+	}
+	s.begun() // interrupts are for this from here on
+	ctx, cancel := context.WithTimeout(ctx, s.options.limits.farewell)
+	defer cancel()
+	defer onInterrupt(s.options.Interrupts, cancel)()
+	s.log.Info("waiting until the metrics are asked for once more", "for", s.options.limits.farewell)
+	select {
+	case <-s.outlet.answered:
+	case <-ctx.Done():
 	}
 }

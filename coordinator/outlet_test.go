@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"regexp"
 	"strings"
 	"testing"
@@ -15,7 +16,9 @@ import (
 func TestOutlet(t *testing.T) {
 	t.Parallel()
 	defer http.DefaultClient.CloseIdleConnections()
-	c := launch(t, t.TempDir(), nil, "--workers", "1", "--steps", "5", "--metrics", "127.0.0.1:0")
+	dir := t.TempDir()
+	bend := func(o *Options) { o.limits.farewell = 2 * wait }
+	c := launch(t, dir, bend, "--workers", "1", "--steps", "5", "--metrics", "127.0.0.1:0")
 	m := regexp.MustCompile(`msg="metrics, to whoever asks" .*at=(\S+)`).FindStringSubmatch(c.log.String())
 	if m == nil {
 		t.Fatalf("it does not say where its metrics are:\n%s", c.log)
@@ -36,9 +39,73 @@ func TestOutlet(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	if text := fetch(t, "http://"+m[1]+"/metrics"); !strings.Contains(text, "\nddpm_complete 0\n") {
+		t.Errorf("before the run it says\n%s", text)
+	}
 	peers := c.team(1)
 	peers[0].trained(4, 1)
-	c.finished(5, peers[0])
+	// Whoever collects metrics hears that nothing is wrong when they are gone, also of a
+	// coordinator that finds the run complete: one with its etcd, and one without.
+	peers[0].finish(5, digest("f"))
+	peers[0].dismissed()
+	saysComplete(t, c.log)
+	if err := c.end(); err != nil {
+		t.Error(err)
+	}
+	for _, data := range []string{dir, t.TempDir()} {
+		log := &watched{found: make(chan string, 1)}
+		o := Options{
+			Config: settings(t, "--preset", "tiny", "--workers", "1", "--steps", "5", "--storage", dir, "--data-dir", data, "--listen", "127.0.0.1:0", "--insecure", "--metrics", "127.0.0.1:0"),
+			Stdout: io.Discard, Stderr: log, limits: defaultLimits(),
+		}
+		bend(&o)
+		ended := make(chan error, 1)
+		go func() { ended <- Run(t.Context(), o) }()
+		saysComplete(t, log)
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// An interrupt ends the wait for whoever collects metrics.
+func TestFarewellIsInterrupted(t *testing.T) {
+	t.Parallel()
+	c := launch(t, t.TempDir(), func(o *Options) { o.limits.farewell = 2 * wait }, "--workers", "1", "--steps", "5", "--metrics", "127.0.0.1:0")
+	peers := c.team(1)
+	peers[0].trained(4, 1)
+	peers[0].finish(5, digest("f"))
+	peers[0].dismissed()
+	waitFor(t, c.log, farewell)
+	c.interrupts <- os.Interrupt
+	if err := c.end(); err != nil {
+		t.Error(err)
+	}
+}
+
+var farewell = regexp.MustCompile(`msg="waiting until the metrics are asked for once more"()`)
+
+// saysComplete asks a coordinator at its end for its metrics, which is what it waits for.
+func saysComplete(t *testing.T, log *watched) {
+	t.Helper()
+	waitFor(t, log, farewell)
+	at := waitFor(t, log, regexp.MustCompile(`msg="metrics, to whoever asks" .*at=(\S+)`))
+	if text := fetch(t, "http://"+at+"/metrics"); !strings.Contains(text, "\nddpm_complete 1\n") {
+		t.Errorf("at the run's end it says\n%s", text)
+	}
+}
+
+// waitFor waits until a log says something, and gives the part in parentheses.
+func waitFor(t *testing.T, log *watched, what *regexp.Regexp) string {
+	t.Helper()
+	for until := time.Now().Add(wait); ; time.Sleep(10 * time.Millisecond) {
+		if m := what.FindStringSubmatch(log.String()); m != nil {
+			return m[1]
+		}
+		if time.Now().After(until) {
+			t.Fatalf("the log does not say %s:\n%s", what, log)
+		}
+	}
 }
 
 // One that stands by is alive, and has nothing to show.

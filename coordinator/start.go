@@ -62,6 +62,8 @@ type limits struct {
 	hello time.Duration
 	// settle is how long what is under way at the end of a run may take.
 	settle time.Duration
+	// farewell is how long a complete run's metrics wait for whoever collects them.
+	farewell time.Duration
 	// look is how often the token for workers is looked at; 0 is access.Config's.
 	look time.Duration
 }
@@ -71,6 +73,7 @@ func defaultLimits() limits {
 		heartbeat: 250 * time.Millisecond, silence: core.Silence{Min: 2 * time.Second, Max: 20 * time.Second},
 		adopt: 10 * time.Second, retry: time.Second / 2, patience: 30 * time.Second,
 		hello: 10 * time.Second, settle: 30 * time.Second,
+		farewell: 70 * time.Second, // a Prometheus' usual interval is a minute
 	}
 }
 
@@ -189,7 +192,10 @@ func (s *start) run(ctx context.Context) error {
 	if s.resumes && s.newest.Step >= s.plan.Steps {
 		s.log.Info("the run is complete already; train it further with a higher --steps, or choose another --run", "run", s.plan.Run, "step", s.newest.Step)
 		if !s.mayHaveMembers() {
-			return s.closing(s.newest.Step, s.loss, s.newest.Digest)
+			v := newView(s.plan.Run, s.newest.Step, s.plan.Steps, nil, s.plan.Spec.Model.MACs(), s.security.counts)
+			v.ended(core.End{Reason: "the run is complete already"})
+			s.outlet.leads(func() error { return nil }, v.metrics.Handler())
+			return s.closing(ctx, s.newest.Step, s.loss, s.newest.Digest)
 		}
 	}
 	end, err := s.own(ctx)
@@ -207,7 +213,7 @@ func (s *start) run(ctx context.Context) error {
 	if end.Digest == "" { // another coordinator published it
 		end.Digest, end.Loss = s.newest.Digest, s.loss
 	}
-	return s.closing(end.Step, end.Loss, end.Digest)
+	return s.closing(ctx, end.Step, end.Loss, end.Digest)
 }
 
 // mayHaveMembers says that workers of the run may be waiting for a coordinator: the
@@ -293,8 +299,11 @@ func (s *start) own(ctx context.Context) (end core.End, err error) {
 }
 
 // closing prints the run's last line.
-func (s *start) closing(step uint64, loss float64, digest string) error {
+func (s *start) closing(ctx context.Context, step uint64, loss float64, digest string) error {
 	_, err := fmt.Fprintf(s.options.Stdout, "run %s: step %d loss %.6f digest %s\n", s.plan.Run, step, loss, digest)
+	if step >= s.plan.Steps {
+		s.farewell(ctx)
+	}
 	return err
 }
 

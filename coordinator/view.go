@@ -212,7 +212,10 @@ func (v *view) gaveUp(reason string) {
 }
 
 func (v *view) ended(e core.End) {
-	v.change(func() { v.status.Phase, v.status.Reason = "ended", e.Reason })
+	v.change(func() {
+		v.status.Phase, v.status.Reason = "ended", e.Reason
+		v.status.Step = max(v.status.Step, e.Step) // the last step's line may come too late
+	})
 }
 
 // silence is for how many seconds nothing has shown that a worker lives: neither it nor a

@@ -49,6 +49,11 @@ func (s state) Collect(out chan<- prometheus.Metric) {
 		}
 		e.gauge("phase", "1 for the phase that the run is in, 0 for the others.", is, label{"phase", p})
 	}
+	complete := 0.0
+	if r.Phase == "ended" && r.Step >= r.Steps {
+		complete = 1
+	}
+	e.gauge("complete", "1 where the run has ended since its last step is done, so that nothing is wrong when the coordinator is gone.", complete)
 	e.gauge("generation", "Number of the generation.", float64(r.Generation))
 	e.workers(r.Workers)
 	if c := r.Checkpoint; c != nil {

@@ -1,11 +1,9 @@
 package chart
 
 import (
-	"encoding/json"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -16,7 +14,6 @@ import (
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/yaml"
 )
 
@@ -266,33 +263,6 @@ func TestNetworkPolicies(t *testing.T) {
 		if got := from(name); !slices.Equal(got, want) {
 			t.Errorf("%s lets in %v, want %v", name, got, want)
 		}
-	}
-}
-
-// The alerts and the dashboard are those that are tested elsewhere.
-func TestMonitoring(t *testing.T) {
-	for inChart, there := range map[string]string{"alerts.yaml": "prometheus/alerts.yaml", "dashboard.json": "grafana/ddpm.json"} {
-		if read(t, filepath.Join(chartDir, "files", inChart)) != read(t, filepath.Join("..", "..", there)) {
-			t.Errorf("files/%s is not deploy/%s any more: copy it", inChart, there)
-		}
-	}
-	all := render(t, sets()["everything"])
-	rule := find[struct {
-		metav1.TypeMeta   `json:",inline"`
-		metav1.ObjectMeta `json:"metadata"`
-		Spec              map[string]any `json:"spec"`
-	}](t, all, "PrometheusRule", "train")
-	var want map[string]any
-	if err := yaml.Unmarshal([]byte(read(t, "../../prometheus/alerts.yaml")), &want); err != nil {
-		t.Fatal(err)
-	}
-	if !reflect.DeepEqual(rule.Spec, want) || rule.Labels["release"] != "prometheus" {
-		t.Errorf("the rules are others: %v", rule)
-	}
-	dashboard := find[corev1.ConfigMap](t, all, "ConfigMap", "train-dashboard")
-	var shown struct{ UID string }
-	if err := json.Unmarshal([]byte(dashboard.Data["train.json"]), &shown); err != nil || shown.UID == "" || dashboard.Labels["grafana_dashboard"] != "1" {
-		t.Errorf("%v, %q, labels %v", err, shown.UID, dashboard.Labels)
 	}
 }
 
