@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
+	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
@@ -37,10 +38,17 @@ const (
 // security is how the coordinator knows others, and others it. Its methods may be
 // called on nil, which is --insecure.
 type security struct {
-	door  *access.Door
-	ca    *pki.CA
-	self  *pki.Source
-	token string
+	door *access.Door
+	ca   *pki.CA
+	self *pki.Source
+	// leaf is what the coordinator's own certificate says.
+	leaf pki.Leaf
+	// caFile has the authority's certificate, "" where it is made in the data dir.
+	caFile string
+	// adminPath is the administrator's file, address where it says that the coordinator is.
+	adminPath, address string
+	log                *slog.Logger
+	token              string
 	// tokenPath is where the token is for those who can't read the terminal.
 	tokenPath string
 	cancel    context.CancelFunc
@@ -69,7 +77,10 @@ func (s *start) openSecurity(ctx context.Context, etcd *registry.Etcd, listener 
 	if err != nil {
 		return err
 	}
-	e := &security{ca: ca, self: pki.NewSource(credential), tokenPath: c.TokenFile}
+	e := &security{
+		ca: ca, self: pki.NewSource(credential), leaf: self, caFile: c.CACert, tokenPath: c.TokenFile,
+		adminPath: filepath.Join(s.config.DataDir, adminFile), address: joinAddress(listener), log: s.log,
+	}
 	e.door = access.New(access.Config{CA: ca, Self: e.self, Tokens: etcd.Tokens(ca.Cluster()), Look: s.options.limits.look, Log: s.log})
 	if c.TokenFile != "" {
 		e.token, err = e.door.GivenToken(ctx, c.TokenFile)
@@ -80,23 +91,48 @@ func (s *start) openSecurity(ctx context.Context, etcd *registry.Etcd, listener 
 	if err != nil {
 		return err
 	}
-	admin, err := ca.Issue(pki.Leaf{Role: pki.Admin, Name: "admin", Life: adminLife}, time.Now())
-	if err == nil {
-		err = access.WriteAdmin(filepath.Join(s.config.DataDir, adminFile), joinAddress(listener), admin)
-	}
-	if err != nil {
-		return fmt.Errorf("the administrator's certificate: %w", err)
+	if err := e.writeAdmin(); err != nil {
+		return err
 	}
 	ctx, e.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	e.keeping.Go(func() {
-		e.self.Keep(ctx, func(context.Context) (*pki.Credential, error) { return ca.Issue(self, time.Now()) },
-			func(err error) { s.log.Warn("can't renew the coordinator's certificate", "err", err) })
+		e.self.Keep(ctx, e.renew, func(err error) { s.log.Warn("can't renew the coordinator's certificate", "err", err) })
 	})
 	if c.TokenFile == "" {
 		e.keeping.Go(func() { e.door.KeepDefaultToken(ctx, e.tokenPath, e.token) })
 	}
 	s.security = e
 	return nil
+}
+
+// writeAdmin makes an administrator's certificate.
+func (e *security) writeAdmin() error {
+	admin, err := e.ca.Issue(pki.Leaf{Role: pki.Admin, Name: "admin", Life: adminLife}, time.Now())
+	if err == nil {
+		err = access.WriteAdmin(e.adminPath, e.address, admin)
+	}
+	if err != nil {
+		return fmt.Errorf("the administrator's certificate: %w", err)
+	}
+	return nil
+}
+
+// renew makes the coordinator's own certificate anew, of the authority as its file has it
+// then. An authority that can't be taken is no reason to be without a certificate.
+func (e *security) renew(context.Context) (*pki.Credential, error) {
+	if e.caFile != "" {
+		switch changed, err := e.ca.Reload(e.caFile, time.Now()); {
+		case err != nil:
+			e.log.Warn("can't take the authority's certificate anew", "err", err)
+		case changed:
+			e.log.Info("the authority's certificate is renewed", "file", e.caFile, "expires", e.ca.Certificate().NotAfter)
+			// The administrator's of before ends with the authority's of before.
+			if err := e.writeAdmin(); err != nil {
+				e.log.Warn("can't renew "+adminFile, "err", err)
+			}
+		}
+	}
+	return e.ca.Issue(e.leaf, time.Now())
 }
 
 func openCA(c *config.Config) (*pki.CA, error) {

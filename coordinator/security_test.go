@@ -1,9 +1,16 @@
 package coordinator
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
 	"io"
 	"log/slog"
+	"math/big"
 	"net"
 	"net/http"
 	"net/url"
@@ -92,6 +99,69 @@ func TestSecurityStays(t *testing.T) {
 	other := secured(t, t.TempDir(), "--ca-cert", filepath.Join(dir, pkiDir, pki.CertFile), "--ca-key", filepath.Join(dir, pkiDir, pki.KeyFile))
 	if other.security.ca.Hash() != hash {
 		t.Error("the mounted authority is not used")
+	}
+}
+
+// An authority whose certificate is renewed is taken with the coordinator's own next one,
+// for the administrator too; another authority is not, and the coordinator goes on.
+func TestAuthorityIsRenewed(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, keyFile := filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key")
+	write := func(key *ecdsa.PrivateKey, life time.Duration) {
+		t.Helper()
+		template := &x509.Certificate{
+			SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "ours"}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(life),
+			IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+		}
+		der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := x509.MarshalPKCS8PrivateKey(key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for path, block := range map[string]*pem.Block{cert: {Type: "CERTIFICATE", Bytes: der}, keyFile: {Type: "PRIVATE KEY", Bytes: text}} {
+			if err := os.WriteFile(path, pem.EncodeToMemory(block), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	write(key, 24*time.Hour)
+	s := secured(t, dir, "--ca-cert", cert, "--ca-key", keyFile)
+	renewed := func() time.Time {
+		t.Helper()
+		c, err := s.security.renew(t.Context())
+		if err == nil {
+			err = s.security.self.Set(c)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c.Expires()
+	}
+	before := renewed()
+	write(key, 48*time.Hour)
+	after := renewed()
+	if !after.After(before) {
+		t.Errorf("the certificate is still one of the authority's old one: %v after %v", after, before)
+	}
+	if a, err := access.ReadAdmin(filepath.Join(dir, adminFile)); err != nil || !a.Credential.Current().Expires().After(before) {
+		t.Errorf("the administrator's ends with the authority's old one: %v", err)
+	}
+	other, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	hash := s.security.ca.Hash()
+	write(other, 96*time.Hour)
+	if again := renewed(); again.After(after) || s.security.ca.Hash() != hash {
+		t.Error("another authority is taken")
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 	"math/big"
 	"net"
 	"net/url"
+	"sync/atomic"
 	"time"
 )
 
@@ -32,8 +33,15 @@ const (
 
 // CA is a cluster's certificate authority.
 type CA struct {
-	cert *x509.Certificate
+	// cert is another after Reload, of the same key and name.
+	cert atomic.Pointer[x509.Certificate]
 	key  crypto.Signer
+}
+
+func caOf(cert *x509.Certificate, key crypto.Signer) *CA {
+	ca := &CA{key: key}
+	ca.cert.Store(cert)
+	return ca
 }
 
 // Leaf is what a certificate is to say.
@@ -67,23 +75,23 @@ func NewCA(now time.Time) (*CA, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make a certificate authority: %w", err)
 	}
-	return &CA{cert, key}, nil
+	return caOf(cert, key), nil
 }
 
 // Hash is "sha256:HEX" of the authority's public key (its DER
 // SubjectPublicKeyInfo), which is what kubeadm calls the CA certificate hash.
-func (ca *CA) Hash() string { return hashOf(ca.cert) }
+func (ca *CA) Hash() string { return hashOf(ca.cert.Load()) }
 
 // Cluster names the authority's cluster: the first 8 bytes of its hash, in hex.
-func (ca *CA) Cluster() string { return clusterOf(ca.cert) }
+func (ca *CA) Cluster() string { return clusterOf(ca.cert.Load()) }
 
 // Certificate is the authority's own.
-func (ca *CA) Certificate() *x509.Certificate { return ca.cert }
+func (ca *CA) Certificate() *x509.Certificate { return ca.cert.Load() }
 
 // PEM gives the authority's certificate and its key.
 func (ca *CA) PEM() (certificate, key []byte, err error) {
 	key, err = encodeKey(ca.key)
-	return encodeCertificate(ca.cert.Raw), key, err
+	return encodeCertificate(ca.cert.Load().Raw), key, err
 }
 
 func hashOf(c *x509.Certificate) string {
@@ -142,7 +150,7 @@ func (ca *CA) Issue(l Leaf, now time.Time) (*Credential, error) {
 	if err != nil {
 		return nil, err
 	}
-	return NewCredential(der, ca.cert.Raw, key)
+	return NewCredential(der, ca.cert.Load().Raw, key)
 }
 
 func (ca *CA) issue(key crypto.PublicKey, l Leaf, now time.Time) ([]byte, error) {
@@ -150,9 +158,10 @@ func (ca *CA) issue(key crypto.PublicKey, l Leaf, now time.Time) ([]byte, error)
 	if err := id.validate(); err != nil {
 		return nil, fmt.Errorf("issue a certificate: %w", err)
 	}
+	own := ca.cert.Load()
 	end := now.Add(l.Life)
-	if end.After(ca.cert.NotAfter) {
-		end = ca.cert.NotAfter
+	if end.After(own.NotAfter) {
+		end = own.NotAfter
 	}
 	if !now.Before(end) {
 		return nil, errors.New("issue a certificate: the authority has expired; make another (docs/security.md, \"Rotate\")")
@@ -178,7 +187,7 @@ func (ca *CA) issue(key crypto.PublicKey, l Leaf, now time.Time) ([]byte, error)
 			template.DNSNames = append(template.DNSNames, host)
 		}
 	}
-	der, err := x509.CreateCertificate(rand.Reader, template, ca.cert, key, ca.key)
+	der, err := x509.CreateCertificate(rand.Reader, template, own, key, ca.key)
 	if err != nil {
 		return nil, fmt.Errorf("issue a certificate: %w", err)
 	}

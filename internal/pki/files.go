@@ -132,7 +132,7 @@ func loadCA(certFile, keyFile string) (*CA, error) {
 	if !samePublic(key.Public(), cert.PublicKey) {
 		return nil, errors.New("the key is not the certificate's")
 	}
-	return &CA{cert, key}, nil
+	return caOf(cert, key), nil
 }
 
 // WritePrivate writes a file that only its owner reads. It appears whole, or not.

@@ -12,7 +12,7 @@ import (
 )
 
 // Source is a process' credential, which is renewed while connections are made
-// with it. Its authority stays.
+// with it. Its authority's key stays; the certificate of that may be renewed too.
 type Source struct{ current atomic.Pointer[Credential] }
 
 // NewSource begins with a credential.
@@ -29,41 +29,50 @@ func (s *Source) Current() *Credential { return s.current.Load() }
 // not touched. It must be the same holder's.
 func (s *Source) Set(c *Credential) error {
 	old := s.Current()
-	if c.Identity() != old.Identity() || !c.authority.Equal(old.authority) {
+	if c.Identity() != old.Identity() {
 		return fmt.Errorf("the renewed certificate is that of %s, not of %s", c.Identity(), old.Identity())
+	}
+	if c.Hash() != old.Hash() { // of which an identity has the beginning alone
+		return fmt.Errorf("the renewed certificate is of the authority %s, not of %s", c.Hash(), old.Hash())
 	}
 	s.current.Store(c)
 	return nil
 }
 
 // Server is TLS for a server: clients of the roles are let in and, with anonymous,
-// those that show no certificate. protocols are for ALPN.
+// those that show no certificate.
 func (s *Source) Server(anonymous bool, roles ...Role) *tls.Config {
-	c := s.Current()
 	auth := tls.RequireAndVerifyClientCert
 	if anonymous {
 		auth = tls.VerifyClientCertIfGiven
 	}
-	return &tls.Config{
+	config := &tls.Config{
 		MinVersion: tls.VersionTLS13,
 		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 			return s.Current().certificate(), nil
 		},
-		ClientAuth: auth, ClientCAs: c.roots(),
+		ClientAuth: auth, ClientCAs: s.Current().roots(),
 		// A ticket would outlive the certificate that it was given for.
 		SessionTicketsDisabled: true,
 		VerifyConnection: func(cs tls.ConnectionState) error {
 			if len(cs.PeerCertificates) == 0 {
 				return nil // which ClientAuth has judged
 			}
-			return expect(cs.PeerCertificates[0], clusterOf(c.authority), "", roles...)
+			return expect(cs.PeerCertificates[0], clusterOf(s.Current().authority), "", roles...)
 		},
 	}
+	// Each handshake has the authority's newest certificate. What the caller adds to the
+	// config is in the clone.
+	config.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) {
+		now := config.Clone()
+		now.GetConfigForClient, now.ClientCAs = nil, s.Current().roots()
+		return now, nil
+	}
+	return config
 }
 
 // Client is TLS for dialing somebody of a role and, unless it is "", of a name.
 func (s *Source) Client(role Role, name string) *tls.Config {
-	c := s.Current()
 	return &tls.Config{
 		MinVersion: tls.VersionTLS13,
 		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
@@ -73,7 +82,7 @@ func (s *Source) Client(role Role, name string) *tls.Config {
 		// documentation.
 		InsecureSkipVerify: true,
 		VerifyConnection: func(cs tls.ConnectionState) error {
-			return verify(cs.PeerCertificates, c.authority, role, name)
+			return verify(cs.PeerCertificates, s.Current().authority, role, name)
 		},
 	}
 }
