@@ -13,6 +13,8 @@ import (
 // where a standby waits, which is alive and has no metrics.
 type outlet struct {
 	leader atomic.Pointer[leading] // nil until it leads
+	// asked says that somebody collects the metrics.
+	asked atomic.Bool
 	// answered is told of each answer with metrics while somebody waits for one.
 	answered chan struct{}
 }
@@ -52,6 +54,7 @@ func (o *outlet) alive() error {
 func (o *outlet) metrics(w http.ResponseWriter, r *http.Request) {
 	if l := o.leader.Load(); l != nil {
 		l.metrics.ServeHTTP(w, r)
+		o.asked.Store(true)
 		select {
 		case o.answered <- struct{}{}:
 		default:
@@ -60,9 +63,10 @@ func (o *outlet) metrics(w http.ResponseWriter, r *http.Request) {
 }
 
 // farewell waits, for a bounded time or until an interrupt, for whoever collects metrics
-// to hear that the run is complete: a coordinator that is gone then is not down.
+// to hear that the run is complete: a coordinator that is gone then is not down. Where nobody
+// has asked before, nobody is waited for.
 func (s *start) farewell(ctx context.Context) {
-	if s.config.Metrics == "" {
+	if s.config.Metrics == "" || !s.outlet.asked.Load() {
 		return
 	}
 	s.begun() // interrupts are for this from here on

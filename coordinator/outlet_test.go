@@ -19,7 +19,7 @@ func TestOutlet(t *testing.T) {
 	dir := t.TempDir()
 	bend := func(o *Options) { o.limits.farewell = 2 * wait }
 	c := launch(t, dir, bend, "--workers", "1", "--steps", "5", "--metrics", "127.0.0.1:0")
-	m := regexp.MustCompile(`msg="metrics, to whoever asks" .*at=(\S+)`).FindStringSubmatch(c.log.String())
+	m := outletAt.FindStringSubmatch(c.log.String())
 	if m == nil {
 		t.Fatalf("it does not say where its metrics are:\n%s", c.log)
 	}
@@ -44,14 +44,15 @@ func TestOutlet(t *testing.T) {
 	}
 	peers := c.team(1)
 	peers[0].trained(4, 1)
-	// Whoever collects metrics hears that nothing is wrong when they are gone, also of a
-	// coordinator that finds the run complete: one with its etcd, and one without.
+	// Whoever collects metrics hears that nothing is wrong when they are gone.
 	peers[0].finish(5, digest("f"))
 	peers[0].dismissed()
 	saysComplete(t, c.log)
 	if err := c.end(); err != nil {
 		t.Error(err)
 	}
+	// Where nobody has asked nobody is waited for, as by one that finds the run complete: with
+	// its etcd, and without.
 	for _, data := range []string{dir, t.TempDir()} {
 		log := &watched{found: make(chan string, 1)}
 		o := Options{
@@ -59,11 +60,8 @@ func TestOutlet(t *testing.T) {
 			Stdout: io.Discard, Stderr: log, limits: defaultLimits(),
 		}
 		bend(&o)
-		ended := make(chan error, 1)
-		go func() { ended <- Run(t.Context(), o) }()
-		saysComplete(t, log)
-		if err := <-ended; err != nil {
-			t.Error(err)
+		if err := Run(t.Context(), o); err != nil || farewell.MatchString(log.String()) {
+			t.Errorf("%v:\n%s", err, log)
 		}
 	}
 }
@@ -72,6 +70,7 @@ func TestOutlet(t *testing.T) {
 func TestFarewellIsInterrupted(t *testing.T) {
 	t.Parallel()
 	c := launch(t, t.TempDir(), func(o *Options) { o.limits.farewell = 2 * wait }, "--workers", "1", "--steps", "5", "--metrics", "127.0.0.1:0")
+	fetch(t, "http://"+waitFor(t, c.log, outletAt)+"/metrics")
 	peers := c.team(1)
 	peers[0].trained(4, 1)
 	peers[0].finish(5, digest("f"))
@@ -83,13 +82,15 @@ func TestFarewellIsInterrupted(t *testing.T) {
 	}
 }
 
+var outletAt = regexp.MustCompile(`msg="metrics, to whoever asks" .*at=(\S+)`)
+
 var farewell = regexp.MustCompile(`msg="waiting until the metrics are asked for once more"()`)
 
 // saysComplete asks a coordinator at its end for its metrics, which is what it waits for.
 func saysComplete(t *testing.T, log *watched) {
 	t.Helper()
 	waitFor(t, log, farewell)
-	at := waitFor(t, log, regexp.MustCompile(`msg="metrics, to whoever asks" .*at=(\S+)`))
+	at := waitFor(t, log, outletAt)
 	if text := fetch(t, "http://"+at+"/metrics"); !strings.Contains(text, "\nddpm_complete 1\n") {
 		t.Errorf("at the run's end it says\n%s", text)
 	}

@@ -192,9 +192,6 @@ func (s *start) run(ctx context.Context) error {
 	if s.resumes && s.newest.Step >= s.plan.Steps {
 		s.log.Info("the run is complete already; train it further with a higher --steps, or choose another --run", "run", s.plan.Run, "step", s.newest.Step)
 		if !s.mayHaveMembers() {
-			v := newView(s.plan.Run, s.newest.Step, s.plan.Steps, nil, s.plan.Spec.Model.MACs(), s.security.counts)
-			v.ended(core.End{Reason: "the run is complete already"})
-			s.outlet.leads(func() error { return nil }, v.metrics.Handler())
 			return s.closing(ctx, s.newest.Step, s.loss, s.newest.Digest)
 		}
 	}
