@@ -173,10 +173,14 @@ type resumed struct {
 	since  time.Time
 }
 
-// open opens what is left.
-func (r *resumed) open() (err error) {
-	r.body, err = r.store.Store.GetRange(r.ctx, r.key, r.at, r.left)
-	return err
+// open opens what is left. Where it fails the body stays, for whoever closes it.
+func (r *resumed) open() error {
+	body, err := r.store.Store.GetRange(r.ctx, r.key, r.at, r.left)
+	if err != nil {
+		return err
+	}
+	r.body = body
+	return nil
 }
 
 func (r *resumed) Read(b []byte) (int, error) {

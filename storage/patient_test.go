@@ -10,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"github.com/ddpm-cluster/ddpm-cluster/internal/s3test"
@@ -122,5 +123,45 @@ func TestPatientGivesUp(t *testing.T) {
 	b := &broken{err: syscall.ENOSPC}
 	if _, err := Patient(b, time.Hour, quiet()).Put(ctx, "k", &again{data: []byte("x")}, 1, "text/plain"); !errors.Is(err, syscall.ENOSPC) {
 		t.Error(err)
+	}
+}
+
+// cut is a Store whose objects break midway, and then can't be opened again.
+type cut struct {
+	Store
+	err error
+}
+
+func (c cut) Get(ctx context.Context, key string) (io.ReadCloser, Info, error) {
+	body, info, err := c.Store.Get(ctx, key)
+	if err != nil {
+		return nil, Info{}, err
+	}
+	return struct {
+		io.Reader
+		io.Closer
+	}{io.MultiReader(io.LimitReader(body, 2), iotest.ErrReader(io.ErrUnexpectedEOF)), body}, info, nil
+}
+
+func (c cut) GetRange(context.Context, string, int64, int64) (io.ReadCloser, error) { return nil, c.err }
+
+// However a read ends that broke, who reads can close it.
+func TestPatientClosesWhatItGaveUp(t *testing.T) {
+	local := open(t, t.TempDir())
+	put(t, local, "k", "content")
+	for _, want := range []error{syscall.ECONNREFUSED, ErrNotFound, syscall.EACCES} {
+		st := Patient(cut{local, want}, 20*time.Millisecond, quiet()).(*patient)
+		st.first = time.Millisecond
+		r, _, err := st.Get(t.Context(), "k")
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := io.ReadAll(r)
+		if string(got) != "co" || !errors.Is(err, want) || errors.Is(err, ErrGaveUp) != errors.Is(want, syscall.ECONNREFUSED) {
+			t.Errorf("%v: got %q, %v", want, got, err)
+		}
+		if err := r.Close(); err != nil {
+			t.Errorf("%v: closing fails: %v", want, err)
+		}
 	}
 }
