@@ -40,11 +40,16 @@ func (s *start) openStore(ctx context.Context) error {
 	return s.look(ctx)
 }
 
+// patient is the Store for what is read before the run begins: once a probe has found it
+// usable, its trouble is expected to pass.
+func (s *start) patient() storage.Store { return storage.Patient(s.store, storePatience, s.log) }
+
 // look finds the run's config and its newest checkpoint, if it has them.
 func (s *start) look(ctx context.Context) error {
-	spec, err := readSpec(ctx, s.store, s.plan.Run)
+	store := s.patient()
+	spec, err := readSpec(ctx, store, s.plan.Run)
 	if errors.Is(err, storage.ErrNotFound) {
-		return checkpoint.CheckNew(ctx, s.store, s.plan.Run)
+		return checkpoint.CheckNew(ctx, store, s.plan.Run)
 	}
 	if err != nil {
 		return err
@@ -80,12 +85,13 @@ func (s *start) ofTheConfig(ctx context.Context) error {
 // the leadership must not go on from a checkpoint that the one before has followed by others,
 // and perhaps deleted.
 func (s *start) lookAgain(ctx context.Context) error {
-	m, _, err := checkpoint.Newest(ctx, s.store, s.plan.Run)
+	store := s.patient()
+	m, _, err := checkpoint.Newest(ctx, store, s.plan.Run)
 	if err != nil && !errors.Is(err, checkpoint.ErrNone) {
 		return err
 	}
 	resumes := err == nil
-	_, err = checkpoint.ReadRun(ctx, s.store, s.plan.Run)
+	_, err = checkpoint.ReadRun(ctx, store, s.plan.Run)
 	if err != nil && !errors.Is(err, storage.ErrNotFound) {
 		return err
 	}
@@ -129,11 +135,12 @@ func readSpec(ctx context.Context, st storage.Store, run string) (ddpm.Spec, err
 
 // findCheckpoint finds the newest checkpoint whose every object is whole.
 func (s *start) findCheckpoint(ctx context.Context) error {
-	m, skipped, err := checkpoint.NewestLoadable(ctx, s.store, s.plan.Run, func(m checkpoint.Manifest) error {
+	store := s.patient()
+	m, skipped, err := checkpoint.NewestLoadable(ctx, store, s.plan.Run, func(m checkpoint.Manifest) error {
 		if err := m.Fits(s.plan.Spec.Model.ParamCount()); err != nil {
 			return err
 		}
-		return checkpoint.Verify(ctx, s.store, m)
+		return checkpoint.Verify(ctx, store, m)
 	})
 	for _, k := range skipped {
 		s.log.Warn("skipped a checkpoint", "step", k.Step, "reason", k.Reason)
@@ -145,7 +152,7 @@ func (s *start) findCheckpoint(ctx context.Context) error {
 		return err
 	}
 	s.newest, s.resumes = m, true
-	s.loss, err = lossAt(ctx, s.store, s.plan.Run, m.Step)
+	s.loss, err = lossAt(ctx, store, s.plan.Run, m.Step)
 	return err
 }
 

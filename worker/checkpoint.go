@@ -54,7 +54,8 @@ func newSaver(r *run, log *slog.Logger, send func(*ddpmv1.WorkerMessage)) *saver
 }
 
 // storePatience is how long, from a checkpoint's step on, a store that fails is tried
-// again for it. Then it is tried once, before the checkpoint is given up.
+// again for it. Then it is tried once, before the checkpoint is given up. For one that is
+// loaded it is how long each of its objects is tried again.
 const storePatience = 10 * time.Minute
 
 // maxTold bounds what is told again: what became of the copies that a worker can hold.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm"
@@ -20,6 +21,7 @@ type run struct {
 	name, id string
 	spec     ddpm.Spec
 	store    storage.Store
+	log      *slog.Logger
 	threads  int
 	pool     *kernel.Pool // of the training loop alone
 	data     dataset.Dataset
@@ -54,7 +56,7 @@ func openRun(ctx context.Context, w *ddpmv1.Welcome, c Config, open storeOpener,
 		return nil, err
 	}
 	r := &run{
-		name: w.GetRun(), id: w.GetRunId(), spec: spec, store: store, data: data,
+		name: w.GetRun(), id: w.GetRunId(), spec: spec, store: store, log: c.Log, data: data,
 		threads: threads(c.Threads, w.GetThreads()),
 	}
 	r.pool = kernel.NewPool(r.threads)

@@ -39,16 +39,19 @@ func (r *run) load(ctx context.Context, g *ddpmv1.Generation, state *ddpm.State)
 }
 
 // loadCheckpoint reads the state after step steps from the Store. Every part is
-// held against the manifest, and the whole against the digest.
+// held against the manifest, and the whole against the digest. A Store that fails
+// meanwhile is tried again: all members resume at once, and a connection
+// that breaks must not end those that it served.
 func (r *run) loadCheckpoint(ctx context.Context, step uint64, s *ddpm.State) error {
-	m, err := checkpoint.At(ctx, r.store, r.name, step)
+	store := storage.Patient(r.store, storePatience, r.log)
+	m, err := checkpoint.At(ctx, store, r.name, step)
 	if errors.Is(err, storage.ErrNotFound) {
 		err = fmt.Errorf("%w; this machine sees another storage than the coordinator, or the checkpoint was deleted", err)
 	}
 	if err != nil {
 		return unreadableOr(step, err)
 	}
-	if err := checkpoint.Load(ctx, r.store, m, checkpoint.State{Weights: s.Weights, M: s.M, V: s.V, EMA: s.EMA}); err != nil {
+	if err := checkpoint.Load(ctx, store, m, checkpoint.State{Weights: s.Weights, M: s.M, V: s.V, EMA: s.EMA}); err != nil {
 		return unreadableOr(step, err)
 	}
 	loaded := *s
