@@ -21,9 +21,14 @@ type MetricsLog struct {
 	st  storage.Store
 	key string
 
-	flushing sync.Mutex // held over a whole Flush; guards the two below
+	resume uint64 // the least step whose lines of before are dropped
+
+	flushing sync.Mutex // held over a whole Flush; guards the three below
 	kept     int64      // bytes of the stored object that stay
 	size     int64      // bytes that it has: unknown after a Put that failed
+	// settled says that the object was read again, or is this log's own: that it is
+	// another one then is nobody's late write.
+	settled bool
 
 	mu      sync.Mutex
 	pending []byte // lines that are not stored
@@ -38,13 +43,25 @@ func OpenMetrics(ctx context.Context, st storage.Store, run string, resume uint6
 	if err := ValidRunName(run); err != nil {
 		return nil, err
 	}
-	l := &MetricsLog{st: st, key: MetricsKey(run)}
-	body, info, err := st.Get(ctx, l.key)
-	if errors.Is(err, storage.ErrNotFound) {
-		return l, nil
-	}
+	l := &MetricsLog{st: st, key: MetricsKey(run), resume: resume}
+	var err error
+	l.next, err = l.adopt(ctx)
 	if err != nil {
 		return nil, err
+	}
+	return l, nil
+}
+
+// adopt reads how much of the stored object stays, and returns the step of the last line
+// of that.
+func (l *MetricsLog) adopt(ctx context.Context) (last uint64, err error) {
+	l.kept, l.size = 0, 0
+	body, info, err := l.st.Get(ctx, l.key)
+	if errors.Is(err, storage.ErrNotFound) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
 	}
 	l.size = info.Size
 	// Steps ascend, so that what stays is the beginning. A line that can't be read
@@ -53,14 +70,14 @@ func OpenMetrics(ctx context.Context, st storage.Store, run string, resume uint6
 	for {
 		line, rerr := lines.ReadBytes('\n')
 		if rerr != nil && !errors.Is(rerr, io.EOF) {
-			return nil, fmt.Errorf("read %s: %w", l.key, errors.Join(rerr, body.Close()))
+			return 0, fmt.Errorf("read %s: %w", l.key, errors.Join(rerr, body.Close()))
 		}
 		step, perr := lineStep(bytes.TrimSuffix(line, []byte{'\n'}))
-		if rerr != nil || perr != nil || step >= resume || step < l.next {
-			return l, body.Close()
+		if rerr != nil || perr != nil || step >= l.resume || step < last {
+			return last, body.Close()
 		}
 		l.kept += int64(len(line))
-		l.next = step
+		last = step
 	}
 }
 
@@ -131,12 +148,15 @@ func (l *MetricsLog) store(ctx context.Context, pending []byte) error {
 	if _, err := l.st.Put(ctx, l.key, content, size, "application/jsonl"); err != nil {
 		return err
 	}
-	l.kept, l.size = size, size
+	l.kept, l.size, l.settled = size, size, true
 	return nil
 }
 
 // own makes sure that the stored object is the one that this log knows. Where it
 // was deleted, what comes is kept nevertheless.
+//
+// It may have changed once since it was opened: what the coordinator before was writing
+// when it died can reach the Store after its successor has read the log.
 func (l *MetricsLog) own(ctx context.Context) error {
 	infos, err := l.st.List(ctx, l.key)
 	if err != nil {
@@ -146,11 +166,17 @@ func (l *MetricsLog) own(ctx context.Context) error {
 		l.kept = 0
 		return nil
 	}
-	if size := infos[0].Size; l.size != unknown && size != l.size {
+	switch size := infos[0].Size; {
+	case l.size == unknown || size == l.size:
+		return nil
+	case !l.settled:
+		_, err := l.adopt(ctx)
+		l.settled = err == nil
+		return err
+	default:
 		return fmt.Errorf("%w: %s in %s: it has %d bytes, not the %d that it was left with: another coordinator writes this run; stop one of them, or choose another --run",
 			ErrConflict, l.key, l.st, size, l.size)
 	}
-	return nil
 }
 
 // lineStep returns the step of a line.
