@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -17,7 +18,7 @@ func deleteCommand(stdout, stderr io.Writer) *cobra.Command {
 	c := &cobra.Command{
 		Use:     "delete",
 		Short:   "Delete a checkpoint",
-		Long:    "Delete removes one checkpoint, its manifest first. The newest one of a run, from which it would\nresume, only goes with --force.",
+		Long:    "Delete removes one checkpoint, its manifest first. The newest one of a run only goes with\n--force, and so does the one that it would resume from where newer ones are damaged.",
 		Example: "  ddpmctl checkpoints delete --storage ddpm-data --run digits --step 500",
 		Args:    noArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -36,13 +37,10 @@ func deleteCommand(stdout, stderr io.Writer) *cobra.Command {
 			if len(infos) == 0 {
 				return fmt.Errorf("run %s has no checkpoint of step %d", t.run, t.step)
 			}
-			newest, _, err := checkpoint.Newest(ctx, f.store, t.run)
-			switch {
-			case errors.Is(err, checkpoint.ErrNone): // what is deleted is no checkpoint
-			case err != nil:
-				return err
-			case newest.Step == t.step && !force:
-				return fmt.Errorf("step %d is the newest checkpoint of run %s, from which it resumes; --force deletes it nevertheless", t.step, t.run)
+			if !force {
+				if err := deletable(ctx, f, t, stderr); err != nil {
+					return err
+				}
 			}
 			deleting, end := movingBar(stderr, f.store, fmt.Sprintf("deleting step %d", t.step), int64(len(infos)), true)
 			err = checkpoint.Delete(ctx, deleting, t.run, t.step)
@@ -62,7 +60,36 @@ func deleteCommand(stdout, stderr io.Writer) *cobra.Command {
 	}
 	t.runFlags(c)
 	c.Flags().Uint64Var(&t.step, "step", 0, "the checkpoint's `step` (needed)")
-	c.Flags().BoolVar(&force, "force", false, "delete the newest checkpoint too")
+	c.Flags().BoolVar(&force, "force", false, "delete the checkpoint that the run resumes from too")
 	out.flags(c)
 	return c
+}
+
+// deletable refuses the checkpoint that the run resumes from: the newest or, where newer
+// ones turn out to be damaged when a coordinator reads them, one that is older.
+func deletable(ctx context.Context, f found, t target, stderr io.Writer) error {
+	reading, end := movingBar(stderr, f.store, "reading the newest checkpoint", -1, false)
+	defer end()
+	newest := true
+	guarded, _, err := checkpoint.NewestLoadable(ctx, reading, t.run, func(m checkpoint.Manifest) error {
+		if newest && m.Step == t.step || m.Step < t.step {
+			return nil // whatever is in it
+		}
+		newest = false
+		if err := m.Fits(f.spec.Model.ParamCount()); err != nil {
+			return err
+		}
+		return checkpoint.Verify(ctx, reading, m)
+	})
+	switch {
+	case errors.Is(err, checkpoint.ErrNone): // what is deleted is no checkpoint
+		return nil
+	case err != nil:
+		return err
+	case guarded.Step != t.step:
+		return nil
+	case newest:
+		return fmt.Errorf("step %d is the newest checkpoint of run %s, from which it resumes; --force deletes it nevertheless", t.step, t.run)
+	}
+	return fmt.Errorf("step %d is the newest whole checkpoint of run %s, from which it resumes, since those after it are damaged; --force deletes it nevertheless", t.step, t.run)
 }
