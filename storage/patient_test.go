@@ -143,7 +143,9 @@ func (c cut) Get(ctx context.Context, key string) (io.ReadCloser, Info, error) {
 	}{io.MultiReader(io.LimitReader(body, 2), iotest.ErrReader(io.ErrUnexpectedEOF)), body}, info, nil
 }
 
-func (c cut) GetRange(context.Context, string, int64, int64) (io.ReadCloser, error) { return nil, c.err }
+func (c cut) GetRange(context.Context, string, int64, int64) (io.ReadCloser, error) {
+	return nil, c.err
+}
 
 // However a read ends that broke, who reads can close it.
 func TestPatientClosesWhatItGaveUp(t *testing.T) {

@@ -22,6 +22,8 @@ func hint(st Store, err error) string {
 		return "choose another --storage or --data-dir"
 	case errors.Is(err, errNotCreateOnly):
 		return "take a server that honours If-None-Match, such as a current MinIO or AWS"
+	case errors.As(err, new(credentialError)):
+		return "see that the server of the machine's role answers (AWS_CONTAINER_CREDENTIALS_… and AWS_WEB_IDENTITY_TOKEN_FILE say where), or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
 	}
 	var answer minio.ErrorResponse
 	if !errors.As(err, &answer) {

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
 	"path"
 	"slices"
 	"strings"
@@ -15,7 +14,6 @@ import (
 	"time"
 
 	"github.com/minio/minio-go/v7"
-	"github.com/minio/minio-go/v7/pkg/credentials"
 )
 
 // s3 is a Store in a bucket, below a prefix.
@@ -51,7 +49,7 @@ func newS3(loc location, transport *http.Transport, tries int) (*s3, error) {
 		endpoint = awsEndpoint
 	}
 	client, err := minio.NewCore(endpoint, &minio.Options{
-		Creds:      credentialChain(loc),
+		Creds:      credentialsOf(loc),
 		Secure:     !loc.insecure,
 		Transport:  counting{transport},
 		Region:     loc.region,
@@ -61,25 +59,6 @@ func newS3(loc location, transport *http.Transport, tries int) (*s3, error) {
 		return nil, fmt.Errorf("storage %s: %w", loc, err)
 	}
 	return &s3{loc: loc, transport: transport, client: client}, nil
-}
-
-// credentialChain asks the environment, the user's files and the machine, in this
-// order. The machine is asked only where it can have an answer: an address that
-// nobody listens on would hold up every request.
-func credentialChain(loc location) *credentials.Credentials {
-	chain := []credentials.Provider{
-		&credentials.EnvAWS{},
-		&credentials.EnvMinio{},
-		&credentials.FileAWSCredentials{},
-	}
-	role := loc.endpoint == ""
-	for _, name := range []string{"AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_CONTAINER_CREDENTIALS_FULL_URI"} {
-		role = role || os.Getenv(name) != ""
-	}
-	if role {
-		chain = append(chain, &credentials.IAM{Client: &http.Client{Timeout: 5 * time.Second}})
-	}
-	return credentials.NewChainCredentials(chain)
 }
 
 func (s *s3) String() string { return s.loc.String() }
