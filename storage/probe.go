@@ -48,6 +48,13 @@ func Probe(ctx context.Context, st Store, log *slog.Logger) error {
 	return fmt.Errorf("storage %s: %w; %s", st, err, hint(st, err))
 }
 
+// ProbePatiently is Probe, tried again like what a Patient Store does: for whoever comes
+// to a Store in the midst of others' work, when it may be down.
+func ProbePatiently(ctx context.Context, st Store, limit time.Duration, log *slog.Logger) error {
+	p := Patient(st, limit, log).(*patient)
+	return p.again(ctx, "probe", "", func() error { return Probe(ctx, st, log) })
+}
+
 // probeLimit bounds a probe, probeTries each of its requests: a start that can't
 // work ends soon.
 const (
@@ -59,7 +66,7 @@ const (
 // it counts as left behind.
 const staleAfter = time.Hour
 
-var errNotCreateOnly = errors.New("it let a second writer replace an object that only one may create")
+var errNotCreateOnly = mistakef("it let a second writer replace an object that only one may create")
 
 func probe(ctx context.Context, st Store) error {
 	key := tempPrefix + "probe-" + rand.Text()

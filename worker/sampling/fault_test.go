@@ -229,3 +229,19 @@ func TestOwned(t *testing.T) {
 		}
 	}
 }
+
+// A Store is probed before it is written: only so a worker knows how to create what only
+// one may create. What shows it in a folder is that a crash's leftovers go.
+func TestStoreIsProbed(t *testing.T) {
+	p := newPlace(t)
+	left, old := filepath.Join(p.dir, ".ddpm-tmp-left"), time.Now().Add(-24*time.Hour)
+	if err := errors.Join(os.WriteFile(left, nil, 0o600), os.Chtimes(left, old, old)); err != nil {
+		t.Fatal(err)
+	}
+	if err := (&fakePool{leases: p.leases(t, "a", p.job(1, 2), 1)}).work(t, 1); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(left); !os.IsNotExist(err) {
+		t.Errorf("the Store was not probed: %v", err)
+	}
+}

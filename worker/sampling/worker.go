@@ -287,6 +287,10 @@ func (w *worker) store(ctx context.Context, uri string) (storage.Store, error) {
 	if err != nil {
 		return nil, err
 	}
+	// How create-only is kept there is found out by each process for itself.
+	if err := storage.ProbePatiently(ctx, s, storePatience, w.config.Log); err != nil {
+		return nil, err
+	}
 	w.stores[uri] = storage.Patient(s, storePatience, w.config.Log)
 	return w.stores[uri], nil
 }
