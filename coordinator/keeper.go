@@ -72,11 +72,7 @@ func (k *keeper) publish(ctx context.Context, e core.Publish, parts []*ddpmv1.Pa
 	if err := k.metrics.Flush(ctx); err != nil {
 		return err
 	}
-	if err := checkpoint.Publish(ctx, k.store, m); err != nil {
-		return err
-	}
-	k.retain(ctx)
-	return nil
+	return checkpoint.Publish(ctx, k.store, m)
 }
 
 // retain deletes what the run does not keep. What can't be deleted now goes after

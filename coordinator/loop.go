@@ -210,7 +210,7 @@ func (l *loop) step(ctx context.Context, e core.Event) {
 
 // published tells the machine first, and people after it.
 func (l *loop) published(ctx context.Context, o outcome) {
-	l.publisher.took(ctx)
+	l.publisher.took(ctx, o)
 	l.tracePublished(o)
 	e := o.checkpoint
 	if o.err != nil {
@@ -270,7 +270,6 @@ func (l *loop) settle(ctx context.Context) {
 	for l.publisher.busy() {
 		l.published(ctx, <-l.publisher.outcomes)
 	}
-	l.publisher.work.Wait()
 	if l.endRegaining != nil {
 		l.endRegaining()
 	}

@@ -18,6 +18,10 @@ type publisher struct {
 	// queue begins with the checkpoint that is under way.
 	queue []publication
 	work  sync.WaitGroup
+	// retained is closed when the last look at old checkpoints is over, nil before the
+	// first; due says that a checkpoint was published since it began.
+	retained chan struct{}
+	due      bool
 }
 
 // publication is a checkpoint with its parts by rank.
@@ -48,21 +52,38 @@ func (p *publisher) add(ctx context.Context, e core.Publish, parts []*ddpmv1.Par
 }
 
 func (p *publisher) start(ctx context.Context) {
-	next := p.queue[0]
+	next, before := p.queue[0], p.retained
 	p.work.Go(func() {
+		if before != nil {
+			<-before // which ends with ctx
+		}
 		began := time.Now()
 		err := p.keeper.publish(ctx, next.checkpoint, next.parts)
 		p.outcomes <- outcome{next.checkpoint, began, time.Since(began), err}
 	})
 }
 
-// took goes on with the next checkpoint; whoever took an outcome calls it.
-func (p *publisher) took(ctx context.Context) {
+// took goes on with the next checkpoint; whoever took an outcome calls it. When none
+// waits it deletes what the run does not keep, once for all that were published: for that
+// the newest one is read, which may take longer than publishing does.
+func (p *publisher) took(ctx context.Context, o outcome) {
 	p.queue = p.queue[1:]
-	if len(p.queue) > 0 {
+	p.due = p.due || o.err == nil
+	switch {
+	case len(p.queue) > 0:
 		p.start(ctx)
+	case p.due:
+		done := make(chan struct{})
+		p.retained, p.due = done, false
+		p.work.Go(func() {
+			defer close(done)
+			p.keeper.retain(ctx)
+		})
 	}
 }
+
+// wait waits for old checkpoints to be deleted.
+func (p *publisher) wait() { p.work.Wait() }
 
 // busy says that an outcome is to come.
 func (p *publisher) busy() bool { return len(p.queue) > 0 }

@@ -153,3 +153,54 @@ func TestDeposedPublishesNothing(t *testing.T) {
 		t.Error("it is published")
 	}
 }
+
+// reading is a Store that lists a run's checkpoints, as retention does, when it is let.
+type reading struct {
+	storage.Store
+	at  chan struct{}
+	let chan struct{}
+}
+
+func (r *reading) List(ctx context.Context, prefix string) ([]storage.Info, error) {
+	if prefix == checkpoint.CheckpointsPrefix("r") {
+		r.at <- struct{}{}
+		<-r.let
+	}
+	return r.Store.List(ctx, prefix)
+}
+
+// Old checkpoints are looked at when no checkpoint waits, once for all that were published,
+// and not beside a publication.
+func TestRetentionHoldsNoOutcome(t *testing.T) {
+	t.Parallel()
+	l, slow := publishing(t)
+	close(slow.let)
+	r := &reading{l.keeper.store, make(chan struct{}), make(chan struct{})}
+	l.keeper.store, l.keeper.retention, l.keeper.log = r, checkpoint.Retention{Last: 1}, l.log
+	take := func() {
+		within(t, func() { l.published(t.Context(), <-l.publisher.outcomes) })
+	}
+	for _, step := range []uint64{3, 6} {
+		l.addCheckpoint(t.Context(), t, slow, step)
+	}
+	take()
+	take() // both, before anything is deleted
+	within(t, func() { <-r.at })
+	l.addCheckpoint(t.Context(), t, slow, 9)
+	select {
+	case <-l.publisher.outcomes:
+		t.Error("one is published beside the retention")
+	default:
+	}
+	r.let <- struct{}{}
+	take()
+	within(t, func() {
+		<-r.at
+		r.let <- struct{}{}
+		l.publisher.wait()
+	})
+	all, _, err := checkpoint.List(t.Context(), slow.Store, "r")
+	if err != nil || len(all) != 1 || all[0].Step != 9 {
+		t.Errorf("%d checkpoints are left: %v", len(all), err)
+	}
+}

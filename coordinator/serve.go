@@ -241,10 +241,12 @@ func (s *start) settle(ctx context.Context, cancel context.CancelFunc, l *loop) 
 	defer onInterrupt(s.options.Interrupts, cancel)()
 	defer time.AfterFunc(s.options.limits.settle, cancel).Stop()
 	l.settle(ctx)
+	defer l.publisher.wait() // last, since it may use up the time that is left
 	defer l.keeper.board.close(ctx)
 	select {
 	case <-l.registry.Lost():
-		return // the metrics are another coordinator's now
+		cancel() // the metrics and the old checkpoints are another coordinator's now
+		return
 	case <-ctx.Done():
 		return
 	default:
