@@ -103,7 +103,7 @@ func (w looks) Examples(ctx context.Context, step uint64, n int) (*report.StepEx
 // recall shows the steps of earlier coordinators too, as soon as they are read. That
 // they can't be read is no reason not to train.
 func (s *start) recall(ctx context.Context, v *view) (wait func()) {
-	if !s.resumes {
+	if s.newest.Step == 0 { // as with --init too: there were none
 		return func() {}
 	}
 	ctx, cancel := context.WithCancel(ctx)

@@ -2,11 +2,14 @@ package coordinator
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"image/png"
 	"io"
+	"log/slog"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -18,6 +21,8 @@ import (
 
 	"github.com/ddpm-cluster/ddpm-cluster/coordinator/report"
 	ddpmv1 "github.com/ddpm-cluster/ddpm-cluster/proto/ddpm/v1"
+	"github.com/ddpm-cluster/ddpm-cluster/storage"
+	"github.com/ddpm-cluster/ddpm-cluster/storage/checkpoint"
 )
 
 // get gets a path of the coordinator's HTTP port; "" while it does not answer so.
@@ -123,5 +128,33 @@ func (c *cluster) sameByGRPC(want report.Status) {
 	}
 	if _, err := client.GetStatus(c.t.Context(), &ddpmv1.GetStatusRequest{Points: report.MaxPoints + 1}); status.Code(err) != codes.InvalidArgument {
 		c.t.Errorf("too many points: %v", err)
+	}
+}
+
+// asked is a Store that counts what is read.
+type asked struct {
+	storage.Store
+	gets atomic.Int32
+}
+
+func (a *asked) Get(ctx context.Context, key string) (io.ReadCloser, storage.Info, error) {
+	a.gets.Add(1)
+	return a.Store.Get(ctx, key)
+}
+
+// A run that begins with imported weights resumes from step 0: there are no metrics to recall.
+func TestRecallsNothingAtStep0(t *testing.T) {
+	t.Parallel()
+	for step, want := range map[uint64]int32{0: 0, 3: 1} {
+		local, err := storage.Open(t.Context(), t.TempDir())
+		if err != nil {
+			t.Fatal(err)
+		}
+		store := &asked{Store: local}
+		s := &start{store: store, resumes: true, newest: checkpoint.Manifest{Step: step}, log: slog.New(slog.DiscardHandler)}
+		s.recall(t.Context(), nil)()
+		if got := store.gets.Load(); got != want {
+			t.Errorf("step %d: metrics are read %d times, want %d", step, got, want)
+		}
 	}
 }
