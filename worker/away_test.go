@@ -2,6 +2,7 @@ package worker
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"time"
 
@@ -153,6 +154,13 @@ func TestNobodyIsLookedForForEver(t *testing.T) {
 	}
 	_, errs := c.run(t.Context(), t)
 	wantErrors(t, errs, "no coordinator for 100ms", "resumes from its newest checkpoint")
+	if n := strings.Count(errs[0].Error(), "anew"); n != 1 {
+		t.Errorf("it says %d times what to do: %v", n, errs[0])
+	}
+	// While it trains on, its state is the newest: it must not be told to begin anew.
+	if !c.log.contains("no coordinator; training goes on") || c.log.contains("anew") {
+		t.Error("the log does not say that it looks for a coordinator, or says to start it anew")
+	}
 }
 
 func TestAnotherRunIsNotJoined(t *testing.T) {
@@ -213,6 +221,9 @@ func TestDismissedButWelcome(t *testing.T) {
 	}
 	if len(f.resumes) != 1 || f.resumes[0].GetWorkerId() != "w1" || !f.resumes[0].GetPosition().GetTraining() {
 		t.Errorf("came back: %v", f.resumes)
+	}
+	if !c.log.contains("joining again") || c.log.contains("no coordinator;") {
+		t.Error("the log says that its coordinator is gone, or not that it joins again")
 	}
 }
 

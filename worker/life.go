@@ -3,6 +3,7 @@ package worker
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"sync"
@@ -156,6 +157,9 @@ func (l *life) live(ctx context.Context) error {
 	defer l.ring.close()
 	defer l.office.close()
 	session, welcome, err := l.office.ask(ctx, conn, address, l.hello(), l.patience, l.log)
+	if errors.As(err, new(goneError)) {
+		return fmt.Errorf("%w; %s", err, startAnew)
+	}
 	if err != nil {
 		return err
 	}
@@ -266,7 +270,7 @@ func (l *life) serve(ctx context.Context, opened <-chan *trainer, failed <-chan 
 			if ok && !again {
 				continue
 			}
-			if err := l.away(ctx, looking); err != nil {
+			if err := l.away(ctx, looking, again); err != nil {
 				return err
 			}
 		case r := <-looking.back:

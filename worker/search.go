@@ -89,8 +89,9 @@ func (s *search) close() {
 	}
 }
 
-// away goes on without a coordinator, and looks for one beside.
-func (l *life) away(ctx context.Context, looking *search) error {
+// away goes on without a coordinator, and looks for one beside. A worker that was given up
+// for lost is to come again: its coordinator is there.
+func (l *life) away(ctx context.Context, looking *search, again bool) error {
 	lost := l.office.leave()
 	if errors.As(lost, new(refusedError)) {
 		return lost
@@ -98,7 +99,9 @@ func (l *life) away(ctx context.Context, looking *search) error {
 	if l.current == nil && ctx.Err() != nil {
 		return errInterrupted
 	}
-	l.log.Warn("no coordinator; training goes on, and this worker looks for one", "reason", lost.Error(), "for", l.config.Away)
+	if !again {
+		l.log.Warn("no coordinator; training goes on, and this worker looks for one", "reason", lost.Error(), "for", l.config.Away)
+	}
 	looking.begin(l.look)
 	return nil
 }
@@ -145,7 +148,7 @@ func (l *life) look(looking *search) returned {
 		}
 		looking.tried(nowhere)
 		if here == nil && time.Now().After(until) {
-			return returned{err: fmt.Errorf("no coordinator for %v (%w); start it again and this worker anew: the run resumes from its newest checkpoint", l.config.Away, last)}
+			return returned{err: fmt.Errorf("no coordinator for %v (%w); %s", l.config.Away, last, startAnew)}
 		}
 		select {
 		case <-time.After(wait):

@@ -217,7 +217,7 @@ func (s *session) dismissed(patience time.Duration) (reason string, lost error) 
 	}
 }
 
-// lost says that the stream ended, and what to do. Only after inbox is closed.
+// lost says why the stream ended. Only after inbox is closed.
 func (s *session) lost() error {
 	switch st := status.Convert(s.err); st.Code() {
 	case codes.InvalidArgument, codes.FailedPrecondition, codes.PermissionDenied,
@@ -230,8 +230,15 @@ func (s *session) lost() error {
 	if errors.Is(reason, io.EOF) {
 		reason = errors.New("it ended the session")
 	}
-	return fmt.Errorf("the coordinator at %s is gone (%w); start it again and this worker anew: the run resumes from its newest checkpoint", s.address, reason)
+	return goneError{fmt.Errorf("the coordinator at %s is gone (%w)", s.address, reason)}
 }
+
+// goneError says that a coordinator is gone. What to do about it depends: a worker that trains
+// looks for another one, and must not be started anew.
+type goneError struct{ error }
+
+// startAnew is what to do once a worker has ended for want of a coordinator.
+const startAnew = "start it again and this worker anew: the run resumes from its newest checkpoint"
 
 // refusedError says that a coordinator does not want this worker.
 type refusedError struct{ error }
