@@ -13,8 +13,21 @@ import (
 	"google.golang.org/grpc/codes"
 )
 
-// ErrDeposed says that another coordinator leads the run now.
+// ErrDeposed says that this coordinator does not lead the run: another one does, or did since.
+// errPlace is one too.
 var ErrDeposed = errors.New("another coordinator leads the run")
+
+// errPlace says that this leader's key is gone. Whether another one leads is not known: its own
+// lease may just have run out.
+var errPlace error = placeError{}
+
+type placeError struct{}
+
+func (placeError) Error() string {
+	return "this coordinator does not lead now: its place in etcd is gone"
+}
+
+func (placeError) Is(target error) bool { return target == ErrDeposed }
 
 const (
 	// leaderTTL is how long, in seconds, a leader that vanished keeps others out.
@@ -221,7 +234,7 @@ func (l *Leader) commit(ctx context.Context, ops ...clientv3.Op) (*clientv3.TxnR
 	_, election := l.tenure()
 	r, err := l.client.Txn(ctx).If(leads(election)).Then(ops...).Commit()
 	if err == nil && !r.Succeeded {
-		err = ErrDeposed
+		err = errPlace
 	}
 	return r, err
 }
