@@ -255,6 +255,9 @@ func TestDeposed(t *testing.T) {
 	if !errors.Is(x.err, registry.ErrDeposed) {
 		t.Errorf("it ends with %v", x.err)
 	}
+	if then := x.loop.resume(); then != "" {
+		t.Errorf("it says of the other's run: %s", then)
+	}
 	if m, ok := <-x.worker.out; ok || x.worker.refused == nil {
 		t.Errorf("the worker hears %v, and then %v", m, x.worker.refused)
 	}

@@ -12,8 +12,9 @@ import (
 var ErrInterrupted = errors.New("interrupted")
 
 var (
-	// errInterruptedEarly ends a start.
-	errInterruptedEarly = fmt.Errorf("%w before the run began; nothing was trained", ErrInterrupted)
+	// errInterruptedEarly ends a start. The run may be under way: a member trains on while its
+	// coordinator is started again.
+	errInterruptedEarly = fmt.Errorf("%w before this coordinator led the run", ErrInterrupted)
 	// errHandedOver ends a coordinator, and lets its workers train on.
 	errHandedOver = fmt.Errorf("%w: the workers train on, and join the coordinator that comes next", ErrInterrupted)
 	// errInterrupted ends a run at the second Ctrl-C.

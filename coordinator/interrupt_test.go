@@ -40,6 +40,21 @@ func TestInterruptedBeforeAnythingWasSaved(t *testing.T) {
 	}
 }
 
+// A coordinator that is interrupted before it leads knows nothing of what is trained: members
+// may train on while it starts.
+func TestInterruptedBeforeItLeads(t *testing.T) {
+	t.Parallel()
+	interrupts := make(chan os.Signal, 1)
+	interrupts <- syscall.SIGINT
+	err := Run(t.Context(), Options{
+		Config: settings(t, "--preset", "tiny", "--workers", "1", "--data-dir", t.TempDir(), "--listen", "127.0.0.1:0", "--insecure", "--etcd", "127.0.0.1:1"),
+		Stdout: io.Discard, Stderr: io.Discard, Interrupts: interrupts,
+	})
+	if !errors.Is(err, ErrInterrupted) || err.Error() != "interrupted before this coordinator led the run" {
+		t.Errorf("it ended with %v", err)
+	}
+}
+
 // Nor has a coordinator of the pool alone that is interrupted on its way there.
 func TestInterruptedBeforeThePool(t *testing.T) {
 	t.Parallel()

@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/ddpm-cluster/ddpm-cluster/coordinator/core"
+	"github.com/ddpm-cluster/ddpm-cluster/coordinator/registry"
 	"github.com/ddpm-cluster/ddpm-cluster/coordinator/report"
 	"github.com/ddpm-cluster/ddpm-cluster/internal/health"
 	"github.com/ddpm-cluster/ddpm-cluster/internal/logging"
@@ -69,6 +70,9 @@ type loop struct {
 	// the newest one is not whole.
 	examined              chan examination
 	examining, unreadable bool
+	// usurped says that somebody else leads the run, or writes it: what the next start finds is
+	// the other's.
+	usurped bool
 	// works are what goes on beside the loop until it is over.
 	works sync.WaitGroup
 	over  chan struct{}
@@ -123,6 +127,7 @@ func (l *loop) run(ctx context.Context, events <-chan sessionEvent, interrupts <
 				if ctx.Err() != nil {
 					return core.End{}, context.Cause(ctx)
 				}
+				l.usurped = errors.Is(err, registry.ErrDeposed)
 				return core.End{}, fmt.Errorf("the leadership in etcd is lost: %w", err)
 			}
 			l.regained = nil
@@ -216,6 +221,7 @@ func (l *loop) published(ctx context.Context, o outcome) {
 	if o.err != nil {
 		l.log.Warn("a checkpoint could not be published", "step", e.Step, "err", o.err)
 		if errors.Is(o.err, checkpoint.ErrConflict) {
+			l.usurped = true
 			l.step(ctx, core.Broken{Reason: o.err.Error()})
 			return
 		}
@@ -278,15 +284,18 @@ func (l *loop) settle(ctx context.Context) {
 	l.forget(ctx)
 }
 
-// resume says what the next start does, as part of a sentence.
+// resume says what the next start does, as what follows a sentence; nothing where that is
+// not known.
 func (l *loop) resume() string {
-	if l.unreadable {
-		return "the next start resumes from the newest checkpoint that is whole"
+	switch {
+	case l.usurped:
+		return ""
+	case l.unreadable:
+		return "; the next start resumes from the newest checkpoint that is whole"
+	case l.newest == nil:
+		return "; the next start begins again from step 0"
 	}
-	if l.newest == nil {
-		return "the next start begins again from step 0"
-	}
-	return fmt.Sprintf("the next start resumes from the checkpoint of step %d", l.newest.Step)
+	return fmt.Sprintf("; the next start resumes from the checkpoint of step %d", l.newest.Step)
 }
 
 // forget keeps the next coordinator from waiting for members that are gone. Where

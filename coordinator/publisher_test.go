@@ -77,7 +77,7 @@ func (l *loop) addCheckpoint(ctx context.Context, t *testing.T, store storage.St
 func TestSettlePublishesWhatIsComplete(t *testing.T) {
 	t.Parallel()
 	l, store := publishing(t)
-	if got := l.resume(); got != "the next start begins again from step 0" {
+	if got := l.resume(); got != "; the next start begins again from step 0" {
 		t.Error(got)
 	}
 	l.addCheckpoint(t.Context(), t, store, 3)
@@ -95,7 +95,7 @@ func TestSettlePublishesWhatIsComplete(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if got := l.resume(); got != "the next start resumes from the checkpoint of step 6" {
+	if got := l.resume(); got != "; the next start resumes from the checkpoint of step 6" {
 		t.Error(got)
 	}
 }
@@ -202,5 +202,18 @@ func TestRetentionHoldsNoOutcome(t *testing.T) {
 	all, _, err := checkpoint.List(t.Context(), slow.Store, "r")
 	if err != nil || len(all) != 1 || all[0].Step != 9 {
 		t.Errorf("%d checkpoints are left: %v", len(all), err)
+	}
+}
+
+// Where another writer has the run's name, what the next start finds is not this one's to say.
+func TestAnotherWriter(t *testing.T) {
+	t.Parallel()
+	l, store := publishing(t)
+	close(store.let)
+	l.addCheckpoint(t.Context(), t, store, 3)
+	l.published(t.Context(), outcome{checkpoint: core.Publish{Step: 6}, err: checkpoint.ErrConflict})
+	within(t, func() { l.settle(t.Context()) })
+	if got := l.resume(); got != "" {
+		t.Error(got)
 	}
 }

@@ -199,10 +199,10 @@ func (s *start) serve(ctx context.Context, l *loop) (core.End, error) {
 	err = errors.Join(err, serving.Wait())
 	srv.readers.Wait()
 	if err != nil {
-		return end, fmt.Errorf("%w; %s", err, l.resume())
+		return end, fmt.Errorf("%w%s", err, l.resume())
 	}
 	if !end.OK {
-		end.Reason += "; " + l.resume()
+		end.Reason += l.resume()
 	}
 	return end, nil
 }
