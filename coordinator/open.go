@@ -143,6 +143,10 @@ func (s *start) findCheckpoint(ctx context.Context) error {
 		return checkpoint.Verify(ctx, store, m)
 	})
 	for _, k := range skipped {
+		if k.Unfinished { // the workers may hold its parts yet, and it is published when they come
+			s.log.Info("a checkpoint is not finished", "step", k.Step)
+			continue
+		}
 		s.log.Warn("skipped a checkpoint", "step", k.Step, "reason", k.Reason)
 	}
 	if errors.Is(err, checkpoint.ErrNone) {

@@ -112,6 +112,10 @@ func TestHalfWritten(t *testing.T) {
 		if !strings.Contains(skipped[0].Reason, want) {
 			t.Errorf("without %s the reason is %q", key, skipped[0].Reason)
 		}
+		unfinished := want == "no manifest"
+		if skipped[0].Unfinished != unfinished || strings.Contains(skipped[0].Reason, "corrupt") == unfinished {
+			t.Errorf("without %s: %+v", key, skipped[0])
+		}
 		if _, err := At(t.Context(), st, testRun, 20); !errors.Is(err, ErrCorrupt) {
 			t.Errorf("without %s: At says %v", key, err)
 		}

@@ -15,7 +15,18 @@ import (
 type Skipped struct {
 	Step   uint64
 	Reason string // one line for people
+	// Unfinished says that it has no manifest: it may be under way yet, and is not damaged.
+	Unfinished bool
 }
+
+// errUnfinished is an ErrCorrupt to those who need a whole checkpoint.
+var errUnfinished error = unfinishedError{}
+
+type unfinishedError struct{}
+
+func (unfinishedError) Error() string { return "it has no manifest, so it is not finished" }
+
+func (unfinishedError) Is(target error) bool { return target == ErrCorrupt }
 
 // folders maps each step that has a folder to the sizes of the objects in it, by
 // relative key.
@@ -45,7 +56,7 @@ func listFolders(ctx context.Context, st storage.Store, run, prefix string) (fol
 // What is wrong with the checkpoint is ErrCorrupt.
 func (f folders) manifest(ctx context.Context, st storage.Store, run string, step uint64) (Manifest, error) {
 	if _, ok := f[step][ManifestKey]; !ok {
-		return Manifest{}, fmt.Errorf("%w: it has no manifest, so it was not finished", ErrCorrupt)
+		return Manifest{}, errUnfinished
 	}
 	data, err := readAll(ctx, st, StepPrefix(run, step)+ManifestKey, maxManifest)
 	if errors.Is(err, storage.ErrNotFound) {
@@ -133,7 +144,7 @@ func newest(ctx context.Context, st storage.Store, run string, visit func(Manife
 		}
 		switch {
 		case errors.Is(err, ErrCorrupt):
-			skipped = append(skipped, Skipped{Step: step, Reason: err.Error()})
+			skipped = append(skipped, Skipped{Step: step, Reason: err.Error(), Unfinished: errors.Is(err, errUnfinished)})
 		case err != nil:
 			return Manifest{}, skipped, err
 		case done:
