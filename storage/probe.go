@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
@@ -19,7 +20,7 @@ import (
 // object, sees that create-only holds, reads it, lists and deletes it. Nothing
 // stays of it, no directory either, whether it fails or not. The error is one line
 // that says what is wrong and what to do. In a directory, Probe also removes the
-// temporary files that a crash left behind.
+// temporary files, and below runs/ the empty folders, that a crash left behind.
 //
 // On a server that lets a second writer replace what only one may create, Probe
 // makes PutIfAbsent claim keys by objects of its own from then on, and tells the log.
@@ -62,9 +63,13 @@ const (
 	probeTries = 3
 )
 
-// staleAfter is how long nothing must have been written to a temporary file before
-// it counts as left behind.
+// staleAfter is how long nothing must have been written to a temporary file, nor changed in
+// an empty folder, before it counts as left behind.
 const staleAfter = time.Hour
+
+// pruned is the folder of the root below which empty folders are a Delete's that was killed.
+// Elsewhere they may be somebody else's: the root may be a data dir, or one with all sorts.
+const pruned = "runs"
 
 var errNotCreateOnly = mistakef("it let a second writer replace an object that only one may create")
 
@@ -143,19 +148,34 @@ func removeEmpty(dirs []string) {
 	}
 }
 
-// sweep removes temporary files that nobody has written to since before. It does
-// what it can: a file that stays is hidden anyway.
+// sweep removes temporary files that nobody has written to since before, and below pruned
+// the empty folders that nobody has changed. It does what it can: a file that stays is hidden
+// anyway.
 func (l *local) sweep(ctx context.Context, before time.Time) {
+	var folders []string // old ones, each before those in it
+	prunes := filepath.Join(l.root, pruned) + string(filepath.Separator)
 	_ = filepath.WalkDir(l.root, func(name string, d fs.DirEntry, err error) error {
 		if ctx.Err() != nil {
 			return fs.SkipAll
 		}
-		if err != nil || d.IsDir() || !strings.HasPrefix(d.Name(), tempPrefix) {
+		folder := err == nil && d.IsDir() && strings.HasPrefix(name+string(filepath.Separator), prunes)
+		if err != nil || !folder && (d.IsDir() || !strings.HasPrefix(d.Name(), tempPrefix)) {
 			return nil
 		}
-		if st, err := d.Info(); err == nil && st.ModTime().Before(before) {
+		st, err := d.Info()
+		switch {
+		case err != nil || !st.ModTime().Before(before):
+		case folder:
+			folders = append(folders, name)
+		default:
 			_ = os.Remove(name)
 		}
 		return nil
 	})
+	for _, folder := range slices.Backward(folders) {
+		if ctx.Err() != nil {
+			return
+		}
+		_ = os.Remove(folder) // which one that has something in it, or gets it now, outlasts
+	}
 }

@@ -82,6 +82,31 @@ func TestProbeSweeps(t *testing.T) {
 	}
 }
 
+// A Delete that was killed between a file and its folders leaves empty ones: they go, but for
+// those that a writer may have made just now, and those that are none of the Store's.
+func TestProbeSweepsEmptyFolders(t *testing.T) {
+	dir := t.TempDir()
+	st := open(t, dir)
+	put(t, st, "runs/r/checkpoints/step-2/k", "x")
+	old := time.Now().Add(-2 * staleAfter)
+	for _, folder := range []string{"runs/r/checkpoints/step-1/state", "runs/r/new", "mine"} {
+		if err := os.MkdirAll(filepath.Join(dir, folder), 0o777); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, folder := range []string{"runs/r/checkpoints/step-1/state", "runs/r/checkpoints/step-1", "runs/r/checkpoints/step-2", "runs/r/checkpoints", "runs/r", "runs", "mine"} {
+		if err := os.Chtimes(filepath.Join(dir, folder), old, old); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := Probe(t.Context(), st, quiet()); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := tree(t, dir), "mine/ runs/ runs/r/ runs/r/checkpoints/ runs/r/checkpoints/step-2/ runs/r/checkpoints/step-2/k runs/r/new/"; got != want {
+		t.Errorf("left %s, want %s", got, want)
+	}
+}
+
 // faulty is a Store that breaks one promise.
 type faulty struct {
 	Store
