@@ -3,7 +3,6 @@ package registry
 import (
 	"fmt"
 	"log/slog"
-	"os"
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
@@ -25,7 +24,7 @@ type lastWords struct{ log *slog.Logger }
 // OnWrite implements zapcore.CheckWriteHook.
 func (l lastWords) OnWrite(e *zapcore.CheckedEntry, fields []zapcore.Field) {
 	l.log.Error("the embedded etcd can't go on, and with it this coordinator: " + reason(e.Message, fields) + "; the workers train on: mend that, and start it again")
-	os.Exit(1)
+	zapcore.WriteThenFatal.OnWrite(e, fields)
 }
 
 // reason is a message with its error, if it has one.

@@ -101,8 +101,8 @@ func (l *MetricsLog) Append(step uint64, line []byte) error {
 	return nil
 }
 
-// Flush stores the lines since the last one. Those that a failed Flush did not
-// store stay for the next. It fails where somebody else has written the object.
+// Flush stores the lines since the last one. Those that a Flush did not store, since it
+// failed or the object was another than before, stay for the next. It fails where somebody else has written the object.
 func (l *MetricsLog) Flush(ctx context.Context) error {
 	l.flushing.Lock()
 	defer l.flushing.Unlock()
@@ -111,6 +111,9 @@ func (l *MetricsLog) Flush(ctx context.Context) error {
 	l.mu.Unlock()
 	if len(pending) == 0 {
 		return nil
+	}
+	if ours, err := l.own(ctx); err != nil || !ours {
+		return err
 	}
 	if err := l.store(ctx, pending); err != nil {
 		return err
@@ -123,9 +126,6 @@ func (l *MetricsLog) Flush(ctx context.Context) error {
 
 // store writes the object anew: what stays of it, and the pending lines.
 func (l *MetricsLog) store(ctx context.Context, pending []byte) error {
-	if err := l.own(ctx); err != nil {
-		return err
-	}
 	var old io.Closer = io.NopCloser(nil)
 	defer func() { _ = old.Close() }() // it was only read
 	content := &reopened{open: func() (io.Reader, error) {
@@ -156,25 +156,27 @@ func (l *MetricsLog) store(ctx context.Context, pending []byte) error {
 // was deleted, what comes is kept nevertheless.
 //
 // It may have changed once since it was opened: what the coordinator before was writing
-// when it died can reach the Store after its successor has read the log.
-func (l *MetricsLog) own(ctx context.Context) error {
+// when it died can reach the Store after its successor has read the log. Then it is read
+// again, and ours is false: the lines wait for the next Flush, by which another writer that
+// lives would have written again, and is left alone.
+func (l *MetricsLog) own(ctx context.Context) (ours bool, err error) {
 	infos, err := l.st.List(ctx, l.key)
 	if err != nil {
-		return err
+		return false, err
 	}
 	if len(infos) == 0 || infos[0].Key != l.key {
 		l.kept = 0
-		return nil
+		return true, nil
 	}
 	switch size := infos[0].Size; {
 	case l.size == unknown || size == l.size:
-		return nil
+		return true, nil
 	case !l.settled:
 		_, err := l.adopt(ctx)
 		l.settled = err == nil
-		return err
+		return false, err
 	default:
-		return fmt.Errorf("%w: %s in %s: it has %d bytes, not the %d that it was left with: another coordinator writes this run; stop one of them, or choose another --run",
+		return false, fmt.Errorf("%w: %s in %s: it has %d bytes, not the %d that it was left with: another coordinator writes this run; stop one of them, or choose another --run",
 			ErrConflict, l.key, l.st, size, l.size)
 	}
 }

@@ -115,17 +115,18 @@ func TestMetricsOfTwoWriters(t *testing.T) {
 	st, _ := newStore(t)
 	first, second := openMetrics(t, st, 0), openMetrics(t, st, 0)
 	log(t, first, 1, 2)
-	log(t, second, 1) // the first could be a dead one's last write
+	log(t, second, 1) // which writes nothing: the first could be a dead one's last write
+	log(t, first, 3)
 	for range 2 {
-		if err := first.Append(3, []byte(`{"step":3,"loss":0.5}`)); err != nil {
+		if err := second.Append(2, []byte(`{"step":2,"loss":0.5}`)); err != nil {
 			t.Fatal(err)
 		}
-		if err := first.Flush(t.Context()); !errors.Is(err, ErrConflict) || !strings.Contains(err.Error(), "another coordinator") {
-			t.Errorf("the first writer: %v", err)
+		if err := second.Flush(t.Context()); !errors.Is(err, ErrConflict) || !strings.Contains(err.Error(), "another coordinator") {
+			t.Errorf("the second writer: %v", err)
 		}
 	}
-	log(t, second, 2)
-	if got := logged(t, st); got != "1 2 " {
+	log(t, first, 4)
+	if got := logged(t, st); got != "1 2 3 4 " {
 		t.Errorf("got %s", got)
 	}
 }
@@ -150,6 +151,7 @@ func TestMetricsWrittenLate(t *testing.T) {
 			before, l := openMetrics(t, st, 6), openMetrics(t, st, 5)
 			log(t, before, k.late...)
 			log(t, l, 9)
+			log(t, l)
 			if got := logged(t, st); got != k.want {
 				t.Errorf("got %s, want %s", got, k.want)
 			}
@@ -164,7 +166,7 @@ func TestMetricsWrittenLate(t *testing.T) {
 	if err := l.Append(5, []byte(`{"step":5,"loss":0.5}`)); err != nil {
 		t.Fatal(err)
 	}
-	if err := l.Flush(t.Context()); !errors.Is(err, errLost) {
+	if err := errors.Join(l.Flush(t.Context()), l.Flush(t.Context())); !errors.Is(err, errLost) {
 		t.Fatal(err)
 	}
 	flaky.down = false
