@@ -150,11 +150,32 @@ func (s *s3) create(ctx context.Context, key string, body []byte, contentType st
 	opts := minio.PutObjectOptions{ContentType: contentType, DisableMultipart: true}
 	opts.SetMatchETagExcept("*") // sent as If-None-Match
 	for n := 1; err == nil; n++ {
-		info, err = s.send(ctx, key, bytes.NewReader(body), int64(len(body)), opts)
+		info, err = s.sendWhole(ctx, key, body, opts)
 		if n == conflicts || minio.ToErrorResponse(err).Code != conflict {
 			break
 		}
 		err = pause(ctx, time.Duration(n)*50*time.Millisecond)
+	}
+	return info, err
+}
+
+// sendTries is how often a large body is sent, about as often as minio-go sends others.
+const sendTries = 8
+
+// sendWhole sends a body in one request. A large one has a reader for each try: minio-go would
+// take one back to its start that the connection of the try before may be reading still,
+// where the server has answered before all had come.
+func (s *s3) sendWhole(ctx context.Context, key string, body []byte, opts minio.PutObjectOptions) (info Info, err error) {
+	if len(body) <= wholePut {
+		return s.send(ctx, key, bytes.NewReader(body), int64(len(body)), opts)
+	}
+	for n := 1; err == nil; n++ {
+		once := struct{ io.Reader }{bytes.NewReader(body)}
+		info, err = s.send(ctx, key, once, int64(len(body)), opts)
+		if err == nil || n == sendTries || ctx.Err() != nil || !mayPass(err) {
+			break
+		}
+		err = pause(ctx, time.Duration(n)*100*time.Millisecond)
 	}
 	return info, err
 }
