@@ -16,6 +16,9 @@
 //	/ddpm/pool/leader/…
 //	/ddpm/pool/led
 //
+// A generation is stored over an older one alone, whenever etcd takes the request, and a
+// leader that has lost its place takes it again only where nobody has led since.
+//
 // Every write is a transaction that holds only while the writer's leader key is
 // there, so that a leader that was replaced can change nothing.
 package registry
