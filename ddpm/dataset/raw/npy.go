@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"regexp"
 	"strconv"
 	"strings"
@@ -75,19 +76,31 @@ func parseNPY(text string) (array, error) {
 	return a, nil
 }
 
-// integers says how many bytes an element of the type has, if it is a whole number.
-func (a array) integers() (int, error) {
-	if m := regexp.MustCompile(`^[<|=]?[iu]([1248])$`).FindStringSubmatch(a.kind); m != nil {
-		return strconv.Atoi(m[1])
-	}
-	return 0, fmt.Errorf("its elements are %s; whole numbers are read", a.kind)
+// whole is how an array has whole numbers: in so many bytes, below 0 too where they are
+// signed.
+type whole struct {
+	width  int
+	signed bool
 }
 
-// little reads a little-endian whole number of up to 8 bytes.
-func little(b []byte) uint64 {
+// integers says how the array's numbers are written, if they are whole.
+func (a array) integers() (whole, error) {
+	m := regexp.MustCompile(`^[<|=]?([iu])([1248])$`).FindStringSubmatch(a.kind)
+	if m == nil {
+		return whole{}, fmt.Errorf("its elements are %s; whole numbers are read", a.kind)
+	}
+	width, err := strconv.Atoi(m[2])
+	return whole{width, m[1] == "i"}, err
+}
+
+// label reads a little-endian number; NoLabel for one that is below 0 or no int32.
+func (w whole) label(b []byte) int {
 	v := uint64(0)
 	for k, x := range b {
 		v |= uint64(x) << (8 * k)
 	}
-	return v
+	if sign := uint64(1) << (8*w.width - 1); w.signed && v&sign != 0 || v > math.MaxInt32 {
+		return NoLabel
+	}
+	return int(v)
 }

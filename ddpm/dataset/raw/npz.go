@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm/dataset/packed"
 )
@@ -18,7 +17,7 @@ type npz struct {
 	images, labels *zip.File // labels may be nil
 	n              int
 	shape          packed.Shape
-	width          int // bytes of a label
+	number         whole // of a label
 }
 
 func (s *Source) openNPZ(ctx context.Context, files []File) error {
@@ -82,7 +81,7 @@ func readNPZ(file io.ReaderAt, size int64) (npz, error) {
 		return z, nil
 	}
 	if a, err = headerOf(z.labels); err == nil {
-		z.width, err = a.integers()
+		z.number, err = a.integers()
 	}
 	if err == nil && (len(a.shape) != 1 || a.shape[0] != z.n) {
 		err = fmt.Errorf("its shape is %v, not (%d), a label for each image", a.shape, z.n)
@@ -145,13 +144,11 @@ func (z npz) each(name string, yield func(Item) error) error {
 		}
 		item := Item{Name: fmt.Sprintf("%s, image %d", name, i), Label: NoLabel, Image: pixelsOf(z.shape, pixels)}
 		if z.labels != nil {
-			b, err := labels.take(z.width)
+			b, err := labels.take(z.number.width)
 			if err != nil {
 				return fmt.Errorf("%s: arr_1: label %d of %d: %w; %s", name, i, z.n, err, FixDownload)
 			}
-			if v := little(b); v <= math.MaxInt32 {
-				item.Label = int(v)
-			}
+			item.Label = z.number.label(b)
 		}
 		if err := yield(item); err != nil {
 			return err
