@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"os"
 	"strings"
 
@@ -55,7 +56,7 @@ func (p Places) Open(ctx context.Context, uri string, want Want) (Dataset, error
 	case !ok:
 		return p.openPath(ctx, uri, want)
 	case scheme == "file":
-		return p.openPath(ctx, rest, want)
+		return p.openPath(ctx, pathOf(rest), want)
 	case scheme == "glyphs":
 		return openGlyphs(uri, rest, want)
 	case scheme == "store" && p.Run != nil:
@@ -105,6 +106,16 @@ func (p Places) openNamed(ctx context.Context, name string, want Want) (Dataset,
 		return nil, err
 	}
 	return fromPacked(ctx, r, storeScheme+name, want)
+}
+
+// pathOf is the path of a file URI: escaped, unless it was written as it is.
+func pathOf(rest string) string {
+	if plain, err := url.PathUnescape(rest); err == nil {
+		if _, err := os.Stat(plain); err == nil {
+			return plain
+		}
+	}
+	return rest
 }
 
 // openPath opens a packed dataset's folder, or else files.

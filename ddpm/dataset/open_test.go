@@ -3,6 +3,7 @@ package dataset
 import (
 	"context"
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -61,6 +62,33 @@ func TestOpenSaysWhatIsWrong(t *testing.T) {
 	}
 	if _, err := Open(context.Background(), at("none"), Want{Size: 16, Channels: 1}); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("a missing file is %v, want fs.ErrNotExist inside", err)
+	}
+}
+
+// A file URI is escaped, and a name that has a percent sign is found as it is, too.
+func TestOpenUnescapesFileURIs(t *testing.T) {
+	images, _, _ := three()
+	array, err := os.ReadFile("raw/testdata/stored.npz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := folder(t, map[string][]byte{
+		"my digits/train-images-idx3-ubyte": images, "50%/train-images-idx3-ubyte": images,
+		"my file.npz": array, "my%20other.npz": array,
+	})
+	p, _ := places(t, t.TempDir())
+	for name, want := range map[string]Want{
+		"my%20digits": {Size: 4, Channels: 1}, "my digits": {Size: 4, Channels: 1}, "50%": {Size: 4, Channels: 1},
+		"my%20file.npz": {Size: 16, Channels: 3}, "my%20other.npz": {Size: 16, Channels: 3},
+	} {
+		d, err := p.Open(t.Context(), "file://"+dir+"/"+name, want)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if c, ok := d.(io.Closer); ok {
+			_ = c.Close()
+		}
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"net/url"
 	"path/filepath"
 	"strings"
 
@@ -20,7 +21,8 @@ func Locate(ctx context.Context, uri string, stores func(ctx context.Context, ur
 		}
 		uri = abs
 	}
-	if parent, base := split(uri); base != "" {
+	parent, bases := candidates(uri)
+	for _, base := range bases {
 		store, err := stores(ctx, parent)
 		if err != nil {
 			return nil, err
@@ -39,6 +41,21 @@ func Locate(ctx context.Context, uri string, stores func(ctx context.Context, ur
 		return nil, err
 	}
 	return Open(ctx, store, "")
+}
+
+// candidates says where the file that is named may lie, and under which names there: a
+// URI's is escaped, as its folders are, unless it was written as it is.
+func candidates(uri string) (parent string, bases []string) {
+	parent, base := split(uri)
+	if base == "" {
+		return parent, nil
+	}
+	if strings.Contains(uri, "://") {
+		if plain, err := url.PathUnescape(base); err == nil && plain != base {
+			bases = append(bases, plain)
+		}
+	}
+	return parent, append(bases, base)
 }
 
 // split cuts the last part of the path off a URI, which may have options; base is ""
