@@ -61,7 +61,7 @@ func (p Places) importRaw(ctx context.Context, uri string, want Want) (Dataset, 
 		return nil, err
 	}
 	n := imported{Source: source.Place(), Name: "auto-" + name(fmt.Sprintf("%q %+v %s", source.Form, settings, content))}
-	if err := p.importAs(ctx, source, settings, n.Name); err != nil {
+	if err := p.importAs(ctx, source, settings, content, n.Name); err != nil {
 		return nil, err
 	}
 	text, err := json.MarshalIndent(n, "", "  ")
@@ -80,12 +80,12 @@ func name(text string) string {
 	return hex.EncodeToString(h[:8])
 }
 
-// importAs imports the source, unless a dataset of the name is there.
-func (p Places) importAs(ctx context.Context, source *raw.Source, settings ingest.Settings, name string) error {
+// importAs imports the source of the content, unless a dataset of the name is there.
+func (p Places) importAs(ctx context.Context, source *raw.Source, settings ingest.Settings, content, name string) error {
 	log := p.Import.Log
 	log.Info("importing the dataset, once", "from", source.Place(), "form", source.Form, "as", name, "images", source.Images)
 	i := ingest.Import{
-		Source: source, From: source.Place(), Settings: settings,
+		Source: source, From: source.Place(), Content: content, Settings: settings,
 		Store: p.Run, Prefix: packed.Prefix(name), Threads: p.Import.Threads,
 	}
 	every := max(10000, source.Images/10)

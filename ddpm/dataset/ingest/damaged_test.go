@@ -13,9 +13,9 @@ import (
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm/dataset/raw"
 )
 
-// arrays writes an npz of n images of 96x96x3 to dir; one that is damaged has a
-// byte more than it says.
-func arrays(t *testing.T, dir string, n int, damaged bool) {
+// arrays writes an npz of n images of 96x96x3 to dir, all pixels of one value; one that is
+// damaged has a byte more than it says.
+func arrays(t *testing.T, dir string, n int, value byte, damaged bool) {
 	t.Helper()
 	var out bytes.Buffer
 	w := zip.NewWriter(&out)
@@ -25,7 +25,7 @@ func arrays(t *testing.T, dir string, n int, damaged bool) {
 	}
 	header := fmt.Sprintf("{'descr': '|u1', 'fortran_order': False, 'shape': (%d, 96, 96, 3), }\n", n)
 	content := append([]byte("\x93NUMPY\x01\x00"), byte(len(header)), 0)
-	content = append(append(content, header...), make([]byte, n*96*96*3)...)
+	content = append(append(content, header...), bytes.Repeat([]byte{value}, n*96*96*3)...)
 	if damaged {
 		content = append(content, 0)
 	}
@@ -44,7 +44,7 @@ func arrays(t *testing.T, dir string, n int, damaged bool) {
 // already. The import of a whole one does not go on behind them.
 func TestNothingGoesOnBehindADamagedSource(t *testing.T) {
 	dir, place := t.TempDir(), t.TempDir()
-	arrays(t, dir, 1300, true) // an object has 1213
+	arrays(t, dir, 1300, 0, true) // an object has 1213
 	run := func() error {
 		_, err := newImport(t, dir, store(t, place), 2).Run(t.Context())
 		return err
@@ -52,7 +52,7 @@ func TestNothingGoesOnBehindADamagedSource(t *testing.T) {
 	if err := run(); !errors.Is(err, raw.ErrDamaged) || !strings.Contains(err.Error(), "remove datasets/x/import.json") {
 		t.Errorf("importing a damaged array: %v", err)
 	}
-	arrays(t, dir, 1300, false)
+	arrays(t, dir, 1300, 0, false)
 	if err := run(); err == nil || !strings.Contains(err.Error(), "was damaged") || !strings.Contains(err.Error(), "remove datasets/x/import.json") {
 		t.Errorf("going on with a whole one: %v", err)
 	}

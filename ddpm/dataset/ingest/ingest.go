@@ -28,7 +28,11 @@ type Settings struct {
 type Import struct {
 	Source *raw.Source
 	// From is where the source is, for the manifest.
-	From     string
+	From string
+	// Content, where it is not "", is a hash of all that the source has. It says whether the
+	// source is the one of an import that was interrupted; without it, the files' times do,
+	// where the images don't tell.
+	Content  string
 	Settings Settings
 	// Store and Prefix are where the dataset is to be.
 	Store  packed.Store

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -25,6 +26,9 @@ type progress struct {
 	Format   int      `json:"format"`
 	From     string   `json:"from"`
 	Settings Settings `json:"settings"`
+	// Source tells the source from others of the same place and of the same Names; "" where
+	// Names do, and where it was written before there was such a field.
+	Source string `json:"source,omitempty"`
 	// Images counts those of the source that have been gone through, Broken those
 	// of them that were left out.
 	Images int `json:"images"`
@@ -53,11 +57,24 @@ func (p progress) same(now progress, i *Import) error {
 	return fmt.Errorf("dataset %s: it has changed since its import into %s was interrupted; remove %s there and all beside it to begin anew", i.From, i.Store, i.key(progressKey))
 }
 
+// source says which source it is. Images that are cut out of a file have numbers for names
+// and no sizes: another file of the same name has the same.
+func (i *Import) source() string {
+	if i.Content != "" || !i.Source.Cut {
+		return i.Content
+	}
+	h := sha256.New()
+	for _, f := range i.Source.Files {
+		h.Write(fmt.Appendf(nil, "%q %d %d\n", f.Key, f.Size, f.Written))
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
+
 func (i *Import) key(name string) string { return path.Join(i.Prefix, name) }
 
 // readProgress reads how far an earlier import came; nowhere, if there is none.
 func (i *Import) readProgress(ctx context.Context) (progress, error) {
-	p := progress{Format: packed.Format, From: i.From, Settings: i.Settings}
+	p := progress{Format: packed.Format, From: i.From, Settings: i.Settings, Source: i.source()}
 	text, err := i.Store.Read(ctx, i.key(progressKey), maxProgress)
 	if errors.Is(err, fs.ErrNotExist) {
 		return p, nil
@@ -79,6 +96,11 @@ func (i *Import) readProgress(ctx context.Context) (progress, error) {
 		return progress{}, fmt.Errorf("another import into %s in %s was interrupted (of %s, %+v); finish it first, choose another name, or remove %s there and all beside it",
 			i.Prefix, i.Store, before.From, before.Settings, i.key(progressKey))
 	}
+	if before.Source != "" && before.Source != p.Source {
+		return progress{}, fmt.Errorf("dataset %s: its files have other names, sizes or times than when its import into %s was interrupted; remove %s there and all beside it to begin anew",
+			i.From, i.Store, i.key(progressKey))
+	}
+	before.Source = p.Source
 	return before, nil
 }
 

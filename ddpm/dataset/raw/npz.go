@@ -21,7 +21,7 @@ type npz struct {
 }
 
 func (s *Source) openNPZ(ctx context.Context, files []File) error {
-	s.Form, s.Files = "npz", files
+	s.Form, s.Files, s.Cut = "npz", files, true
 	for _, f := range files {
 		z, err := s.npz(ctx, f)
 		if err != nil {

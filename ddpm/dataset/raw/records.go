@@ -57,7 +57,7 @@ func (s *Source) openIDX(ctx context.Context, images File, labels *File) error {
 	if _, err := in.room(uint64(n), uint64(shape.Bytes()), what); err != nil {
 		return err
 	}
-	s.Form, s.Images, s.Shape, s.Files = "IDX", int(n), shape, []File{images}
+	s.Form, s.Images, s.Shape, s.Files, s.Cut = "IDX", int(n), shape, []File{images}, true
 	if labels != nil {
 		s.Files = append(s.Files, *labels)
 	}
@@ -174,7 +174,7 @@ func (s *Source) openCIFAR(batches []File, err error) error {
 	if err != nil {
 		return err
 	}
-	s.Form, s.Files, s.Shape, s.Classes = "CIFAR-10", batches, CIFARShape(), cifarClasses()
+	s.Form, s.Files, s.Shape, s.Classes, s.Cut = "CIFAR-10", batches, CIFARShape(), cifarClasses(), true
 	for _, f := range batches {
 		s.Images += int(f.Size / cifarRecord)
 	}

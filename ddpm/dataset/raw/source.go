@@ -52,6 +52,9 @@ type Source struct {
 	Images int
 	// Shape is that of all images, where the form says it; else it is zero.
 	Shape packed.Shape
+	// Cut says that the images are pieces of the files, and have no names and sizes of
+	// their own.
+	Cut bool
 
 	store packed.Store
 	each  func(ctx context.Context, yield func(Item) error) error

@@ -180,7 +180,7 @@ func (s *Source) openCIFARTar(ctx context.Context, archive File) error {
 	if err != nil {
 		return err
 	}
-	s.Form, s.Files, s.Shape, s.Classes = "CIFAR-10", []File{archive}, CIFARShape(), cifarClasses()
+	s.Form, s.Files, s.Shape, s.Classes, s.Cut = "CIFAR-10", []File{archive}, CIFARShape(), cifarClasses(), true
 	for _, b := range batches {
 		s.Images += int(b.Size / cifarRecord)
 	}
