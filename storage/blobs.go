@@ -82,7 +82,7 @@ func (b Blobs) ReadRange(ctx context.Context, key string, offset int64, p []byte
 	end := time.Now().Add(b.patience)
 	for n := 1; ; n++ {
 		err := b.readRange(ctx, key, offset, p)
-		if err == nil || errors.Is(err, ErrNotFound) || ctx.Err() != nil || time.Now().After(end) {
+		if err == nil || ctx.Err() != nil || !mayPass(err) || time.Now().After(end) {
 			return blobError(err)
 		}
 		if pause(ctx, min(time.Duration(n)*100*time.Millisecond, 2*time.Second)) != nil {

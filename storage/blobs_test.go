@@ -3,8 +3,12 @@ package storage
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
+	"net/http"
+	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -82,4 +86,66 @@ func TestBlobsReadAgain(t *testing.T) {
 	if err := b.ReadRange(t.Context(), "k", 0, part); err == nil {
 		t.Error("the patience has no end")
 	}
+}
+
+// What can't pass is asked for once.
+func TestBlobsReadNothingInVain(t *testing.T) {
+	fake := startFakeS3(t)
+	bucket := open(t, "s3://bucket?insecure=true&region=us-east-1&endpoint="+fake.address)
+	put(t, bucket, "k", "content")
+	put(t, bucket, "secret", "content")
+	fake.answer = func(w http.ResponseWriter, r *http.Request) bool {
+		if !strings.HasSuffix(r.URL.Path, "secret") {
+			return false
+		}
+		s3Error(w, http.StatusForbidden, "AccessDenied")
+		return true
+	}
+	dir := open(t, t.TempDir())
+	put(t, dir, "k", "content")
+	sealed := failing{dir, fmt.Errorf("storage: get k: %w", syscall.EACCES)}
+	for name, v := range map[string]struct {
+		st   Store
+		key  string
+		from int64
+		size int
+	}{
+		"a short object":            {dir, "k", 0, 8},
+		"a short object of S3":      {bucket, "k", 0, 8},
+		"beyond the end, of S3":     {bucket, "k", 800, 7},
+		"refused by S3":             {bucket, "secret", 0, 7},
+		"refused by the system":     {sealed, "k", 0, 7},
+		"a bad key":                 {dir, "../k", 0, 7},
+		"a bad key of S3":           {bucket, "a//b", 0, 7},
+		"none":                      {dir, "none", 0, 7},
+		"none of S3":                {bucket, "none", 0, 7},
+		"a bucket that isn't there": {open(t, "s3://other?insecure=true&region=us-east-1&endpoint="+fake.address), "k", 0, 7},
+	} {
+		counted := &counted{Store: v.st}
+		b := Blobs{store: counted, patience: time.Second}
+		if err := b.ReadRange(t.Context(), v.key, v.from, make([]byte, v.size)); err == nil || counted.reads != 1 {
+			t.Errorf("%s: %v after %d reads", name, err, counted.reads)
+		}
+	}
+}
+
+// failing is a Store of which no range can be read.
+type failing struct {
+	Store
+	err error
+}
+
+func (f failing) GetRange(context.Context, string, int64, int64) (io.ReadCloser, error) {
+	return nil, f.err
+}
+
+// counted counts the reads.
+type counted struct {
+	Store
+	reads int
+}
+
+func (c *counted) GetRange(ctx context.Context, key string, offset, length int64) (io.ReadCloser, error) {
+	c.reads++
+	return c.Store.GetRange(ctx, key, offset, length)
 }
