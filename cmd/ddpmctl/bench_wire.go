@@ -112,6 +112,7 @@ func (b wireBench) run(ctx context.Context) (r wireResult, err error) {
 	if err != nil {
 		return r, err
 	}
+	defer closing(ctx, data)()
 	s.DatasetLen = data.Len()
 	pool := kernel.NewPool(b.threads)
 	defer pool.Close()

@@ -64,6 +64,20 @@ func openData(ctx context.Context, uri string) (packed.Store, error) {
 	return storage.OpenBlobs(ctx, uri)
 }
 
+// closing closes a dataset at the command's end, or where that is interrupted: a Store that
+// is away would be waited for.
+func closing(ctx context.Context, data any) (end func()) {
+	c, ok := data.(io.Closer)
+	if !ok {
+		return func() {}
+	}
+	stop := context.AfterFunc(ctx, func() { _ = c.Close() })
+	return func() {
+		stop()
+		_ = c.Close() // it was only read
+	}
+}
+
 func (p dataPlace) String() string {
 	if p.prefix == "" {
 		return p.store.String()

@@ -122,7 +122,7 @@ func (f *showFlags) run(ctx context.Context, which string, stdout io.Writer) err
 	if err != nil {
 		return noSuchData(err)
 	}
-	defer r.Close()
+	defer closing(ctx, r)()
 	if f.out != "" {
 		if err := f.draw(r); err != nil {
 			return err

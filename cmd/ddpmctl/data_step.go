@@ -40,9 +40,7 @@ func dataStepCommand(stdout io.Writer) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if closer, ok := data.(io.Closer); ok {
-				defer closer.Close()
-			}
+			defer closing(c.Context(), data)()
 			e, err := report.Examples(t.run, f.spec, data, t.step, n)
 			if err != nil {
 				return err

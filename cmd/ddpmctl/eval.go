@@ -150,9 +150,7 @@ func (f *evalFlags) alone(c *cobra.Command, _, stderr io.Writer) ([]byte, error)
 	if err != nil {
 		return nil, err
 	}
-	if c, ok := data.(io.Closer); ok {
-		defer c.Close()
-	}
+	defer closing(ctx, data)()
 	if data.Digest() == at.spec.DatasetDigest {
 		fmt.Fprintln(stderr, "note: the run was trained on these images; they are not held out")
 	}

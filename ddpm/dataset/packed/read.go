@@ -62,9 +62,11 @@ func Open(ctx context.Context, store Store, prefix string, o Options) (*Reader, 
 	return r, nil
 }
 
-// Close ends what is being fetched ahead.
+// Close ends what is being read, for whoever waits for it, too.
 func (r *Reader) Close() error {
+	r.mu.Lock() // so that Ahead begins nothing more
 	r.cancel()
+	r.mu.Unlock()
 	r.group.Wait()
 	return nil
 }
