@@ -11,8 +11,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"slices"
-	"strings"
 	"time"
 )
 
@@ -20,21 +18,27 @@ import (
 // object, sees that create-only holds, reads it, lists and deletes it. Nothing
 // stays of it, no directory either, whether it fails or not. The error is one line
 // that says what is wrong and what to do. In a directory, Probe also removes the
-// temporary files, and below runs/ the empty folders, that a crash left behind.
+// temporary files, and below runs/ the empty folders, that a crash left behind: as many
+// as it comes to in a short time.
 //
 // On a server that lets a second writer replace what only one may create, Probe
 // makes PutIfAbsent claim keys by objects of its own from then on, and tells the log.
 // So a Store in which create-only matters is probed before it is written.
 func Probe(ctx context.Context, st Store, log *slog.Logger) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, probeLimit, fmt.Errorf("no answer within %v", probeLimit))
+	return probeWithin(ctx, st, log, probeLimit, sweepLimit)
+}
+
+// probeWithin is Probe with its limits: whatever the sweep takes, the probe has its own.
+func probeWithin(ctx context.Context, st Store, log *slog.Logger, limit, sweep time.Duration) error {
+	if on, ok := st.(*local); ok {
+		defer removeEmpty(missing(on.root))
+		on.sweep(ctx, sweep)
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("no answer within %v", limit))
 	defer cancel()
 	var err error
 	probed := st
-	switch on := st.(type) {
-	case *local:
-		defer removeEmpty(missing(on.root))
-		on.sweep(ctx, time.Now().Add(-staleAfter))
-	case *s3:
+	if on, ok := st.(*s3); ok {
 		probed, err = on.learn(ctx, log)
 	}
 	if err == nil {
@@ -57,19 +61,13 @@ func ProbePatiently(ctx context.Context, st Store, limit time.Duration, log *slo
 }
 
 // probeLimit bounds a probe, probeTries each of its requests: a start that can't
-// work ends soon.
+// work ends soon. sweepLimit bounds the sweep before it, which goes over all that is there:
+// nothing but the start waits for what it removes.
 const (
 	probeLimit = time.Minute
 	probeTries = 3
+	sweepLimit = 10 * time.Second
 )
-
-// staleAfter is how long nothing must have been written to a temporary file, nor changed in
-// an empty folder, before it counts as left behind.
-const staleAfter = time.Hour
-
-// pruned is the folder of the root below which empty folders are a Delete's that was killed.
-// Elsewhere they may be somebody else's: the root may be a data dir, or one with all sorts.
-const pruned = "runs"
 
 var errNotCreateOnly = mistakef("it let a second writer replace an object that only one may create")
 
@@ -145,37 +143,5 @@ func removeEmpty(dirs []string) {
 		if os.Remove(dir) != nil {
 			return
 		}
-	}
-}
-
-// sweep removes temporary files that nobody has written to since before, and below pruned
-// the empty folders that nobody has changed. It does what it can: a file that stays is hidden
-// anyway.
-func (l *local) sweep(ctx context.Context, before time.Time) {
-	var folders []string // old ones, each before those in it
-	prunes := filepath.Join(l.root, pruned) + string(filepath.Separator)
-	_ = filepath.WalkDir(l.root, func(name string, d fs.DirEntry, err error) error {
-		if ctx.Err() != nil {
-			return fs.SkipAll
-		}
-		folder := err == nil && d.IsDir() && strings.HasPrefix(name+string(filepath.Separator), prunes)
-		if err != nil || !folder && (d.IsDir() || !strings.HasPrefix(d.Name(), tempPrefix)) {
-			return nil
-		}
-		st, err := d.Info()
-		switch {
-		case err != nil || !st.ModTime().Before(before):
-		case folder:
-			folders = append(folders, name)
-		default:
-			_ = os.Remove(name)
-		}
-		return nil
-	})
-	for _, folder := range slices.Backward(folders) {
-		if ctx.Err() != nil {
-			return
-		}
-		_ = os.Remove(folder) // which one that has something in it, or gets it now, outlasts
 	}
 }

@@ -107,6 +107,22 @@ func TestProbeSweepsEmptyFolders(t *testing.T) {
 	}
 }
 
+// A folder with too much in it to be swept in time can be used, and the sweep stops.
+func TestProbeOutlastsTheSweep(t *testing.T) {
+	dir := t.TempDir()
+	left := filepath.Join(dir, tempPrefix+"old")
+	old := time.Now().Add(-2 * staleAfter)
+	if err := errors.Join(os.WriteFile(left, nil, 0o666), os.Chtimes(left, old, old)); err != nil {
+		t.Fatal(err)
+	}
+	if err := probeWithin(t.Context(), open(t, dir), quiet(), probeLimit, 0); err != nil {
+		t.Error(err)
+	}
+	if got := tree(t, dir); got != tempPrefix+"old" {
+		t.Errorf("left %s", got)
+	}
+}
+
 // faulty is a Store that breaks one promise.
 type faulty struct {
 	Store
