@@ -28,6 +28,7 @@ type fakeS3 struct {
 
 	mu       sync.Mutex
 	objects  map[string][]byte // by name in the bucket
+	written  map[string]string // when, where it is another time than all others'
 	uploads  map[string]map[int][]byte
 	requests []string // method, name and conditional header
 }
@@ -146,7 +147,11 @@ func (f *fakeS3) list(w http.ResponseWriter, q url.Values) {
 		if result.EncodingType == "url" {
 			key = url.QueryEscape(name)
 		}
-		result.Contents = append(result.Contents, content{key, len(f.objects[name]), "2026-01-02T03:04:05.000Z"})
+		written := f.written[name]
+		if written == "" {
+			written = "2026-01-02T03:04:05.000Z"
+		}
+		result.Contents = append(result.Contents, content{key, len(f.objects[name]), written})
 	}
 	_ = xml.NewEncoder(w).Encode(result)
 }

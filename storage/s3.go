@@ -24,6 +24,8 @@ type s3 struct {
 	// claims says that the server does not honour If-None-Match, as Probe found out:
 	// create-only writes claim the key first.
 	claims atomic.Bool
+	// claimWork is the constant, which tests shorten.
+	claimWork time.Duration
 }
 
 // wholePut is the largest object that goes up in one request. It is kept in
@@ -58,7 +60,7 @@ func newS3(loc location, transport *http.Transport, tries int) (*s3, error) {
 	if err != nil {
 		return nil, fmt.Errorf("storage %s: %w", loc, err)
 	}
-	return &s3{loc: loc, transport: transport, client: client}, nil
+	return &s3{loc: loc, transport: transport, client: client, claimWork: claimWork}, nil
 }
 
 func (s *s3) String() string { return s.loc.String() }

@@ -23,14 +23,17 @@ import (
 // its claim and tries again after a random time. Of two writers the one whose claim
 // came second sees the first's for as long as that one writes, so no two write at
 // the same time. A writer that died leaves its claim: others pass over one that is
-// claimLife older than their own, by the server's clock, and its writer has given up
-// long before.
+// claimLife older than their own, by the server's clock. A writer that takes long writes
+// its claim again, which makes it new; one that could not for claimWork gives up, long
+// before others pass over it.
 
-// claimLife is how long a claim counts; a writer that holds one writes for
-// claimWork at most. In between is what a last request may be late by.
+// claimLife is how long a claim counts, claimWork how long its writer goes on without having
+// renewed it. In between is what a last request may be late by.
 const (
 	claimLife = 10 * time.Minute
-	claimWork = time.Minute
+	claimWork = 3 * time.Minute
+	// removeLimit bounds the removal of a hidden object.
+	removeLimit = time.Minute
 	// claimTries bounds how often a writer meets others.
 	claimTries = 60
 )
@@ -41,17 +44,17 @@ func (s *s3) createClaimed(ctx context.Context, key string, body []byte, content
 		return Info{}, err
 	}
 	for range claimTries {
-		won, release, err := s.claim(ctx, key)
+		c, won, err := s.claim(ctx, key)
 		if err != nil {
 			return Info{}, err
 		}
 		if won {
-			ctx, cancel := context.WithTimeout(ctx, claimWork)
-			defer cancel()
-			info, err := s.createAlone(ctx, key, body, contentType)
-			return info, errors.Join(err, release())
+			info, err := c.whileHeld(ctx, func(ctx context.Context) (Info, error) {
+				return s.createAlone(ctx, key, body, contentType)
+			})
+			return info, errors.Join(err, c.release(ctx))
 		}
-		if err := release(); err != nil {
+		if err := c.release(ctx); err != nil {
 			return Info{}, err
 		}
 		if err := pause(ctx, randomUpTo(500*time.Millisecond)); err != nil {
@@ -70,42 +73,72 @@ func (s *s3) createAlone(ctx context.Context, key string, body []byte, contentTy
 	if code := minio.ToErrorResponse(err).Code; code != minio.NoSuchKey && code != "NotFound" {
 		return Info{}, err
 	}
-	return s.send(ctx, key, bytes.NewReader(body), int64(len(body)), minio.PutObjectOptions{ContentType: contentType, DisableMultipart: true})
+	return s.sendWhole(ctx, key, body, minio.PutObjectOptions{ContentType: contentType, DisableMultipart: true})
 }
 
-// claim puts a claim on a key and says whether it is the only one; release deletes
-// it.
-func (s *s3) claim(ctx context.Context, key string) (won bool, release func() error, err error) {
+// claim is an object that says that its writer may be writing a key.
+type claim struct {
+	store *s3
+	key   string
+	// written is when its last writing began: the server dates it then, or later.
+	written time.Time
+}
+
+// claim puts a claim on a key and says whether it is the only one. It is there until it is
+// released, unless there is an error.
+func (s *s3) claim(ctx context.Context, key string) (c *claim, won bool, err error) {
 	dir, base := path.Split(key)
 	prefix := fmt.Sprintf("%s%sclaim-%s/", dir, tempPrefix, base)
-	own := prefix + rand.Text()
-	if _, err := s.put(ctx, own, bytes.NewReader(nil), 0, minio.PutObjectOptions{ContentType: "text/plain"}); err != nil {
-		return false, nil, err
+	c = &claim{store: s, key: prefix + rand.Text()}
+	if err := c.write(ctx); err != nil {
+		return nil, false, err
 	}
-	release = func() error {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), claimWork)
-		defer cancel()
-		return s.client.Client.RemoveObject(ctx, s.loc.bucket, s.object(own), minio.RemoveObjectOptions{})
-	}
-	claims, err := s.list(ctx, prefix)
+	won, err = c.alone(ctx, prefix)
 	if err != nil {
-		return false, nil, errors.Join(err, release())
+		return nil, false, errors.Join(err, c.release(ctx))
+	}
+	return c, won, nil
+}
+
+// alone says whether no other claim counts.
+func (c *claim) alone(ctx context.Context, prefix string) (bool, error) {
+	claims, err := c.store.list(ctx, prefix)
+	if err != nil {
+		return false, err
 	}
 	var mine time.Time
-	for _, c := range claims {
-		if c.Key == own {
-			mine = c.ModTime
+	for _, other := range claims {
+		if other.Key == c.key {
+			mine = other.ModTime
 		}
 	}
 	if mine.IsZero() {
-		return false, nil, errors.Join(errors.New("the server does not list what was just written, which create-only needs"), release())
+		return false, errors.New("the server does not list what was just written, which create-only needs")
 	}
-	for _, c := range claims {
-		if c.Key != own && mine.Sub(c.ModTime) < claimLife {
-			return false, release, nil
+	for _, other := range claims {
+		if other.Key != c.key && mine.Sub(other.ModTime) < claimLife {
+			return false, nil
 		}
 	}
-	return true, release, nil
+	return true, nil
+}
+
+// write writes the claim, anew if it is there.
+func (c *claim) write(ctx context.Context) error {
+	began := time.Now()
+	_, err := c.store.put(ctx, c.key, bytes.NewReader(nil), 0, minio.PutObjectOptions{ContentType: "text/plain"})
+	if err == nil {
+		c.written = began
+	}
+	return err
+}
+
+// release deletes the claim.
+func (c *claim) release(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), removeLimit)
+	defer cancel()
+	s := c.store
+	return s.client.Client.RemoveObject(ctx, s.loc.bucket, s.object(c.key), minio.RemoveObjectOptions{})
 }
 
 // randomUpTo keeps writers that met from meeting again.
@@ -159,7 +192,7 @@ func (s *s3) honours(ctx context.Context) (honours bool, err error) {
 	if honours, err = refused(); err != nil {
 		return false, err
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), claimWork)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), removeLimit)
 	defer cancel()
 	if err := s.client.Client.RemoveObject(ctx, s.loc.bucket, s.object(key), minio.RemoveObjectOptions{}); err != nil {
 		return false, fmt.Errorf("can't delete: %w", err)
