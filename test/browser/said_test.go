@@ -43,8 +43,12 @@ type submitted struct {
 	all []string
 }
 
+// another is a job that was submitted elsewhere, with the largest seed that there is.
+const another = `[{"id": "another", "state": "done", "fraction": 1, "images": 1, "images_done": 1,
+	"job": {"step": 7, "settings": {"sampler": "ddim", "steps": 50, "seed": 18446744073709551615}}}]`
+
 func (s *submitted) serve(m *http.ServeMux) {
-	m.HandleFunc("GET /api/samples", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "[]") })
+	m.HandleFunc("GET /api/samples", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, another) })
 	m.HandleFunc("POST /api/samples", func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
 		s.mu.Lock()
@@ -70,6 +74,8 @@ func TestSaid(t *testing.T) {
 	b.await(`document.querySelectorAll("#checkpoints figure").length === 100`)
 	b.await(`document.getElementById("checkpointsnote").textContent === "the newest 100 of 150"`)
 
+	// What it can't ask for it can show: whoever draws by this seed again gets the same images.
+	b.await(`document.querySelector("#jobs .job")?.textContent.includes("seed 18446744073709551615")`)
 	note := `document.getElementById("jobsnote").textContent`
 	b.do(chromedp.SetValue("[name=seed]", "9007199254740993"), chromedp.Click("#job-submit"))
 	b.await(note + `.includes("9007199254740993") && ` + note + `.includes("at most 9007199254740991")`)

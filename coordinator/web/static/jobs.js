@@ -9,6 +9,9 @@ const shownJobs = 20;
 const open = (j) => j.state === "queued" || j.state === "running";
 const moods = { done: "good", running: "good", queued: "warn", cancelled: "quiet", failed: "bad" };
 
+// exactly keeps a seed as its digits: above 2^53 a number of this language is another one.
+const exactly = (key, value, from) => (key === "seed" && from?.source ? from.source : value);
+
 const drawn = (s) => `${s.sampler}, ${count(s.steps)} steps, seed ${s.seed}`;
 
 export class Jobs {
@@ -35,7 +38,7 @@ export class Jobs {
 
   async ask(path, options) {
     const answer = await fetch(`api/samples${path}`, options);
-    const body = await answer.json();
+    const body = JSON.parse(await answer.text(), exactly);
     if (!answer.ok) throw new Error(body.error ?? answer.statusText);
     return body;
   }
