@@ -135,8 +135,6 @@ type Machine struct {
 	closing       *Publish // the one of published, if it was published here
 	// asked is the step at whose end the members were asked for a checkpoint.
 	asked uint64
-	// late asks the next generation for a checkpoint, since one was given up.
-	late bool
 	// idleAt is the step at which the members wait for a checkpoint, retry when that
 	// is tried again.
 	idleAt uint64

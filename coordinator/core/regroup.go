@@ -183,6 +183,7 @@ func (m *Machine) believed(number uint64) uint64 {
 
 // form makes a generation that trains from step until last.
 func (m *Machine) form(workers []*worker, step uint64, live bool, last uint64) []Effect {
+	m.noteDue(step)
 	reason := m.why()
 	m.change, m.echo = nil, ""
 	workers = m.order(workers)
@@ -208,12 +209,11 @@ func (m *Machine) form(workers []*worker, step uint64, live bool, last uint64) [
 	switch {
 	case live:
 		g.Source = FromMembers
-		g.SaveAtStart = step > m.published && (m.late || last == step)
+		g.SaveAtStart = step > m.published && (last == step || m.owed(step))
 		lackWhole(g.Members)
 	case m.hasCheckpoint:
 		g.Source = FromCheckpoint
 	}
-	m.late = false
 	m.choose(&g, workers)
 	m.deal(g.Members, rates, held)
 	for _, w := range m.workers {

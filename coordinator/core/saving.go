@@ -20,6 +20,8 @@ type savings struct {
 	steps      map[uint64]*checkpoint
 	// failed are the steps that a member could not store.
 	failed map[uint64]bool
+	// due is the newest step that its members were to save when they left their ring; 0: none.
+	due uint64
 }
 
 // checkpoint is one of them: its parts come in, then it is published.
@@ -75,7 +77,7 @@ func (m *Machine) missingParts(s *savings, step uint64) []Effect {
 		return nil // members are still to come back
 	}
 	for _, id := range s.members {
-		if _, ok := s.steps[step].parts[id]; !ok && m.find(id) == nil {
+		if !s.hasPart(step, id) && m.find(id) == nil {
 			return m.giveUp(s, step, fmt.Sprintf("worker %s is gone and has not stored its part", id))
 		}
 	}
@@ -100,7 +102,7 @@ func (m *Machine) orphaned(reason string) []Effect {
 	for _, s := range slices.Clone(m.savings) {
 		for _, step := range s.open() {
 			for _, id := range s.members {
-				if _, ok := s.steps[step].parts[id]; !ok && m.find(id) == nil {
+				if !s.hasPart(step, id) && m.find(id) == nil {
 					effects = append(effects, m.giveUp(s, step, fmt.Sprintf("the part of worker %s is not stored: %s", id, reason))...)
 					break
 				}
@@ -137,10 +139,9 @@ func (s *savings) open() []uint64 {
 	return steps
 }
 
-// giveUp forgets a checkpoint. The next generation makes another.
+// giveUp forgets a checkpoint.
 func (m *Machine) giveUp(s *savings, step uint64, reason string) []Effect {
 	delete(s.steps, step)
-	m.late = true
 	if m.phase == saving && m.retry.IsZero() {
 		m.retry = m.now
 	}
@@ -160,7 +161,6 @@ func (m *Machine) saveFailed(e SaveFailed) []Effect {
 	}
 	effects := m.giveUp(s, e.Step, fmt.Sprintf("worker %s could not store its part: %s", e.Worker, e.Reason))
 	s.failed[e.Step] = true
-	m.late = false // the Store is to blame, and has time until the next one is due
 	if m.phase == saving {
 		m.retry = m.now.Add(retryAfter)
 	}
@@ -173,7 +173,7 @@ func (m *Machine) publishFailed(e PublishFailed) []Effect {
 		return nil
 	}
 	effects := m.giveUp(s, e.Step, e.Reason)
-	s.failed[e.Step], m.late = true, false
+	s.failed[e.Step] = true
 	if m.phase == saving {
 		m.retry = m.now.Add(retryAfter)
 	}
@@ -209,6 +209,48 @@ func (m *Machine) onItsWay(step uint64) bool {
 	}
 	return s.steps[step] != nil || m.savesAt(step) &&
 		!slices.ContainsFunc(s.members, func(id string) bool { return m.find(id) == nil })
+}
+
+// owed says that the newest checkpoint that was due until step can't come any more, so that
+// the next generation makes another: a member is gone that has not stored its part. That it
+// has not may show before the first part of the others comes, or after. Where the Store is to
+// blame it has time until the next one is due.
+func (m *Machine) owed(step uint64) bool {
+	for _, s := range slices.Backward(m.savings) {
+		if s.due <= m.published || s.due > step {
+			continue
+		}
+		return !s.failed[s.due] && !m.publishing(s.due) && slices.ContainsFunc(s.members, func(id string) bool {
+			return m.find(id) == nil && !s.hasPart(s.due, id)
+		})
+	}
+	return false
+}
+
+// noteDue notes what the members of the current generation, who leave it at a step, were to save.
+func (m *Machine) noteDue(step uint64) {
+	s := m.savingsIn(m.generation.Number)
+	if s == nil {
+		return
+	}
+	steps := []uint64{step, m.asked, m.generation.StartStep}
+	if every := m.generation.CheckpointEvery; every > 0 {
+		steps = append(steps, step-step%every)
+	}
+	for _, at := range steps {
+		if at <= step && m.savesAt(at) {
+			s.due = max(s.due, at)
+		}
+	}
+}
+
+func (s *savings) hasPart(step uint64, worker string) bool {
+	c := s.steps[step]
+	if c == nil {
+		return false
+	}
+	_, ok := c.parts[worker]
+	return ok
 }
 
 // savesAt says that the members of the current generation save a step of their own
