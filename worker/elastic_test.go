@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"sync"
@@ -340,4 +341,22 @@ func (d *forgetful) Begin(weights []float32) {
 		weights[7]++
 	}
 	d.fakeDevice.Begin(weights)
+}
+
+// A member that was told to leave its ring says of its weights what it finds of them all the
+// same: without its word nobody could say who is wrong.
+func TestWeightsThatDifferAreToldAfterAHalt(t *testing.T) {
+	var told []*ddpmv1.WorkerMessage
+	tr := &trainer{run: &run{}, busy: true, send: func(m *ddpmv1.WorkerMessage) { told = append(told, m) }}
+	tr.changed = sync.NewCond(&tr.mu)
+	g := &generation{number: 3, cancel: func(error) {}}
+	tr.generation = g
+	if !tr.part(g, departure{cause: context.Canceled, unreachable: -1}) {
+		t.Fatal("it has left its ring already")
+	}
+	tr.differ(g, 7)
+	tr.tell(g)
+	if len(told) != 1 || !told[0].GetPosition().GetDiffers() || told[0].GetPosition().GetWeights() != 7 || told[0].GetPosition().GetBroke() == "" {
+		t.Errorf("told %v, want that the weights differ, and its own", told)
+	}
 }

@@ -130,10 +130,7 @@ func (t *trainer) complete(g *generation) error {
 		return nil
 	}
 	if t.compares() && uint64(totals[laneWeights]) != hash*uint64(g.size) {
-		t.idle()
-		// In peace: the others have yet to take the sums, and to see it too.
-		broke := fmt.Sprintf("the members' weights differ after step %d", t.step)
-		t.leave(g, departure{broke: broke, unreachable: -1, differs: true, weights: hash})
+		t.differ(g, hash)
 		return nil
 	}
 	if got, want := totals[laneShards], int64(t.run.spec.Shards()); got != want {
@@ -157,6 +154,20 @@ func (t *trainer) complete(g *generation) error {
 	}
 	t.save(g, totals)
 	return nil
+}
+
+// differ leaves a generation whose members' weights are not all the same. Where the worker
+// was told to leave it meanwhile, it says the same of it: it takes most to find the one.
+func (t *trainer) differ(g *generation, weights uint64) {
+	// In peace: the others have yet to take the sums, and to see it too.
+	d := departure{broke: fmt.Sprintf("the members' weights differ after step %d", t.step), unreachable: -1, differs: true, weights: weights}
+	t.mu.Lock()
+	if g.left && !g.told {
+		g.parted = d
+	}
+	t.mu.Unlock()
+	t.idle()
+	t.leave(g, d)
 }
 
 // save begins the checkpoint that is due at the boundary, if one is. All members begin

@@ -42,10 +42,15 @@ func (m *Machine) consider() []Effect {
 		return m.betterAtABoundary()
 	case changing:
 		for w := range m.members() {
-			if w.position == nil {
-				return nil
+			if w.position != nil {
+				continue
 			}
+			if !m.hearing.IsZero() && !m.now.Before(m.hearing) {
+				return m.askPositions()
+			}
+			return nil
 		}
+		m.hearing = m.zero()
 		return m.regroup()
 	case saving:
 		if m.idleAt <= m.published || !m.retry.IsZero() && !m.now.Before(m.retry) {

@@ -115,6 +115,9 @@ type Machine struct {
 	change          []string
 	echo            string
 	yielding, saves bool
+	// hearing is until when members are left to say by themselves that their weights
+	// differ; zero: nothing is to be heard.
+	hearing time.Time
 	// wanted is since when there has been a reason to change at a boundary.
 	wanted time.Time
 	// uneven is since when another deal would have been better; compared is when deals
@@ -323,15 +326,24 @@ func (m *Machine) halt(reason string) []Effect {
 	return m.askPositions()
 }
 
-// left takes in that a member left its ring unasked.
-func (m *Machine) left(id, why string) []Effect {
-	reason := fmt.Sprintf("worker %s left the ring: %s", id, why)
+// left takes in that a member left its ring unasked. One that says that the members' weights
+// differ leaves in peace: the others find the same by themselves, and to halt them first would
+// be to lose what they have to say of it.
+func (m *Machine) left(id string, p Position) []Effect {
+	reason := fmt.Sprintf("worker %s left the ring: %s", id, p.Broke)
 	switch m.phase {
 	case forming, training, adopting:
 		m.enter(changing, reason)
 		m.change, m.echo = nil, reason
 	}
-	return m.askPositions()
+	if !p.Differs {
+		return m.askPositions()
+	}
+	m.yielding = false
+	if m.hearing.IsZero() {
+		m.hearing = m.now.Add(answerLimit)
+	}
+	return nil
 }
 
 // why is why the members leave their ring.
@@ -350,7 +362,7 @@ const named = 8
 
 // askPositions asks the members that are in their ring to leave it.
 func (m *Machine) askPositions() []Effect {
-	m.yielding = false
+	m.yielding, m.hearing = false, m.zero()
 	var effects []Effect
 	for w := range m.members() {
 		if w.position == nil && w.halted.IsZero() {

@@ -29,7 +29,7 @@ func (m *Machine) positioned(e Positioned) []Effect {
 		if m.phase == ended || m.find(e.Worker) == nil {
 			return effects
 		}
-		return append(effects, m.left(e.Worker, p.Broke)...)
+		return append(effects, m.left(e.Worker, p)...)
 	case m.phase == training:
 		// It has done all that the generation was for, and so have or will the others.
 		m.complete(p.Step)
