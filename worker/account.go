@@ -34,7 +34,7 @@ func (t *trainer) account(examples []ddpm.Example) (a spent) {
 	a = spent{account.Input, account.Forward, account.Backward}
 	t.spent.add(a)
 	for e, loss := range account.Losses {
-		fixed, fits := t.fixed().FromFloat64(loss, t.run.spec.Batch*int(t.run.spec.Batches()))
+		fixed, fits := t.sliceFixed().FromFloat64(loss, t.run.spec.Batch*int(t.run.spec.Batches()))
 		if !fits {
 			continue // the shard's loss says so
 		}
@@ -45,6 +45,14 @@ func (t *trainer) account(examples []ddpm.Example) (a spent) {
 	return a
 }
 
+// sliceFraction is how fine the slices' losses are at most: a slice may have all examples of
+// a batch, and of all local steps, where the loss of a shard is one term of few.
+const sliceFraction = 24
+
+func (t *trainer) sliceFixed() allreduce.Fixed {
+	return allreduce.Fixed{FractionBits: min(t.run.spec.FractionBits, sliceFraction)}
+}
+
 // slices tells a step's loss by slices of the timesteps. It says nothing where no
 // member's device does.
 func (t *trainer) slices(p *ddpmv1.Progress, totals tail) {
@@ -53,7 +61,7 @@ func (t *trainer) slices(p *ddpmv1.Progress, totals tail) {
 	for i := range loss {
 		if n := totals[laneSliceExamples+i]; n > 0 {
 			known = true
-			loss[i], examples[i] = t.fixed().ToFloat64(totals[laneSliceLoss+i])/float64(n), uint32(n)
+			loss[i], examples[i] = t.sliceFixed().ToFloat64(totals[laneSliceLoss+i])/float64(n), uint32(n)
 		}
 	}
 	if known {
