@@ -210,6 +210,7 @@ func (l *loop) step(ctx context.Context, e core.Event) {
 		g, _ := l.machine.Generation()
 		l.traceChange(g, l.machine.Phase())
 		l.view.phase(g.Number, l.machine.Phase(), l.machine.Reason())
+		l.progress.at(l.machine.Phase(), l.machine.Reason())
 	}
 }
 

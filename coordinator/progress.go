@@ -2,14 +2,10 @@ package coordinator
 
 import (
 	"fmt"
-	"io"
 	"log/slog"
-	"sync"
+	"strings"
 	"time"
 
-	"github.com/schollz/progressbar/v3"
-
-	"github.com/ddpm-cluster/ddpm-cluster/internal/logging"
 	ddpmv1 "github.com/ddpm-cluster/ddpm-cluster/proto/ddpm/v1"
 )
 
@@ -30,10 +26,12 @@ type progress struct {
 	last     time.Time
 	reported time.Time
 	skipped  uint64
+	// phase and reason are the machine's; no phase is told of before its first event.
+	phase, reason string
 }
 
 func newProgress(c *console, log *slog.Logger, start, steps uint64) *progress {
-	c.begin(start, steps)
+	c.begin(start, steps, "waiting for workers")
 	return &progress{console: c, log: log, steps: steps, done: start, reported: time.Now()}
 }
 
@@ -54,8 +52,37 @@ func (p *progress) step(now time.Time, s *ddpmv1.Progress) {
 	} else {
 		p.loss.add(s.GetLoss())
 	}
-	width := len(fmt.Sprint(p.steps))
-	p.console.show(p.done, fmt.Sprintf("step %*d/%d · loss %.4f · %s images/s · %s left ", width, p.done, p.steps, p.loss.value, p.rate(), p.left()))
+	p.console.show(p.done, p.texts()...)
+}
+
+// at notes where the run is, and why.
+func (p *progress) at(phase, reason string) {
+	if p.phase == phase && p.reason == reason {
+		return
+	}
+	p.phase, p.reason = phase, reason
+	p.console.put(p.done, p.texts()...)
+}
+
+// trains says that members train, as far as anybody has said.
+func (p *progress) trains() bool { return p.phase == "" || p.phase == training }
+
+// training is the machine's name of the phase in which there is a rate, and a time that is left.
+const training = "training"
+
+// texts are what the bar says, the longest first.
+func (p *progress) texts() []string {
+	step := fmt.Sprintf("step %*d/%d", len(fmt.Sprint(p.steps)), p.done, p.steps)
+	switch {
+	case !p.trains() && strings.HasPrefix(p.reason, p.phase):
+		return []string{step + " · " + p.reason}
+	case !p.trains():
+		return []string{step + " · " + p.phase + ": " + p.reason}
+	case p.last.IsZero():
+		return []string{step + " · " + training}
+	}
+	loss, left := fmt.Sprintf(" · loss %.4f", p.loss.value), " · "+p.left()+" left"
+	return []string{step + loss + " · " + p.rate() + " images/s" + left, step + loss + left, step + left}
 }
 
 // tick says where the run is, if it is time.
@@ -64,7 +91,11 @@ func (p *progress) tick(now time.Time) {
 		return
 	}
 	p.reported = now
-	p.log.Info("training", "step", p.done, "of", p.steps, "loss", fmt.Sprintf("%.4f", p.loss.value), "images/s", p.rate(), "left", p.left())
+	if !p.trains() {
+		p.log.Info(p.phase, "step", p.done, "of", p.steps, "reason", p.reason)
+		return
+	}
+	p.log.Info(training, "step", p.done, "of", p.steps, "loss", fmt.Sprintf("%.4f", p.loss.value), "images/s", p.rate(), "left", p.left())
 }
 
 // rate is in images a second.
@@ -103,69 +134,4 @@ const window = 30
 func (m *mean) add(value float64) {
 	m.n = min(m.n+1, window)
 	m.value += (value - m.value) / float64(m.n)
-}
-
-// console is standard error: on a terminal, log lines appear above the bar.
-type console struct {
-	mu  sync.Mutex
-	w   io.Writer
-	bar *progressbar.ProgressBar
-	tty bool
-	// shown is when a step was shown last.
-	shown time.Time
-}
-
-// refresh is how often the bar moves at most.
-const refresh = 100 * time.Millisecond
-
-func newConsole(w io.Writer) *console {
-	return &console{w: w, tty: logging.Terminal(w)}
-}
-
-// Write implements io.Writer.
-func (c *console) Write(b []byte) (int, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.bar != nil {
-		_ = c.bar.Clear() // what can't be drawn is no reason to lose a line
-	}
-	n, err := c.w.Write(b)
-	if c.bar != nil {
-		_ = c.bar.RenderBlank()
-	}
-	return n, err
-}
-
-func (c *console) begin(start, steps uint64) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if !c.tty {
-		return
-	}
-	c.bar = progressbar.NewOptions64(int64(steps),
-		progressbar.OptionSetWriter(c.w), progressbar.OptionSetPredictTime(false), progressbar.OptionSetElapsedTime(false),
-		progressbar.OptionFullWidth(), progressbar.OptionSetDescription("waiting for workers "))
-	_ = c.bar.Set64(int64(start)) // what can't be drawn is no reason to end
-}
-
-func (c *console) show(step uint64, text string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	// The bar's own throttle would also keep it away after a log line.
-	if c.bar == nil || time.Since(c.shown) < refresh {
-		return
-	}
-	c.shown = time.Now()
-	c.bar.Describe(text)
-	_ = c.bar.Set64(int64(step))
-}
-
-// end takes the bar away.
-func (c *console) end() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.bar != nil {
-		_ = c.bar.Clear()
-		c.bar = nil
-	}
 }

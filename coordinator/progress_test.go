@@ -17,14 +17,14 @@ import (
 func TestBar(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
-	c := &console{w: &out, tty: true}
+	c := &console{w: &out, tty: true, columns: func() int { return 100 }}
 	p := newProgress(c, logging.New(c, logging.Text, c.tty, slog.LevelInfo), 0, 200)
 	now := time.Now()
 	for step := range uint64(3) {
 		c.shown = time.Time{} // however fast the test is
 		p.step(now.Add(time.Duration(step)*500*time.Millisecond), &ddpmv1.Progress{Step: step + 1, Loss: 0.5, Images: 16})
 	}
-	if want := "step   3/200 · loss 0.5000 · 32 images/s · 1m39s left "; !strings.Contains(out.String(), want) {
+	if want := "step   3/200 · loss 0.5000 · 32 images/s · 1m39s left   1% |"; !strings.Contains(out.String(), want) {
 		t.Errorf("no %q in %q", want, out.String())
 	}
 	out.Reset()
@@ -81,4 +81,52 @@ func TestLines(t *testing.T) {
 			t.Errorf("next(%d) is %v", step, !want)
 		}
 	}
+}
+
+// While the members don't train, the log says what keeps the run up, and not a rate.
+func TestLinesOfAPhase(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	c := newConsole(&out)
+	p := newProgress(c, logging.New(c, logging.Text, c.tty, slog.LevelInfo), 0, 2)
+	now := time.Now()
+	p.at("training", "the first generation")
+	p.step(now, &ddpmv1.Progress{Step: 1, Loss: 1, Images: 4})
+	p.step(now.Add(time.Second), &ddpmv1.Progress{Step: 2, Loss: 1, Images: 4})
+	p.at("saving", "step 2 is the last one; its checkpoint is being stored")
+	p.tick(now.Add(2 * progressEvery))
+	if text := out.String(); strings.Count(text, "\n") != 1 || strings.Contains(text, "left=") ||
+		!strings.Contains(text, `msg=saving step=2 of=2 reason="step 2 is the last one; its checkpoint is being stored"`) {
+		t.Errorf("the log is %q", text)
+	}
+}
+
+// So does the bar, whether the last step's line comes before or after.
+func TestBarOfAPhase(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	c := &console{w: &out, tty: true, columns: func() int { return 120 }}
+	p := newProgress(c, slog.New(slog.DiscardHandler), 0, 2)
+	says := func(want string) {
+		t.Helper()
+		_, last, _ := strings.Cut(out.String()[strings.LastIndex(out.String(), clearLine):], clearLine)
+		if !strings.HasPrefix(last, want) || strings.Contains(last, "left") != strings.Contains(want, "left") {
+			t.Errorf("it says %q, want %q", last, want)
+		}
+	}
+	says("waiting for workers")
+	p.at("waiting", "waiting for workers")
+	says("step 0/2 · waiting for workers")
+	p.at("training", "the first generation")
+	says("step 0/2 · training")
+	now := time.Now()
+	p.step(now, &ddpmv1.Progress{Step: 1, Loss: 1, Images: 4})
+	says("step 1/2 · loss 1.0000 · – images/s · – left")
+	p.at("saving", "step 2 is the last one")
+	says("step 1/2 · saving: step 2 is the last one")
+	c.shown = time.Time{}
+	p.step(now.Add(time.Second), &ddpmv1.Progress{Step: 2, Loss: 1, Images: 4})
+	says("step 2/2 · saving: step 2 is the last one")
+	p.at("training", "again")
+	says("step 2/2 · loss 1.0000 · 4.0 images/s · 0s left")
 }
