@@ -67,15 +67,22 @@ var schemeRE = regexp.MustCompile(`^([A-Za-z][A-Za-z0-9+.-]*)://`)
 // bucketRE is S3's rule for the names of buckets.
 var bucketRE = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$`)
 
+// mistypedRE is the beginning of what was meant as a URI, and would be a folder's name.
+var mistypedRE = regexp.MustCompile(`(?i)^(s3|file)(:|//)`)
+
+var errFileURI = errors.New("storage: a file URI is file:///absolute/path")
+
 const s3Form = "s3://bucket/prefix?endpoint=host:port&region=name&insecure=true"
 
 func parse(uri string) (location, error) {
-	m := schemeRE.FindStringSubmatch(uri)
+	m, mistyped := schemeRE.FindStringSubmatch(uri), mistypedRE.FindStringSubmatch(uri)
 	switch {
 	case uri == "":
 		return location{}, errors.New("storage: no URI; give a directory or " + s3Form)
-	case m == nil && strings.HasPrefix(uri, "s3:"):
-		return location{}, errors.New("storage: an S3 URI has two slashes: " + s3Form)
+	case m == nil && mistyped != nil && strings.EqualFold(mistyped[1], "s3"):
+		return location{}, errors.New("storage: an S3 URI has a colon and two slashes: " + s3Form)
+	case m == nil && mistyped != nil:
+		return location{}, errFileURI
 	case m == nil:
 		return parsePath(uri)
 	}
@@ -84,7 +91,7 @@ func parse(uri string) (location, error) {
 	case "file":
 		path, err := url.PathUnescape(rest)
 		if err != nil || !strings.HasPrefix(strings.TrimPrefix(path, "localhost"), "/") {
-			return location{}, errors.New("storage: a file URI is file:///absolute/path")
+			return location{}, errFileURI
 		}
 		return parsePath(strings.TrimPrefix(path, "localhost"))
 	case "s3":
