@@ -19,7 +19,7 @@ func dryRun(ctx context.Context, c *config.Config, plan config.Plan, w io.Writer
 	switch {
 	case errors.Is(err, storage.ErrNotFound):
 	case err != nil: // the settings are well by themselves
-		note = fmt.Sprintf("# Whether run %s exists is not known: %s\n\n", plan.Run, OneLine(err))
+		note = fmt.Sprintf("# Whether run %s exists is not known: %s\n\n", plan.Run, OneLine(storage.Advised(err)))
 	default:
 		if plan, err = c.Continue(existing); err != nil {
 			return UsageError{err}

@@ -2,6 +2,9 @@ package coordinator
 
 import (
 	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -59,5 +62,30 @@ func TestDryRunOfAnExistingRun(t *testing.T) {
 	}
 	if text, err := run("--storage", "s3://bucket?endpoint=127.0.0.1:1"); err != nil || !strings.Contains(text, "is not known") {
 		t.Errorf("a Store that nobody reaches: %v\n%s", err, text)
+	}
+}
+
+// What only reads an S3 Store says what to do where it can't.
+func TestDryRunAdvises(t *testing.T) {
+	t.Setenv("AWS_ACCESS_KEY_ID", "test")
+	t.Setenv("AWS_SECRET_ACCESS_KEY", "not-a-secret")
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusForbidden)
+		_, _ = io.WriteString(w, "<Error><Code>SignatureDoesNotMatch</Code><Message>no</Message></Error>")
+	}))
+	defer server.Close()
+	uri := "s3://bucket/p?region=us-east-1&insecure=true&endpoint=" + server.Listener.Addr().String()
+	run := func(args ...string) (string, error) {
+		var out strings.Builder
+		args = append([]string{"--workers", "1", "--data-dir", t.TempDir(), "--run", "r", "--dry-run"}, args...)
+		err := Run(t.Context(), Options{Config: settings(t, args...), Stdout: &out})
+		return out.String(), err
+	}
+	const advice = "; the server does not know these credentials"
+	if text, err := run("--storage", uri); err != nil || !strings.Contains(text, advice) {
+		t.Errorf("its Store: %v\n%s", err, text)
+	}
+	if _, err := run("--init", uri); err == nil || !strings.Contains(err.Error(), advice) {
+		t.Errorf("--init: %v", err)
 	}
 }

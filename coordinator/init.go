@@ -7,6 +7,7 @@ import (
 	"github.com/ddpm-cluster/ddpm-cluster/coordinator/config"
 	"github.com/ddpm-cluster/ddpm-cluster/coordinator/initial"
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm"
+	"github.com/ddpm-cluster/ddpm-cluster/storage"
 )
 
 // openInit reads what --init names, if anything, and makes the plan one of a run that
@@ -17,7 +18,7 @@ func openInit(ctx context.Context, c *config.Config, p *config.Plan) (*initial.S
 	}
 	source, err := initial.Open(ctx, c.Init, p.Spec.Model.Dropout)
 	if err != nil {
-		return nil, fmt.Errorf("--init: %w", err)
+		return nil, fmt.Errorf("--init: %w", storage.Advised(err))
 	}
 	source.Apply(&p.Spec)
 	if err := p.Spec.Validate(); err != nil {

@@ -20,6 +20,13 @@ func hint(st Store, err error) string {
 		return "stopped before it was known to work"
 	case !ok:
 		return "choose another --storage or --data-dir"
+	}
+	return s.hint(err, rightsOfWriters)
+}
+
+// hint says what to do about an error, in an operation that takes these rights.
+func (s *s3) hint(err error, rights string) string {
+	switch {
 	case errors.Is(err, errNotCreateOnly):
 		return "take a server that honours If-None-Match, such as a current MinIO or AWS"
 	case errors.As(err, new(credentialError)):
@@ -29,7 +36,7 @@ func hint(st Store, err error) string {
 	if !errors.As(err, &answer) {
 		return s.hintNoAnswer(err)
 	}
-	return s.hintAnswer(answer)
+	return s.hintAnswer(answer, rights)
 }
 
 // hintNoAnswer is for a failure before an S3 server has answered.
@@ -48,20 +55,21 @@ func (s *s3) hintNoAnswer(err error) string {
 }
 
 // hintAnswer is for what an S3 server has said, or another one.
-func (s *s3) hintAnswer(answer minio.ErrorResponse) string {
+func (s *s3) hintAnswer(answer minio.ErrorResponse, rights string) string {
 	switch answer.Code {
 	case minio.NoSuchBucket:
 		if answer.RequestID == "" { // minio-go calls every 404 so
-			return "create the bucket " + s.loc.bucket + ", and see that what answers at the endpoint is the S3 server"
+			return "see that what answers at the endpoint is the S3 server, and " + s.createBucket()
 		}
-		return "create the bucket " + s.loc.bucket + " or choose another --storage"
+		return s.createBucket() + ", or choose another --storage"
 	case minio.InvalidAccessKeyID, minio.SignatureDoesNotMatch:
 		return "the server does not know these credentials; check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
 	case minio.AccessDenied:
 		if !s.hasCredentials() {
-			return "there are no credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+			return "no credentials were found: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (or MINIO_ROOT_USER and MINIO_ROOT_PASSWORD), " +
+				"or write them to ~/.aws/credentials (or the file of AWS_SHARED_CREDENTIALS_FILE; the profile of AWS_PROFILE)"
 		}
-		return "let these credentials (AWS_ACCESS_KEY_ID) get, put, list and delete objects in the bucket " + s.loc.bucket
+		return "let these credentials (AWS_ACCESS_KEY_ID) " + rights + " objects in the bucket " + s.loc.bucket
 	case minio.RequestTimeTooSkewed:
 		return "this machine's clock and the server's are more than 15 minutes apart; set the one that is wrong"
 	case minio.AuthorizationHeaderMalformed, minio.InvalidRegion, "PermanentRedirect", "TemporaryRedirect":
@@ -81,6 +89,13 @@ func (s *s3) hintAnswer(answer minio.ErrorResponse) string {
 		return "what answers does not look like an S3 server; check endpoint= in --storage"
 	}
 	return "choose another --storage"
+}
+
+// createBucket is how to have the bucket.
+func (s *s3) createBucket() string {
+	bucket := s.loc
+	bucket.prefix = ""
+	return fmt.Sprintf("create the bucket %s (ddpmctl bucket create --storage '%s')", bucket.bucket, bucket)
 }
 
 // hasCredentials says whether requests are signed at all.

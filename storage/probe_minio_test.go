@@ -37,8 +37,8 @@ func TestProbeOnMinIO(t *testing.T) {
 	}{
 		{"all well", plain(server.Address), good, nil},
 		{"all well, region named", plain(server.Address) + "&region=eu-west-3", good, nil},
-		{"no bucket", "s3://other?insecure=true&endpoint=" + server.Address, good, []string{"create the bucket other"}},
-		{"no credentials", plain(server.Address), nil, []string{"there are no credentials; set AWS_ACCESS_KEY_ID"}},
+		{"no bucket", "s3://other?insecure=true&endpoint=" + server.Address, good, []string{"create the bucket other (ddpmctl bucket create --storage 's3://other?endpoint=" + server.Address + "&insecure=true')"}},
+		{"no credentials", plain(server.Address), nil, []string{"no credentials were found: set AWS_ACCESS_KEY_ID", "~/.aws/credentials"}},
 		{"unknown user", plain(server.Address), []string{"AWS_ACCESS_KEY_ID=nobody", "AWS_SECRET_ACCESS_KEY=not-a-secret"}, []string{"does not know these credentials"}},
 		{"wrong secret", plain(server.Address), []string{good[0], "AWS_SECRET_ACCESS_KEY=not-a-secret"}, []string{"does not know these credentials"}},
 		{"may only read", plain(server.Address), server.Restricted(onlyReads), []string{"can't write", "let these credentials"}},

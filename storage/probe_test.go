@@ -174,7 +174,7 @@ func TestProbeS3Errors(t *testing.T) {
 		answer func(http.ResponseWriter, *http.Request) bool
 		want   []string
 	}{
-		"no bucket": {uri: "s3://other" + options, want: []string{"can't write", "create the bucket other"}},
+		"no bucket": {uri: "s3://other" + options, want: []string{"can't write", "create the bucket other (ddpmctl bucket create --storage 's3://other?endpoint="}},
 		"denied": {uri: "s3://bucket" + options, answer: refuse(http.StatusForbidden, "AccessDenied"),
 			want: []string{"can't write", "let these credentials"}},
 		"only writes": {uri: "s3://bucket" + options, want: []string{"can't list", "let these credentials"},

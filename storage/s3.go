@@ -77,7 +77,11 @@ func (s *s3) fail(op, key string, err error) error {
 			err = ErrExists
 		}
 	}
-	return fmt.Errorf("storage %s: %s %s: %w", s, op, key, err)
+	rights := rightsOfWriters
+	if op == "get" || op == "list" {
+		rights = rightsOfReaders
+	}
+	return fmt.Errorf("storage %s: %s %s: %w", s, op, key, failure{err, s, rights})
 }
 
 // object is a key's name in the bucket.

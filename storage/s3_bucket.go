@@ -37,6 +37,8 @@ func MakeBucket(ctx context.Context, uri string) (made bool, err error) {
 			return true, nil
 		case answer.Code == minio.BucketAlreadyOwnedByYou:
 			return false, nil
+		case answer.Code == minio.NoSuchBucket: // no server says so of a bucket that it is to make
+			return false, fmt.Errorf("storage %s: make the bucket: %w; see that what answers at the endpoint is the S3 server", loc, err)
 		case answer.Code != "" && answer.StatusCode < 500:
 			return false, fmt.Errorf("storage %s: make the bucket: %w; %s", loc, err, hint(s, err))
 		}

@@ -17,6 +17,7 @@ import (
 	ddpmcluster "github.com/ddpm-cluster/ddpm-cluster"
 	"github.com/ddpm-cluster/ddpm-cluster/internal/cpulevel"
 	"github.com/ddpm-cluster/ddpm-cluster/internal/reference"
+	"github.com/ddpm-cluster/ddpm-cluster/storage"
 )
 
 // Exit codes.
@@ -59,6 +60,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if err == nil {
 		return 0
 	}
+	err = storage.Advised(err)
 	interrupted := errors.Is(ctx.Err(), context.Canceled)
 	if interrupted && !errors.As(err, &interruptedError{}) {
 		err = errors.New("interrupted") // and not what broke by it
