@@ -125,7 +125,7 @@ func (f *jobsFlags) watchCommand() *cobra.Command {
 			case preview:
 				show = (&previewer{ctx: c.Context(), out: f.stderr, uri: uri, columns: columns(f.stderr)}).show
 			}
-			s, err := f.admin.watch(c.Context(), args[0], show)
+			s, err := f.admin.watch(c.Context(), args[0], show, &idle{limit: idleLimit, stderr: f.stderr})
 			if err != nil || f.json {
 				return err
 			}
@@ -149,7 +149,7 @@ func (f *jobsFlags) fetchCommand() *cobra.Command {
 			if err := out.check(); err != nil {
 				return usageError{err}
 			}
-			s, err := f.admin.watch(c.Context(), args[0], jobBar(f.stderr))
+			s, err := f.admin.watch(c.Context(), args[0], jobBar(f.stderr), &idle{limit: idleLimit, stderr: f.stderr})
 			if err != nil {
 				return err
 			}

@@ -68,7 +68,7 @@ func (a *administrator) submit(ctx context.Context, q *ddpmv1.SubmitJobRequest, 
 		return nil, err
 	}
 	fmt.Fprintf(stderr, "job %s\n", id)
-	return a.watch(ctx, id, jobBar(stderr))
+	return a.watch(ctx, id, jobBar(stderr), &idle{limit: idleLimit, stderr: stderr})
 }
 
 // jobBar shows a job's progress on a terminal.
@@ -92,7 +92,7 @@ func speed(s *ddpmv1.JobStatus) string {
 
 // watch waits until a job has ended, through restarts of the coordinator, and gives
 // it if it is done.
-func (a *administrator) watch(ctx context.Context, id string, show func(*ddpmv1.JobStatus)) (*ddpmv1.JobStatus, error) {
+func (a *administrator) watch(ctx context.Context, id string, show func(*ddpmv1.JobStatus), idle *idle) (*ddpmv1.JobStatus, error) {
 	server, conn, err := a.connect()
 	if err != nil {
 		return nil, err
@@ -102,6 +102,9 @@ func (a *administrator) watch(ctx context.Context, id string, show func(*ddpmv1.
 		s, err := watchOnce(ctx, conn, id, func(s *ddpmv1.JobStatus) {
 			heard = time.Now()
 			show(s)
+			if idle.saw(heard, s) {
+				idle.explain(ctx, a, server, conn, id)
+			}
 		})
 		switch {
 		case err != nil && ctx.Err() != nil:
