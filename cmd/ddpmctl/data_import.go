@@ -6,12 +6,10 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"os"
 	"strings"
 
 	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm/dataset/ingest"
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm/dataset/packed"
@@ -124,20 +122,22 @@ func (f *importFlags) fill(source *raw.Source) error {
 // countingBar shows on a terminal how many of something are done, and nothing elsewhere;
 // nil there.
 func countingBar(stderr io.Writer, what, unit string) func(done, of int) {
-	file, ok := stderr.(*os.File)
-	if !ok || !term.IsTerminal(int(file.Fd())) {
+	s := screenOf(stderr)
+	if s == nil {
 		return nil
 	}
 	var bar *progressbar.ProgressBar
 	return func(done, of int) {
-		if bar == nil {
-			if of == 0 {
-				of = -1 // a spinner
+		s.draw(func() {
+			if bar == nil {
+				if of == 0 {
+					of = -1 // a spinner
+				}
+				bar = progressbar.NewOptions(of, progressbar.OptionSetWriter(s.w), progressbar.OptionSetDescription(what),
+					progressbar.OptionShowCount(), progressbar.OptionShowIts(), progressbar.OptionSetItsString(unit),
+					progressbar.OptionSetPredictTime(true), progressbar.OptionClearOnFinish())
 			}
-			bar = progressbar.NewOptions(of, progressbar.OptionSetWriter(stderr), progressbar.OptionSetDescription(what),
-				progressbar.OptionShowCount(), progressbar.OptionShowIts(), progressbar.OptionSetItsString(unit),
-				progressbar.OptionSetPredictTime(true), progressbar.OptionClearOnFinish())
-		}
-		_ = bar.Set(done) // a bar that can't be drawn is no reason to stop
+			_ = bar.Set(done) // a bar that can't be drawn is no reason to stop
+		})
 	}
 }

@@ -51,11 +51,15 @@ func interruptible(ctx context.Context) (context.Context, context.CancelFunc) {
 // run executes the command line and returns the exit code. The end of ctx, where it is no
 // deadline's, is an interrupt.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	stderr = onScreen(stderr)
 	root := command(stdout, stderr)
 	root.SetArgs(args)
 	err := cpulevel.Check()
 	if err == nil {
 		err = root.ExecuteContext(ctx)
+	}
+	if s := screenOf(stderr); s != nil {
+		s.end()
 	}
 	if err == nil {
 		return 0

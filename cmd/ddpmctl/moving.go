@@ -3,12 +3,9 @@ package main
 import (
 	"context"
 	"io"
-	"os"
-	"sync"
 	"time"
 
 	"github.com/schollz/progressbar/v3"
-	"golang.org/x/term"
 
 	"github.com/ddpm-cluster/ddpm-cluster/storage"
 	"github.com/ddpm-cluster/ddpm-cluster/storage/checkpoint"
@@ -67,24 +64,21 @@ const barEvery = 100 * time.Millisecond
 // gone through the Store that it returns; elsewhere it is the Store itself. Where total
 // is -1 it is not known. The caller calls end when it is done.
 func movingBar(stderr io.Writer, st storage.Store, what string, total int64, objects bool) (_ storage.Store, end func()) {
-	file, ok := stderr.(*os.File)
-	if !ok || !term.IsTerminal(int(file.Fd())) {
+	s := screenOf(stderr)
+	if s == nil {
 		return st, func() {}
 	}
-	bar := progressbar.NewOptions64(total, progressbar.OptionSetWriter(stderr), progressbar.OptionSetDescription(what),
+	bar := progressbar.NewOptions64(total, progressbar.OptionSetWriter(s.w), progressbar.OptionSetDescription(what),
 		progressbar.OptionThrottle(barEvery), progressbar.OptionShowBytes(!objects), progressbar.OptionShowCount(), progressbar.OptionSetPredictTime(true), progressbar.OptionClearOnFinish())
-	var mu sync.Mutex // the parts of a state are read at once
 	add := func(n int64) {
-		mu.Lock()
-		defer mu.Unlock()
-		_ = bar.Add64(n) // a bar that can't be drawn is no reason to stop
+		s.draw(func() { _ = bar.Add64(n) }) // a bar that can't be drawn is no reason to stop
 	}
 	none := func(int64) {}
 	m := moving{st, add, none}
 	if objects {
 		m.moved, m.deleted = none, add
 	}
-	return m, func() { _ = bar.Clear() }
+	return m, func() { s.draw(func() { _ = bar.Clear() }) }
 }
 
 // bytesOf is how much of a checkpoint's objects pass a test.

@@ -41,6 +41,9 @@ type previewer struct {
 
 // columns is the width of a terminal.
 func columns(w io.Writer) int {
+	if s := screenOf(w); s != nil {
+		w = s.w
+	}
 	if file, ok := w.(*os.File); ok {
 		if width, _, err := term.GetSize(int(file.Fd())); err == nil && width > 0 {
 			return width
@@ -106,7 +109,7 @@ func (p *previewer) fresh(s *ddpmv1.JobStatus) []int {
 
 func (p *previewer) fail(err error) {
 	p.failed = true
-	fmt.Fprintf(p.out, "no previews: %v\n", err)
+	fmt.Fprintf(p.out, "no previews: %v\n", storage.Advised(err))
 }
 
 // shrunk is a square of colours.
