@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/keepalive"
 
 	"github.com/ddpm-cluster/ddpm-cluster/worker/membership"
@@ -33,6 +34,7 @@ type dialer struct {
 	mu      sync.Mutex
 	local   string // this end's host of the last connection made
 	lastErr error  // of the last attempt, nil if it connected
+	plain   bool   // without TLS
 }
 
 // dial connects to the coordinator at an address, trying again for patience if
@@ -88,6 +90,7 @@ func redial(ctx context.Context, address string, security credentials.TransportC
 
 // client is a connection that is yet to be made.
 func (d *dialer) client(address string, security credentials.TransportCredentials) (*grpc.ClientConn, error) {
+	d.plain = security.Info().SecurityProtocol == insecure.NewCredentials().Info().SecurityProtocol
 	// The passthrough resolver leaves names to the dialer, so that a name that is
 	// not known yet is tried again too.
 	conn, err := grpc.NewClient("passthrough:///"+address,
@@ -121,7 +124,7 @@ func (d *dialer) await(ctx context.Context, conn *grpc.ClientConn, address strin
 	err := d.awaitFor(ctx, conn, address, patience, log)
 	if errors.Is(err, errNoAnswer) && d.taken() {
 		more := membership.Limit(patience, true) - patience
-		log.Info("the connection is taken; waiting for the coordinator to answer", "address", address, "for", more)
+		log.Info("waiting for the coordinator to answer", "address", address, "for", more, "reason", d.reason().Error())
 		err = d.awaitFor(ctx, conn, address, more, log)
 		patience += more
 	}
@@ -168,7 +171,12 @@ func (d *dialer) taken() bool {
 	return d.lastErr == nil && d.local != ""
 }
 
-var errSilent = errors.New("the connection is taken, but nobody speaks: the coordinator is still starting, it wants TLS and this worker is --insecure, or something else listens there")
+// What a connection that is taken and stays silent may come from. A coordinator with TLS hangs up
+// on who comes without, and says no word.
+var (
+	errSilent      = errors.New("the connection is taken, but nobody speaks: the coordinator is still starting, or something else listens there")
+	errSilentPlain = errors.New("the connection is taken, but nobody speaks: the coordinator is still starting, it wants TLS (then leave --insecure out, and give --token and --ca-hash), or something else listens there")
+)
 
 // nameless says that an attempt failed because the address' host has no name, as when
 // whoever runs the cluster has taken it down.
@@ -181,8 +189,11 @@ func nameless(err error) bool {
 func (d *dialer) reason() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.lastErr == nil {
-		return errSilent
+	switch {
+	case d.lastErr != nil:
+		return d.lastErr
+	case d.plain:
+		return errSilentPlain
 	}
-	return d.lastErr
+	return errSilent
 }

@@ -2,6 +2,7 @@ package worker
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"log/slog"
 	"net"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 )
 
@@ -48,9 +50,21 @@ func TestDialSomethingElse(t *testing.T) {
 			_ = c.Close()
 		}
 	})
-	_, _, err = dial(t.Context(), l.Addr().String(), insecure.NewCredentials(), 200*time.Millisecond, slog.New(slog.DiscardHandler))
-	if err == nil || !strings.Contains(err.Error(), "something else listens there") {
-		t.Errorf("got %v", err)
+	for security, plain := range map[credentials.TransportCredentials]bool{
+		insecure.NewCredentials(): true, credentials.NewTLS(&tls.Config{ServerName: "coordinator"}): false,
+	} {
+		// The log, while it waits, says as much as the error in the end.
+		var waiting strings.Builder
+		log := slog.New(slog.NewTextHandler(onWrite(func(line string) { waiting.WriteString(line) }), nil))
+		_, _, err = dial(t.Context(), l.Addr().String(), security, 200*time.Millisecond, log)
+		if err == nil {
+			t.Fatal("no error")
+		}
+		for _, text := range []string{err.Error(), waiting.String()} {
+			if !strings.Contains(text, "something else listens there") || strings.Contains(text, "it wants TLS (then leave --insecure out") != plain {
+				t.Errorf("--insecure is %v: %s", plain, text)
+			}
+		}
 	}
 	_ = l.Close()
 	group.Wait()
