@@ -42,6 +42,7 @@ var documentedCommands = []documented{
 	{line: "ddpmctl sample --run digits --n 16", as: "ddpmctl sample --run digits --n 4 --seed 7 --out digits2.png --sampler ddim --steps 3"},
 	{line: "ddpmctl sample --storage ddpm-data --run digits", as: "ddpmctl sample --storage ddpm-data --run digits --n 4 --seed 7 --sampler ddim --steps 3 --out drawn"},
 	{line: "ddpmctl sample --run digits --sampler ddim --seed 7 --interpolate", as: "ddpmctl sample --run digits --sampler ddim --steps 3 --seed 7 --interpolate 12 --n 3 --out between"},
+	{line: "ddpmctl bucket create", as: "ddpmctl bucket create --storage ddpm-data"},
 	{line: "ddpmctl checkpoints list"},
 	{line: "ddpm-coordinator --workers 2 --local --run classes", as: "ddpm-coordinator --workers 2 --local --run classes --classes 10 --steps 2" + quick},
 	{line: "ddpmctl sample --run classes", as: "ddpmctl sample --run classes --sampler ddim --steps 3 --class 3,8 --guidance 2 --n 2 --out threes-and-eights"},
