@@ -2,6 +2,7 @@ package coordinator
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/ddpm-cluster/ddpm-cluster/coordinator/config"
@@ -19,6 +20,9 @@ func openInit(ctx context.Context, c *config.Config, p *config.Plan) (*initial.S
 	source, err := initial.Open(ctx, c.Init, p.Spec.Model.Dropout)
 	if err != nil {
 		return nil, fmt.Errorf("--init: %w", storage.Advised(err))
+	}
+	if c.Given("classes") { // the folder's network would take their place unnoticed
+		return nil, UsageError{errors.New("--classes: the network in the folder of --init has no classes; leave --classes and --label-dropout out, or train new weights without --init")}
 	}
 	source.Apply(&p.Spec)
 	if err := p.Spec.Validate(); err != nil {

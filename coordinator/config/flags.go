@@ -67,7 +67,7 @@ func (c *Config) specFlags(fs *pflag.FlagSet) {
 	fs.IntVar(&c.ShardSize, "shard-size", 0, "`examples` of a shard, the unit that is dealt to workers (default: the preset's)")
 	fs.Uint64Var(&c.Seed, "seed", 0, "seed of everything random, any `integer` from 0 (default: the preset's)")
 	fs.Float64Var(&c.LR, "lr", 0, "learning `rate` after warm-up (default: the preset's)")
-	fs.IntVar(&c.Classes, "classes", 0, "train a model of so many `classes` on the dataset's labels (default: the preset's, none)")
+	fs.IntVar(&c.Classes, "classes", 0, "train a model of so many `classes` on the dataset's labels, not with --init (default: the preset's, none)")
 	fs.Float64Var(&c.LabelDropout, "label-dropout", DefaultLabelDropout, "with --classes: the `fraction` of labels that are withheld, so that sampling can use guidance")
 	fs.IntVar(&c.LocalSteps, "local-steps", 0, "for slow links: each shard takes so many `steps` of its own between two exchanges (DiLoCo), and a step of the run is all of these (default: none)")
 	fs.IntVar(&c.LocalGroups, "local-groups", 0, "with --local-steps: cut a step's shards into so many `groups`, each of which takes its local steps together, on one worker or on several that are near each other (default: each shard on its own)")
