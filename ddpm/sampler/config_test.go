@@ -132,3 +132,19 @@ func TestSlerpKeepsTheEndsAndTheLength(t *testing.T) {
 		}
 	}
 }
+
+// A process of one timestep has none for a multistep solver beside t = 0.
+func TestOneTimestepIsTooFewForMultistep(t *testing.T) {
+	process := diffusion.Linear(diffusion.FixedSmall)
+	process.Steps = 1
+	for _, method := range []string{DPMPP2M, UniPC} {
+		c := Defaults(method, process)
+		if err := c.Validate(process, 0); err == nil || !strings.Contains(err.Error(), "needs a process of at least 2 timesteps, and the model has 1") {
+			t.Errorf("%s: %v", method, err)
+		}
+		c.Spacing = Trailing
+		if err := c.Validate(process, 0); err != nil {
+			t.Errorf("%s with %s spacing, which is advised: %v", method, c.Spacing, err)
+		}
+	}
+}

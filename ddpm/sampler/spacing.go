@@ -39,6 +39,9 @@ func (c Config) timesteps(T int) ([]int, error) {
 	switch {
 	case !slices.Contains(Spacings(), c.Spacing):
 		return nil, fmt.Errorf("spacing %q: must be one of %s", c.Spacing, strings.Join(Spacings(), ", "))
+	case most < 1:
+		return nil, fmt.Errorf("sampler %s with %s spacing: needs a process of at least 2 timesteps, and the model has %d; use another sampler or %s spacing",
+			c.Method, c.Spacing, T, Trailing)
 	case c.Steps < 1 || c.Steps > most:
 		return nil, fmt.Errorf("steps %d: must be in 1 … %d for the sampler %s with %s spacing, since the model has %d timesteps",
 			c.Steps, most, c.Method, c.Spacing, T)
