@@ -36,8 +36,10 @@ func (s *start) continueInit(existing ddpm.Spec) error {
 	if s.source == nil {
 		return nil
 	}
-	// What the folder leaves open is the run's own.
+	// What the folder leaves open is the run's own, and so is how its images are drawn,
+	// which runs of older versions do not say.
 	s.source.Model.Dropout = existing.Model.Dropout
+	s.source.Diffusion.NoClip = existing.Diffusion.NoClip
 	wanted := existing
 	s.source.Apply(&wanted)
 	if err := config.Conflict(s.plan.Run, wanted, existing); err != nil {

@@ -56,7 +56,7 @@ func sampleCommand(stdout, stderr io.Writer) *cobra.Command {
 	flags.StringVar(&f.config.Spacing, "spacing", "", "of the timesteps: "+strings.Join(sampler.Spacings(), ", ")+" (default: leading; trailing for heun, linspace for dpmpp_2m and unipc)")
 	flags.Float64Var(&f.config.Eta, "eta", 0, "noise that ddim adds, 0 to 1")
 	flags.StringVar(&f.config.Variance, "variance", "", "of ancestral: fixed_large or fixed_small (default: the run's)")
-	flags.BoolVar(&f.config.Clip, "clip", true, "clip what each step predicts to the range of pixels")
+	flags.BoolVar(&f.config.Clip, "clip", true, "clip what each step predicts to the range of pixels; where it is not given, a run of an imported scheduler does as its clip_sample says")
 	flags.Float64Var(&f.config.Guidance, "guidance", 1, "of a model with classes: how much its predictions are led towards the class; 1 not at all, 0 ignores the class")
 	flags.IntSliceVar(&f.config.Classes, "class", nil, "of a model with classes: what to draw, dealt to the images in turn (default: all)")
 	flags.IntVar(&f.frames, "trajectory", 0, "frames of trajectory.png, an animation of how the first images come to be")
@@ -141,11 +141,14 @@ func (f *sampleFlags) request(c *cobra.Command) job.Request {
 	s := f.config
 	r := job.Request{
 		Run: f.target.run, N: f.n, Sampler: s.Method, Spacing: s.Spacing, Eta: s.Eta, Variance: s.Variance,
-		Clip: &s.Clip, Guidance: &s.Guidance, Classes: s.Classes, Seed: s.Seed, Frames: f.frames,
+		Guidance: &s.Guidance, Classes: s.Classes, Seed: s.Seed, Frames: f.frames,
 		LeaveGrid: !f.out.picture() && !f.out.choice.Grid, LeaveNPZ: f.out.picture() || !f.out.choice.NPZ,
 	}
 	if c.Flags().Changed("step") {
 		r.Step = &f.target.step
+	}
+	if c.Flags().Changed("clip") {
+		r.Clip = &s.Clip
 	}
 	if c.Flags().Changed("steps") {
 		r.Steps = &s.Steps

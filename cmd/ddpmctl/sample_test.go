@@ -2,10 +2,13 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/ddpm-cluster/ddpm-cluster/ddpm"
 )
 
 // What is refused before any run is looked for, and leaves nothing behind.
@@ -45,5 +48,41 @@ func TestSampleRefuses(t *testing.T) {
 	}
 	if b, err := os.ReadFile(there); err != nil || string(b) != "mine" {
 		t.Errorf("the file that was there holds %q, %v", b, err)
+	}
+}
+
+// Images are drawn as the run's scheduler says, unless the command says otherwise.
+func TestSampleClipsAsTheRunDoes(t *testing.T) {
+	for _, noClip := range []bool{false, true} {
+		p, err := ddpm.FindPreset("tiny")
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.Spec.Diffusion.NoClip = noClip
+		folder := t.TempDir()
+		publish(t, folder, p.Spec)
+		for arg, want := range map[string]bool{"": !noClip, "--clip": true, "--clip=false": false} {
+			out := filepath.Join(t.TempDir(), "out")
+			args := []string{"sample", "--storage", folder, "--sampler", "ddim", "--steps", "2", "--n", "1", "--threads", "1", "--out", out}
+			if arg != "" {
+				args = append(args, arg)
+			}
+			var stdout, stderr bytes.Buffer
+			if code := run(t.Context(), args, &stdout, &stderr); code != 0 {
+				t.Fatalf("exit code %d, %s", code, stderr.String())
+			}
+			var j struct {
+				Settings struct {
+					Clip *bool `json:"clip"`
+				} `json:"settings"`
+			}
+			text, err := os.ReadFile(filepath.Join(out, "job.json"))
+			if err == nil {
+				err = json.Unmarshal(text, &j)
+			}
+			if err != nil || j.Settings.Clip == nil || *j.Settings.Clip != want {
+				t.Errorf("no_clip %v, %q: %v, want clip %v in\n%s", noClip, arg, err, want, text)
+			}
+		}
 	}
 }

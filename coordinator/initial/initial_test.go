@@ -192,6 +192,8 @@ func TestOpenRefuses(t *testing.T) {
 		"lacks the tensor down_blocks.0":       replace("unet/config.json", `"layers_per_block": 1`, `"layers_per_block": 2`),
 		"prediction_type is v_prediction":      replace("scheduler/scheduler_config.json", `"epsilon"`, `"v_prediction"`),
 		`schedule "squaredcos_cap_v2"`:         replace("scheduler/scheduler_config.json", `"linear"`, `"squaredcos_cap_v2"`),
+		"thresholding is true":                 replace("scheduler/scheduler_config.json", `"thresholding": false`, `"thresholding": true`),
+		"clip_sample_range is 2":               replace("scheduler/scheduler_config.json", `"clip_sample_range": 1.0`, `"clip_sample_range": 2.0`),
 		"not a valid safetensors file":         replace(weights, `"F32"`, `"F3"`),
 		"unet config: invalid":                 replace("unet/config.json", `{`, `{,`),
 		"on the way down and UpBlock2D on the": replace("unet/config.json", `"AttnUpBlock2D"`, `"UpBlock2D"`),

@@ -15,7 +15,7 @@ func (c Config) DiffusersJSON() ([]byte, error) {
 		"beta_end":                   c.BetaEnd,
 		"beta_schedule":              c.Schedule,
 		"beta_start":                 c.BetaStart,
-		"clip_sample":                true,
+		"clip_sample":                !c.NoClip,
 		"clip_sample_range":          1.0,
 		"dynamic_thresholding_ratio": 0.995,
 		"num_train_timesteps":        c.Steps,

@@ -20,9 +20,12 @@ func ReadDiffusers(text []byte) (Config, error) {
 		Variance     string    `json:"variance_type"`
 		Prediction   string    `json:"prediction_type"`
 		ZeroSNR      bool      `json:"rescale_betas_zero_snr"`
+		Clip         bool      `json:"clip_sample"`
+		ClipRange    float64   `json:"clip_sample_range"`
+		Threshold    bool      `json:"thresholding"`
 	}{
 		Steps: 1000, BetaStart: 1e-4, BetaEnd: 0.02, Schedule: "linear",
-		Variance: FixedSmall, Prediction: "epsilon",
+		Variance: FixedSmall, Prediction: "epsilon", Clip: true, ClipRange: 1,
 	}
 	if err := json.Unmarshal(text, &d); err != nil {
 		return Config{}, fmt.Errorf("scheduler config: %w", err)
@@ -36,7 +39,11 @@ func ReadDiffusers(text []byte) (Config, error) {
 	only(len(d.TrainedBetas) == 0, "trained_betas", "a list", "null")
 	only(d.Prediction == "epsilon", "prediction_type", d.Prediction, "epsilon")
 	only(!d.ZeroSNR, "rescale_betas_zero_snr", true, false)
-	c := Config{Steps: d.Steps, BetaStart: d.BetaStart, BetaEnd: d.BetaEnd, Schedule: d.Schedule, Variance: d.Variance}
+	only(!d.Threshold, "thresholding", true, false)
+	only(!d.Clip || d.ClipRange == 1, "clip_sample_range", d.ClipRange, "1, or clip_sample false")
+	c := Config{
+		Steps: d.Steps, BetaStart: d.BetaStart, BetaEnd: d.BetaEnd, Schedule: d.Schedule, Variance: d.Variance, NoClip: !d.Clip,
+	}
 	if err := errors.Join(append(errs, c.Validate())...); err != nil {
 		return Config{}, fmt.Errorf("scheduler config: %w", err)
 	}

@@ -3,6 +3,7 @@ package diffusion
 import (
 	"encoding/json"
 	"reflect"
+	"strings"
 	"testing"
 )
 
@@ -28,6 +29,40 @@ func TestDiffusersConfigIsThePublishedOne(t *testing.T) {
 		delete(got, "_diffusers_version")
 		if !reflect.DeepEqual(got, want) {
 			t.Errorf("%s: got %v\nwant %v", variance, got, want)
+		}
+	}
+}
+
+// How a scheduler keeps x_0 in range is followed, by the defaults of diffusers where it
+// does not say, or refused; and what is read is written again.
+func TestClippingOfDiffusers(t *testing.T) {
+	for _, c := range []struct {
+		text   string
+		noClip bool
+		says   string // "" for what is taken
+	}{
+		{`{}`, false, ""},
+		{`{"clip_sample": true, "clip_sample_range": 1.0, "thresholding": false}`, false, ""},
+		{`{"clip_sample": false}`, true, ""},
+		{`{"clip_sample": false, "clip_sample_range": 2.0}`, true, ""},
+		{`{"clip_sample_range": 2.0}`, false, "clip_sample_range is 2; this version has 1, or clip_sample false"},
+		{`{"thresholding": true}`, false, "thresholding is true"},
+		{`{"clip_sample": false, "thresholding": true}`, true, "thresholding is true"},
+	} {
+		got, err := ReadDiffusers([]byte(c.text))
+		if (err == nil) != (c.says == "") || err != nil && !strings.Contains(err.Error(), c.says) {
+			t.Errorf("%s: %v, want %q", c.text, err, c.says)
+		}
+		if err != nil {
+			continue
+		}
+		text, err := got.DiffusersJSON()
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, err := ReadDiffusers(text)
+		if got.NoClip != c.noClip || err != nil || again != got {
+			t.Errorf("%s is %+v, written and read again %+v, %v", c.text, got, again, err)
 		}
 	}
 }

@@ -17,6 +17,10 @@ type Config struct {
 	// Variance names sigma² of the reverse process: "fixed_large" (beta) or
 	// "fixed_small" (the posterior's variance).
 	Variance string `json:"variance"`
+	// NoClip says that images are drawn without clipping what a step predicts, unless
+	// whoever draws them says otherwise. It is of a scheduler that was taken over, and
+	// no step of training depends on it.
+	NoClip bool `json:"no_clip,omitempty"`
 }
 
 // The reverse process' variances.

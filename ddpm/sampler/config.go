@@ -69,11 +69,11 @@ type Interpolation struct {
 }
 
 // Defaults returns the config of a method for a process: all steps and the run's
-// variance for Ancestral, FewSteps for the others; with clipping, without noise
-// that the method does not need. Unknown methods get a config that Validate
+// variance for Ancestral, FewSteps for the others; with clipping unless the process
+// is one without, and without noise that the method does not need. Unknown methods get a config that Validate
 // refuses.
 func Defaults(method string, process diffusion.Config) Config {
-	c := Config{Method: method, Steps: min(FewSteps, process.Steps), Spacing: Leading, Clip: true, Guidance: 1}
+	c := Config{Method: method, Steps: min(FewSteps, process.Steps), Spacing: Leading, Clip: !process.NoClip, Guidance: 1}
 	switch method {
 	case Ancestral:
 		c.Steps, c.Variance = process.Steps, process.Variance

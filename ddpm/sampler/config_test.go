@@ -73,6 +73,19 @@ func TestDefaultsAreValid(t *testing.T) {
 	}
 }
 
+// A scheduler that was taken over without clipping draws so by default.
+func TestClippingIsTheProcess(t *testing.T) {
+	process := diffusion.Linear(diffusion.FixedSmall)
+	for _, noClip := range []bool{false, true} {
+		process.NoClip = noClip
+		for _, method := range Methods() {
+			if got := Defaults(method, process).Clip; got == noClip {
+				t.Errorf("%s: clip is %v where the process' no_clip is %v", method, got, noClip)
+			}
+		}
+	}
+}
+
 func TestValidateSaysWhatIsWrong(t *testing.T) {
 	process := diffusion.Linear(diffusion.FixedLarge)
 	for says, c := range map[string]struct {
