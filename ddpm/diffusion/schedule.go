@@ -45,8 +45,31 @@ func (c Config) Validate() error {
 		return fmt.Errorf("schedule %q: must be \"linear\"", c.Schedule)
 	case c.Variance != FixedLarge && c.Variance != FixedSmall:
 		return fmt.Errorf("variance %q: must be %q or %q", c.Variance, FixedLarge, FixedSmall)
+	case 1-c.BetaStart == 1:
+		return fmt.Errorf("beta_start %g: next to 1 it is rounded away, so the first step would add no noise; give a larger one", c.BetaStart)
+	}
+	bar := 1.0
+	for i := 0; i < c.Steps && bar >= minAlphaBar; i++ {
+		bar = float64(bar * (1 - c.beta(i)))
+	}
+	if bar < minAlphaBar {
+		return fmt.Errorf("diffusion steps %d with beta_start %g and beta_end %g: of an image less than alphaBar = %g is left at the end, which float32 can't undo; give fewer steps or smaller betas",
+			c.Steps, c.BetaStart, c.BetaEnd, minAlphaBar)
 	}
 	return nil
+}
+
+// minAlphaBar bounds alphaBar at the end. x_0 is found by dividing by its root, and the
+// quotients must be numbers of float32 with room to spare.
+const minAlphaBar = 1e-60
+
+// beta is beta_t.
+func (c Config) beta(t int) float64 {
+	beta := c.BetaStart
+	if c.Steps > 1 {
+		beta += float64((c.BetaEnd - c.BetaStart) * (float64(t) / float64(c.Steps-1)))
+	}
+	return beta
 }
 
 // Tables holds the schedule's quantities for t = 0 … T-1, in float64.
@@ -68,10 +91,7 @@ func NewTables(c Config) *Tables {
 	}
 	prev := 1.0
 	for i := range c.Steps {
-		beta := c.BetaStart
-		if c.Steps > 1 {
-			beta += float64((c.BetaEnd - c.BetaStart) * (float64(i) / float64(c.Steps-1)))
-		}
+		beta := c.beta(i)
 		bar := float64(prev * (1 - beta))
 		t.Beta[i], t.AlphaBar[i] = beta, bar
 		t.PosteriorVariance[i] = beta * (1 - prev) / (1 - bar)

@@ -2,6 +2,7 @@ package diffusion
 
 import (
 	"math"
+	"strings"
 	"testing"
 )
 
@@ -72,11 +73,42 @@ func TestValidate(t *testing.T) {
 		"falling":   func(c *Config) { c.BetaEnd = c.BetaStart / 2 },
 		"curve":     func(c *Config) { c.Schedule = "wavy" },
 		"variance":  func(c *Config) { c.Variance = "learned" },
+		"no noise":  func(c *Config) { c.BetaStart = 1e-17 },
 	} {
 		c := good
 		edit(&c)
 		if c.Validate() == nil {
 			t.Errorf("%s: accepted", name)
 		}
+	}
+}
+
+// A process that leaves nothing of an image is refused, and what is taken is finite
+// throughout.
+func TestValidateLooksAtTheEnd(t *testing.T) {
+	for steps, ok := range map[int]bool{1: true, 1000: true, 4000: true, 13_000: true, 14_000: false, 100_000: false, 1 << 20: false} {
+		c := Linear(FixedSmall)
+		c.Steps = steps
+		err := c.Validate()
+		if !ok {
+			if err == nil || !strings.Contains(err.Error(), "give fewer steps or smaller betas") {
+				t.Errorf("%d steps: %v", steps, err)
+			}
+			continue
+		}
+		if err != nil {
+			t.Errorf("%d steps: %v", steps, err)
+		}
+		s := NewTables(c)
+		for i := range steps {
+			p := s.Posterior(i, i-1)
+			if v := p.X0 + p.Xt + p.Large + p.Small + s.PosteriorVariance[i]; math.IsNaN(v) || math.IsInf(v, 0) {
+				t.Fatalf("%d steps: at t = %d the posterior is %+v", steps, i, p)
+			}
+		}
+	}
+	c := Config{Steps: 1 << 20, BetaStart: 1e-6, BetaEnd: 1e-5, Schedule: "linear", Variance: FixedLarge}
+	if err := c.Validate(); err != nil {
+		t.Errorf("many small steps: %v", err)
 	}
 }
