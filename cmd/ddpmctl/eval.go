@@ -179,18 +179,33 @@ func (f *evalFlags) alone(c *cobra.Command, _, stderr io.Writer) ([]byte, error)
 	return report.Encode()
 }
 
+// notMeasured is printed for a row whose timesteps no image drew.
+const notMeasured = "-"
+
 func printNLL(w io.Writer, r evaluate.Report) {
+	rate := r.Lines[0].Rate // of all terms but L_0
 	fmt.Fprintf(w, "at most %.4f ± %.4f bits/dim (L_T %.2g, L_0 %.4f, between %.4f)\n\n%12s %12s %12s %10s\n",
-		r.Total.Mean, r.Total.Error, r.Prior, r.Lines[0].Bits.Mean, r.Lines[0].Rate-r.Prior, "t", "bits/dim", "rate", "RMSE")
+		r.Total.Mean, r.Total.Error, r.Prior, r.Total.Mean-rate, rate-r.Prior, "t", "bits/dim", "rate", "RMSE")
 	for _, l := range r.Lines {
-		fmt.Fprintf(w, "%12s %12.5f %12.5f %10.2f\n", span(l), l.Bits.Mean, l.Rate, l.RMSE)
+		bits, rmse := notMeasured, notMeasured
+		if l.Bits != nil {
+			bits = fmt.Sprintf("%.5f", l.Bits.Mean)
+		}
+		if l.RMSE != nil {
+			rmse = fmt.Sprintf("%.2f", *l.RMSE)
+		}
+		fmt.Fprintf(w, "%12s %12s %12.5f %10s\n", span(l), bits, l.Rate, rmse)
 	}
 }
 
 func printLoss(w io.Writer, r evaluate.Report) {
 	fmt.Fprintf(w, "L_simple %.5f ± %.5f\n\n%12s %12s %12s\n", r.Loss.Mean, r.Loss.Error, "t", "L_simple", "±")
 	for _, l := range r.Lines {
-		fmt.Fprintf(w, "%12s %12.5f %12.5f\n", span(l), l.Loss.Mean, l.Loss.Error)
+		loss, e := notMeasured, notMeasured
+		if l.Loss != nil {
+			loss, e = fmt.Sprintf("%.5f", l.Loss.Mean), fmt.Sprintf("%.5f", l.Loss.Error)
+		}
+		fmt.Fprintf(w, "%12s %12s %12s\n", span(l), loss, e)
 	}
 }
 

@@ -98,6 +98,39 @@ func TestASampleOfTheTermsIsUnbiased(t *testing.T) {
 	}
 }
 
+// A row whose timesteps no image drew is not measured, and no row of 0 ± 0; the others
+// sum to the whole all the same.
+func TestRowsThatNobodyDrew(t *testing.T) {
+	r, j := setUp(t, 4)
+	j.N, j.Terms, j.Bins = 2, 2, 10
+	results := measureAll(t, r, j, j.N)
+	rep, err := Reduce(j, timesteps, results)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum, measured := rep.Prior, 0
+	for k, l := range rep.Lines {
+		drawn := results[0].Rows[k].Weight+results[1].Rows[k].Weight > 0
+		if (l.Bits != nil) != drawn || (l.RMSE != nil) != drawn || (l.Loss != nil) != drawn {
+			t.Errorf("row %d, drawn %v: %+v", k, drawn, l)
+		}
+		if l.Bits != nil {
+			measured++
+			sum += l.Bits.Mean
+		}
+	}
+	if measured > 3 || math.Abs(sum-rep.Total.Mean) > 1e-9*rep.Total.Mean {
+		t.Errorf("%d rows are measured and sum to %v, want 3 at most and %v", measured, sum, rep.Total.Mean)
+	}
+	text, err := rep.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again, err := DecodeReport(text); err != nil || !reflect.DeepEqual(again, rep) {
+		t.Errorf("%v; read again it is\n%+v, not\n%+v", err, again, rep)
+	}
+}
+
 func TestBinsAndStrataCoverTheTimesteps(t *testing.T) {
 	for _, T := range []int{2, 3, 10, 1000} {
 		for bins := 1; bins < min(T, 40); bins++ {

@@ -12,19 +12,21 @@ type Estimate struct {
 	Error float64 `json:"standard_error"`
 }
 
-// Line is a row of the report: the timesteps First … Last.
+// Line is a row of the report: the timesteps First … Last. What is nil, null in JSON,
+// was not measured, since no image drew one of these timesteps.
 type Line struct {
 	First int `json:"first_t"`
 	Last  int `json:"last_t"`
-	// Bits is the sum of the terms L_t; of t = 0 it is the distortion's likelihood.
-	Bits Estimate `json:"bits_per_dim"`
+	// Bits is the sum of the terms L_t; of t = 0 it is the distortion's likelihood. The
+	// lines' sums are the total's but for L_T; one that is nil adds nothing.
+	Bits *Estimate `json:"bits_per_dim"`
 	// Rate is what is known once x_First is: L_T and all terms from First on, in
 	// bits a dimension; L_0 is not a rate. RMSE is the distortion of x̂_0 in between,
 	// in values of a byte.
-	Rate float64 `json:"rate"`
-	RMSE float64 `json:"rmse"`
+	Rate float64  `json:"rate"`
+	RMSE *float64 `json:"rmse"`
 	// Loss is L_simple, the mean squared error of the predicted noise.
-	Loss Estimate `json:"l_simple"`
+	Loss *Estimate `json:"l_simple"`
 }
 
 // Report is what a job has measured.
@@ -87,7 +89,9 @@ func Reduce(j Job, T int, results []Result) (Report, error) {
 		if k > 0 {
 			lo, hi := piece(k-1, j.Bins, T)
 			l.First, l.Last = lo, hi-1
-			rate += l.Bits.Mean
+			if l.Bits != nil {
+				rate += l.Bits.Mean
+			}
 		}
 		l.Rate = rate
 		rep.Lines[k] = l
@@ -103,14 +107,14 @@ func line(results []Result, k int) Line {
 		weight += r.Rows[k].Weight
 		x0 += r.Rows[k].X0
 	}
-	l := Line{Bits: estimate(results, func(r Result) float64 { return r.Rows[k].Bits })}
 	if weight == 0 {
-		return l // no image drew a timestep here
+		return Line{} // no image drew a timestep here
 	}
-	l.RMSE = 127.5 * math.Sqrt(x0/weight)
+	rmse := 127.5 * math.Sqrt(x0/weight)
 	mean := weight / float64(len(results))
-	l.Loss = estimate(results, func(r Result) float64 { return r.Rows[k].Eps / mean })
-	return l
+	bits := estimate(results, func(r Result) float64 { return r.Rows[k].Bits })
+	loss := estimate(results, func(r Result) float64 { return r.Rows[k].Eps / mean })
+	return Line{Bits: &bits, RMSE: &rmse, Loss: &loss}
 }
 
 // estimate is the mean of f over the images, with the standard error of that mean.
