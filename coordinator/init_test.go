@@ -5,6 +5,10 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/ddpm-cluster/ddpm-cluster/coordinator/config"
+	"github.com/ddpm-cluster/ddpm-cluster/coordinator/initial"
+	"github.com/ddpm-cluster/ddpm-cluster/ddpm"
 )
 
 // A network that is taken over has no classes, and a run that asks for them is refused
@@ -26,5 +30,26 @@ func TestInitRefusesClasses(t *testing.T) {
 		if !errors.As(err, new(UsageError)) || !strings.Contains(err.Error(), "--classes: the network in the folder of --init has no classes") {
 			t.Errorf("with 10 classes and a label dropout of %s: %v", dropout, err)
 		}
+	}
+}
+
+// A run of a version that did not note how its scheduler clips goes on with the folder
+// that it began with.
+func TestInitContinuesARunThatDoesNotSayHowToClip(t *testing.T) {
+	t.Parallel()
+	source, err := initial.Open(t.Context(), filepath.Join("initial", "testdata", "nested"), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var existing ddpm.Spec
+	source.Apply(&existing)
+	source.Diffusion.NoClip = true
+	s := &start{source: source, plan: config.Plan{Run: "r"}}
+	if err := s.continueInit(existing); err != nil {
+		t.Error(err)
+	}
+	source.Diffusion.Steps++
+	if err := s.continueInit(existing); !errors.As(err, new(UsageError)) || !strings.Contains(err.Error(), "diffusion.steps") {
+		t.Errorf("another process: %v", err)
 	}
 }
