@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/ddpm-cluster/ddpm-cluster/ddpm"
 	"github.com/ddpm-cluster/ddpm-cluster/storage/checkpoint"
 )
 
@@ -23,7 +24,8 @@ func exportCommand(stdout, stderr io.Writer) *cobra.Command {
 		Use:   "export",
 		Short: "Copy a checkpoint to a folder that diffusers opens",
 		Long: "Export copies a checkpoint's averaged weights, descriptions and picture to a new folder, checking\n" +
-			"every hash. Hugging Face diffusers opens it by DDPMPipeline.from_pretrained(FOLDER).",
+			"every hash. Hugging Face diffusers opens it by DDPMPipeline.from_pretrained(FOLDER). No\n" +
+			"pipeline passes classes on; a network with classes is called by itself, as docs/storage.md shows.",
 		Example: "  ddpmctl checkpoints export --storage 's3://ddpm?endpoint=minio:9000' --run digits --out digits-500 --step 500",
 		Args:    noArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -48,7 +50,7 @@ func exportCommand(stdout, stderr io.Writer) *cobra.Command {
 				Files  []string `json:"files"`
 			}{t.run, f.manifest.Step, folder, keys}
 			return out.print(exported, func() {
-				fmt.Fprintf(stdout, "%s: step %d of run %s, %d files; in Python: DDPMPipeline.from_pretrained(%q)\n", folder, f.manifest.Step, t.run, len(keys), folder)
+				fmt.Fprintf(stdout, "%s: step %d of run %s, %d files; in Python: %s\n", folder, f.manifest.Step, t.run, len(keys), inPython(f.spec, folder))
 			})
 		},
 	}
@@ -57,6 +59,16 @@ func exportCommand(stdout, stderr io.Writer) *cobra.Command {
 	c.Flags().BoolVar(&whole, "state", false, "also copy the training state, which diffusers does not read")
 	out.flags(c)
 	return c
+}
+
+// inPython is how diffusers opens the folder of a checkpoint. Its DDPMPipeline loads a
+// network with classes, but can't call it.
+func inPython(spec ddpm.Spec, folder string) string {
+	if spec.Classes() == 0 {
+		return fmt.Sprintf("DDPMPipeline.from_pretrained(%q)", folder)
+	}
+	return fmt.Sprintf("UNet2DModel.from_pretrained(%q, subfolder=\"unet\"), called with class_labels of 0 … %d; DDPMPipeline passes none",
+		folder, spec.Model.ClassEmbeds-1)
 }
 
 // export copies a checkpoint's objects to a folder, which is there whole or not at
