@@ -1,6 +1,9 @@
 package core
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // conclude ends the run once the checkpoint of its last step is published.
 func (m *Machine) conclude(workers []*worker, step uint64, live bool) []Effect {
@@ -19,6 +22,24 @@ func (m *Machine) conclude(workers []*worker, step uint64, live bool) []Effect {
 		return nil
 	}
 	return m.save(workers, step)
+}
+
+// returning says that a worker may yet say that it has a state, or come back with one.
+func (m *Machine) returning() bool {
+	if !m.lost.IsZero() && m.now.Sub(m.lost) < m.config.AdoptPatience {
+		return true
+	}
+	return slices.ContainsFunc(m.workers, (*worker).pending)
+}
+
+// linger waits, before the run is stopped without what is not saved, for those who may have it.
+func (m *Machine) linger() []Effect {
+	if m.phase == paused {
+		return nil
+	}
+	m.disband()
+	m.enter(paused, fmt.Sprintf("stopping, and nobody here has the state; waiting for those to come back who may have one that is newer than the checkpoint of step %d", m.published))
+	return []Effect{Note{m.reason}}
 }
 
 // membersAt says that the members of the generation stand at the end of a step.
@@ -141,7 +162,7 @@ func (m *Machine) stopIdle() []Effect {
 // a worker has a state, the run goes on from that one.
 func (m *Machine) unreadable(e Unreadable) []Effect {
 	for _, w := range m.workers {
-		if w.ready || w.position != nil && w.position.HasState {
+		if w.ready || w.pending() || w.position != nil && w.position.HasState || m.brings(w) {
 			return []Effect{Note{fmt.Sprintf("the checkpoint of step %d is not whole: %s; the run goes on, and the next one replaces it", e.Step, e.Reason)}}
 		}
 	}
@@ -149,4 +170,13 @@ func (m *Machine) unreadable(e Unreadable) []Effect {
 		return nil
 	}
 	return m.fail(fmt.Sprintf("no worker has the state, and the checkpoint of step %d can't be read: %s", e.Step, e.Reason))
+}
+
+// brings says that a worker is in a generation to which it has brought the state.
+func (m *Machine) brings(w *worker) bool {
+	if !w.member || !m.persisted || m.generation.Source != FromMembers {
+		return false
+	}
+	member := m.generation.member(w.id)
+	return member != nil && member.Lack != LackState
 }

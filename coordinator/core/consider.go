@@ -45,12 +45,11 @@ func (m *Machine) consider() []Effect {
 			if w.position != nil {
 				continue
 			}
-			if !m.hearing.IsZero() && !m.now.Before(m.hearing) {
+			if !m.hearing.IsZero() && m.now.Sub(m.hearing) >= answerLimit {
 				return m.askPositions()
 			}
 			return nil
 		}
-		m.hearing = m.zero()
 		return m.regroup()
 	case saving:
 		if m.idleAt <= m.published || !m.retry.IsZero() && !m.now.Before(m.retry) {

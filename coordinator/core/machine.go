@@ -115,8 +115,8 @@ type Machine struct {
 	change          []string
 	echo            string
 	yielding, saves bool
-	// hearing is until when members are left to say by themselves that their weights
-	// differ; zero: nothing is to be heard.
+	// hearing is since when members say by themselves that their weights differ; zero:
+	// nobody has.
 	hearing time.Time
 	// wanted is since when there has been a reason to change at a boundary.
 	wanted time.Time
@@ -144,6 +144,8 @@ type Machine struct {
 	retry  time.Time
 
 	stopping string
+	// lost is when a worker was last lost that may come back with a state.
+	lost     time.Time
 	troubles troubles
 	// apart are workers of which the first did not reach the second, unreached when a
 	// worker was taken out for that.
@@ -299,6 +301,9 @@ func (m *Machine) expel(id, what string, again bool) []Effect {
 		return nil
 	}
 	member := w.member
+	if again && (member || w.unsaved(m.published)) {
+		m.lost = m.now
+	}
 	m.remove(id)
 	what = fmt.Sprintf("worker %s %s", id, what)
 	effects := []Effect{Dismiss{Worker: id, Reason: what, Again: again}}
@@ -331,6 +336,9 @@ func (m *Machine) halt(reason string) []Effect {
 // be to lose what they have to say of it.
 func (m *Machine) left(id string, p Position) []Effect {
 	reason := fmt.Sprintf("worker %s left the ring: %s", id, p.Broke)
+	if m.phase == adopting && p.Differs {
+		return nil // the others are still to come back, and to say the same
+	}
 	switch m.phase {
 	case forming, training, adopting:
 		m.enter(changing, reason)
@@ -341,7 +349,7 @@ func (m *Machine) left(id string, p Position) []Effect {
 	}
 	m.yielding = false
 	if m.hearing.IsZero() {
-		m.hearing = m.now.Add(answerLimit)
+		m.hearing = m.now
 	}
 	return nil
 }
@@ -362,7 +370,7 @@ const named = 8
 
 // askPositions asks the members that are in their ring to leave it.
 func (m *Machine) askPositions() []Effect {
-	m.yielding, m.hearing = false, m.zero()
+	m.yielding = false
 	var effects []Effect
 	for w := range m.members() {
 		if w.position == nil && w.halted.IsZero() {

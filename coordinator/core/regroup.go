@@ -47,7 +47,7 @@ func (m *Machine) complete(step uint64) {
 // regroup makes the next generation of the workers that are in no ring. The
 // members of the current one have all said where they stand.
 func (m *Machine) regroup() []Effect {
-	if effects, differ := m.differing(); differ {
+	if effects, hold := m.differing(); hold {
 		return effects
 	}
 	var stayers, leavers []*worker
@@ -64,6 +64,9 @@ func (m *Machine) regroup() []Effect {
 	step, live := m.newest(all)
 	if m.yielding && m.saves {
 		m.asked = step
+	}
+	if m.stopping != "" && !live && m.returning() {
+		return m.linger()
 	}
 	if m.stopping != "" || step >= m.config.Steps {
 		return m.conclude(all, step, live)
@@ -137,9 +140,7 @@ func (m *Machine) staying() []*worker {
 // orPause forms a generation, or pauses where there are too few workers for it.
 func (m *Machine) orPause(workers []*worker, step uint64, live bool) []Effect {
 	if len(workers) < m.config.MinWorkers || len(workers) == 0 {
-		for _, w := range m.workers {
-			w.member, w.ready = false, false
-		}
+		m.disband()
 		if m.phase == paused {
 			return nil
 		}
@@ -155,6 +156,13 @@ func (m *Machine) orPause(workers []*worker, step uint64, live bool) []Effect {
 		return []Effect{Note{m.reason + "; the run goes on when workers join"}}
 	}
 	return m.form(workers, step, live, m.config.Steps)
+}
+
+// disband makes nobody a member.
+func (m *Machine) disband() {
+	for _, w := range m.workers {
+		w.member, w.ready = false, false
+	}
 }
 
 // newestGeneration is the number of the newest generation that anybody here knows of. A worker may have
@@ -216,13 +224,11 @@ func (m *Machine) form(workers []*worker, step uint64, live bool, last uint64) [
 	}
 	m.choose(&g, workers)
 	m.deal(g.Members, rates, held)
-	for _, w := range m.workers {
-		w.member, w.ready = false, false
-	}
+	m.disband()
 	for _, w := range workers {
 		w.member = true
 	}
-	m.generation, m.persisted, m.adopted = g, false, false
+	m.generation, m.persisted, m.adopted, m.hearing = g, false, false, m.zero()
 	m.enter(forming, reason)
 	return []Effect{Persist{g}}
 }

@@ -18,8 +18,9 @@ type savings struct {
 	generation uint64
 	members    []string // in ring order
 	steps      map[uint64]*checkpoint
-	// failed are the steps that a member could not store.
-	failed map[uint64]bool
+	// failed are the steps that a member could not store, lost those that were given up for
+	// another reason.
+	failed, lost map[uint64]bool
 	// due is the newest step that its members were to save when they left their ring; 0: none.
 	due uint64
 }
@@ -32,7 +33,7 @@ type checkpoint struct {
 }
 
 func savingsOf(g Generation) *savings {
-	s := &savings{generation: g.Number, steps: map[uint64]*checkpoint{}, failed: map[uint64]bool{}}
+	s := &savings{generation: g.Number, steps: map[uint64]*checkpoint{}, failed: map[uint64]bool{}, lost: map[uint64]bool{}}
 	for _, member := range g.Members {
 		s.members = append(s.members, member.Worker)
 	}
@@ -42,7 +43,7 @@ func savingsOf(g Generation) *savings {
 // partSaved takes a member's part; the last one of a step decides about it.
 func (m *Machine) partSaved(e Saved) []Effect {
 	s := m.savingsIn(e.Generation)
-	if s == nil || s.failed[e.Step] || !slices.Contains(s.members, e.Worker) || e.Step <= m.published {
+	if s == nil || s.over(e.Step) || !slices.Contains(s.members, e.Worker) || e.Step <= m.published {
 		return nil
 	}
 	step, effects := s.steps[e.Step], []Effect(nil)
@@ -142,6 +143,7 @@ func (s *savings) open() []uint64 {
 // giveUp forgets a checkpoint.
 func (m *Machine) giveUp(s *savings, step uint64, reason string) []Effect {
 	delete(s.steps, step)
+	s.lost[step] = true
 	if m.phase == saving && m.retry.IsZero() {
 		m.retry = m.now
 	}
@@ -190,9 +192,10 @@ func (m *Machine) publishedStep(e Published) []Effect {
 	for _, s := range m.savings {
 		maps.DeleteFunc(s.steps, func(at uint64, _ *checkpoint) bool { return at <= step })
 		maps.DeleteFunc(s.failed, func(at uint64, _ bool) bool { return at <= step })
+		maps.DeleteFunc(s.lost, func(at uint64, _ bool) bool { return at <= step })
 	}
 	m.savings = slices.DeleteFunc(m.savings, func(s *savings) bool {
-		return len(s.steps) == 0 && s.generation != m.generation.Number
+		return len(s.steps) == 0 && s.due <= step && s.generation != m.generation.Number
 	})
 	return nil
 }
@@ -204,7 +207,7 @@ func (m *Machine) onItsWay(step uint64) bool {
 		return true
 	}
 	s := m.savingsIn(m.generation.Number)
-	if s == nil || s.failed[step] {
+	if s == nil || s.over(step) {
 		return false
 	}
 	return s.steps[step] != nil || m.savesAt(step) &&
@@ -220,9 +223,9 @@ func (m *Machine) owed(step uint64) bool {
 		if s.due <= m.published || s.due > step {
 			continue
 		}
-		return !s.failed[s.due] && !m.publishing(s.due) && slices.ContainsFunc(s.members, func(id string) bool {
+		return !s.failed[s.due] && !m.publishing(s.due) && (s.lost[s.due] || slices.ContainsFunc(s.members, func(id string) bool {
 			return m.find(id) == nil && !s.hasPart(s.due, id)
-		})
+		}))
 	}
 	return false
 }
@@ -243,6 +246,9 @@ func (m *Machine) noteDue(step uint64) {
 		}
 	}
 }
+
+// over says that a checkpoint was given up: what comes of it later changes nothing.
+func (s *savings) over(step uint64) bool { return s.failed[step] || s.lost[step] }
 
 func (s *savings) hasPart(step uint64, worker string) bool {
 	c := s.steps[step]

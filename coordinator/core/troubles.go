@@ -2,7 +2,6 @@ package core
 
 import (
 	"fmt"
-	"strings"
 	"time"
 )
 
@@ -94,44 +93,4 @@ func (m *Machine) place(id string) int {
 // reach says that nothing is known against two workers as neighbours.
 func (m *Machine) reach(a, b string) bool {
 	return !m.apart[[2]string{a, b}] && !m.apart[[2]string{b, a}]
-}
-
-// differing takes out the members whose weights are not those of most of them,
-// before what they computed has come into any weights. Where some have not said what
-// theirs are, and what they say could turn it, nobody is taken out: the step was not
-// completed, and in the next ring all compare again.
-func (m *Machine) differing() (effects []Effect, differ bool) {
-	count, told, all := map[uint64]int{}, 0, 0
-	for w := range m.members() {
-		all++
-		if w.position != nil && w.position.Differs {
-			count[w.position.Weights]++
-			told++
-		}
-	}
-	if len(count) < 2 {
-		return nil, false
-	}
-	var odd []string
-	step := uint64(0)
-	for w := range m.members() {
-		if p := w.position; p != nil && p.Differs {
-			step = p.Step
-			if 2*count[p.Weights] <= all {
-				odd = append(odd, w.id)
-			}
-		}
-	}
-	switch {
-	case len(odd) < told:
-	case told < all:
-		return nil, false
-	default:
-		return m.fail(fmt.Sprintf("workers %s hold different weights after step %d, and no majority says which are right: "+
-			"look for a machine with bad memory, and start again from the newest checkpoint", strings.Join(odd, ", "), step)), true
-	}
-	for _, id := range odd {
-		effects = append(effects, m.expel(id, fmt.Sprintf("computes wrong: after step %d its weights are not those of %s; look at its memory", step, plural(told-len(odd), "other worker", "other workers")), false)...)
-	}
-	return append(effects, m.regroup()...), true
 }

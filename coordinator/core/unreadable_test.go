@@ -36,3 +36,29 @@ func TestUnreadableCheckpoint(t *testing.T) {
 		}
 	}
 }
+
+// Nor does it end while those who have the state form another generation.
+func TestUnreadableWhileMembersBringTheState(t *testing.T) {
+	t.Parallel()
+	now := time.Unix(1000, 0)
+	m := New(Config{
+		Workers: 2, MinWorkers: 1, Shards: 4, Steps: 100, StartStep: 40, HasCheckpoint: true,
+		Silence: Silence{Min: time.Hour, Max: time.Hour},
+	})
+	for _, w := range []string{"w1", "w2"} {
+		m.Step(now, Joined{Worker: w, Address: w + ":1"})
+		m.Step(now, Available{Worker: w})
+	}
+	m.Step(now, Persisted{Generation: 1})
+	m.Step(now, Failed{Worker: "w2", Reason: "a part is damaged"})
+	m.Step(now, Positioned{"w1", Position{Generation: 1, HasState: true, Step: 40, Unreachable: -1}})
+	for _, persisted := range []bool{false, true} {
+		if persisted {
+			m.Step(now, Persisted{Generation: 2})
+		}
+		m.Step(now, Unreadable{Step: 40, Reason: "a part is damaged"})
+		if m.Phase() != "forming" {
+			t.Fatalf("worker w1 has the state, and the run is %s: %s", m.Phase(), m.Reason())
+		}
+	}
+}
