@@ -251,7 +251,7 @@ func (s *start) settle(ctx context.Context, cancel context.CancelFunc, l *loop) 
 		return
 	default:
 	}
-	if err := l.keeper.metrics.Flush(ctx); err != nil {
+	if err := l.keeper.metrics.Finish(ctx); err != nil {
 		s.log.Warn("the metrics since the newest checkpoint are not stored", "err", err)
 	}
 }

@@ -131,55 +131,6 @@ func TestMetricsOfTwoWriters(t *testing.T) {
 	}
 }
 
-// What the coordinator before was writing when it died may reach the Store after the log
-// was opened: once.
-func TestMetricsWrittenLate(t *testing.T) {
-	for name, k := range map[string]struct {
-		early []uint64 // written before, none: nothing is there yet
-		late  []uint64
-		want  string
-	}{
-		"more":         {[]uint64{1, 2}, []uint64{3, 4, 5}, "1 2 3 4 9 "},
-		"the first":    {nil, []uint64{1, 2, 5, 6}, "1 2 9 "},
-		"after a gone": {[]uint64{1, 2, 6, 7, 8}, []uint64{9}, "1 2 9 "},
-	} {
-		t.Run(name, func(t *testing.T) {
-			st, _ := newStore(t)
-			if k.early != nil {
-				log(t, openMetrics(t, st, 0), k.early...)
-			}
-			before, l := openMetrics(t, st, 6), openMetrics(t, st, 5)
-			log(t, before, k.late...)
-			log(t, l, 9)
-			log(t, l)
-			if got := logged(t, st); got != k.want {
-				t.Errorf("got %s, want %s", got, k.want)
-			}
-		})
-	}
-	// Whoever writes again is alive.
-	st, _ := newStore(t)
-	other, l := openMetrics(t, st, 0), openMetrics(t, st, 5)
-	log(t, other, 1, 2)
-	flaky := &noPuts{Store: st, down: true}
-	l.st = flaky
-	if err := l.Append(5, []byte(`{"step":5,"loss":0.5}`)); err != nil {
-		t.Fatal(err)
-	}
-	if err := errors.Join(l.Flush(t.Context()), l.Flush(t.Context())); !errors.Is(err, errLost) {
-		t.Fatal(err)
-	}
-	flaky.down = false
-	log(t, l, 6)
-	if got := logged(t, st); got != "1 2 5 6 " {
-		t.Errorf("got %s", got)
-	}
-	log(t, openMetrics(t, st, 9), 9)
-	if err := errors.Join(l.Append(7, []byte(`{"step":7,"loss":0.5}`)), l.Flush(t.Context())); !errors.Is(err, ErrConflict) {
-		t.Errorf("written twice by others: %v", err)
-	}
-}
-
 func TestMetricsRefuses(t *testing.T) {
 	st, _ := newStore(t)
 	l := openMetrics(t, st, 0)
