@@ -8,6 +8,7 @@ import (
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/client/v3/concurrency"
 )
 
 // A leadership that is lost can be taken up again, under a new term; what was
@@ -82,11 +83,6 @@ func TestRegainFromAnother(t *testing.T) {
 	if err := first.Check(t.Context()); !errors.Is(err, ErrDeposed) {
 		t.Errorf("the first one leads too: %v", err)
 	}
-	interrupted, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
-	defer cancel()
-	if err := first.Regain(interrupted); err == nil {
-		t.Error("a leadership is regained that another one has")
-	}
 	if err := first.Regain(t.Context()); !errors.Is(err, ErrDeposed) || !strings.Contains(err.Error(), "the coordinator at host:2") {
 		t.Errorf("regaining it: %v", err)
 	}
@@ -95,39 +91,98 @@ func TestRegainFromAnother(t *testing.T) {
 	}
 }
 
-// While it tries to regain what another one has, a former leader is none: it is a candidate,
-// whose key in etcd is newer than the leader's.
-func TestACandidateIsNoLeader(t *testing.T) {
+// A former leader that another one has followed does not stand for the election: the workers
+// that it has are waited for.
+func TestRegainDoesNotWait(t *testing.T) {
 	t.Parallel()
 	first, second := succeeded(t)
-	if err := second.PutGeneration(t.Context(), 9, membership{Number: 9}); err != nil {
+	r, err := first.client.Get(t.Context(), first.prefix+"led")
+	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(t.Context())
-	regained := make(chan error, 1)
-	go func() { regained <- first.Regain(ctx) }()
-	candidates := func() int64 {
-		r, err := first.client.Get(t.Context(), first.prefix+"leader/", clientv3.WithPrefix(), clientv3.WithCountOnly())
-		if err != nil {
-			t.Fatal(err)
-		}
-		return r.Count
+	if err := first.Regain(t.Context()); !errors.Is(err, ErrDeposed) {
+		t.Errorf("regaining it: %v", err)
 	}
-	for deadline := time.Now().Add(wait); candidates() < 2; time.Sleep(10 * time.Millisecond) {
+	if err := second.PutGeneration(t.Context(), 1, membership{Number: 1}); err != nil {
+		t.Fatal(err)
+	}
+	since := first.client.Watch(t.Context(), first.prefix, clientv3.WithPrefix(), clientv3.WithRev(r.Header.Revision+1))
+	for _, e := range (<-since).Events {
+		if strings.HasPrefix(string(e.Kv.Key), first.prefix+"leader/") {
+			t.Errorf("it stood for the election: %s of %s", e.Type, e.Kv.Key)
+		}
+	}
+}
+
+// standing is a former leader that tries to regain the leadership, of which another one that has
+// not led yet keeps it; regained is how it goes.
+func standing(ctx context.Context, t *testing.T) (former *Leader, winner *concurrency.Election, regained chan error) {
+	t.Helper()
+	endpoint := external(t)
+	former = leading(t, dialled(t, endpoint), "r")
+	if err := revoke(t.Context(), former.client, former.session.Lease()); err != nil {
+		t.Fatal(err)
+	}
+	<-former.Lost()
+	session, err := newSession(t.Context(), former.client, leaderTTL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(session.Orphan)
+	winner = concurrency.NewElection(session, former.prefix+"leader")
+	if err := winner.Campaign(t.Context(), "the winner"); err != nil {
+		t.Fatal(err)
+	}
+	regained = make(chan error, 1)
+	go func() { regained <- former.Regain(ctx) }()
+	for deadline := time.Now().Add(wait); candidates(t, former) < 2; time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("it does not stand for the election")
 		}
 	}
-	if err := first.PutGeneration(t.Context(), 10, membership{Number: 10}); !errors.Is(err, ErrDeposed) || first.Term() >= second.Term() {
-		t.Errorf("a candidate writes, with term %d beside the leader's %d: %v", first.Term(), second.Term(), err)
+	return former, winner, regained
+}
+
+func candidates(t *testing.T, l *Leader) int64 {
+	t.Helper()
+	r, err := l.client.Get(t.Context(), l.prefix+"leader/", clientv3.WithPrefix(), clientv3.WithCountOnly())
+	if err != nil {
+		t.Fatal(err)
 	}
-	var g membership
-	if _, err := second.Generation(t.Context(), &g); err != nil || g.Number != 9 {
-		t.Errorf("generation %d, %v", g.Number, err)
+	return r.Count
+}
+
+// Nor does it go on standing for it when another one begins to lead.
+func TestRegainEndsOnceAnotherLeads(t *testing.T) {
+	t.Parallel()
+	former, _, regained := standing(t.Context(), t)
+	if _, err := former.client.Put(t.Context(), former.prefix+ledKey, `"another"`); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-regained; !errors.Is(err, ErrDeposed) || !strings.Contains(err.Error(), "the winner") || !strings.Contains(err.Error(), "start this one again") {
+		t.Errorf("regaining it: %v", err)
+	}
+	if n := candidates(t, former); n != 1 {
+		t.Errorf("%d stand for the election", n)
+	}
+}
+
+// While it tries to regain the leadership, a former leader is none: it is a candidate, whose key
+// in etcd is newer than the leader's.
+func TestACandidateIsNoLeader(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	former, winner, regained := standing(ctx, t)
+	if err := former.PutGeneration(t.Context(), 10, membership{Number: 10}); !errors.Is(err, ErrDeposed) || former.Term() >= uint64(winner.Rev()) {
+		t.Errorf("a candidate writes, with term %d beside the leader's %d: %v", former.Term(), winner.Rev(), err)
+	}
+	if ok, err := former.Generation(t.Context(), new(membership)); ok || err != nil {
+		t.Errorf("a generation is there: %v, %v", ok, err)
 	}
 	cancel()
-	if err := <-regained; err == nil || candidates() != 1 {
-		t.Errorf("%v; %d stand for the election", err, candidates())
+	if err := <-regained; err == nil || candidates(t, former) != 1 {
+		t.Errorf("%v; %d stand for the election", err, candidates(t, former))
 	}
 }
 
