@@ -286,13 +286,14 @@ func (l *Leader) PutWorker(ctx context.Context, id string, value any, ttl time.D
 	return l.put(ctx, "workers/"+id, value, clientv3.WithLease(lease.ID))
 }
 
-// KeepWorker renews a worker's lease.
+// KeepWorker renews a worker's lease. It fails where the worker is to be stored anew: what was
+// stored in a leadership that was lost since runs out.
 func (l *Leader) KeepWorker(ctx context.Context, id string) error {
 	l.mu.Lock()
 	lease, ok := l.leases[id]
 	l.mu.Unlock()
 	if !ok {
-		return nil
+		return fmt.Errorf("renew the lease of worker %s: it has none in this leadership", id)
 	}
 	ctx, cancel := context.WithTimeout(ctx, requestLimit)
 	defer cancel()

@@ -46,7 +46,10 @@ func TestRegain(t *testing.T) {
 	if ok, err := l.Generation(t.Context(), &g); !ok || err != nil || g.Number != 3 || l.Term() <= term {
 		t.Errorf("generation %v, %v, %v, term %d after %d", g, ok, err, l.Term(), term)
 	}
-	if err := errors.Join(l.Check(t.Context()), l.PutGeneration(t.Context(), 4, membership{Number: 4}), l.PutWorker(t.Context(), "w1", "y", wait)); err != nil {
+	if err := l.KeepWorker(t.Context(), "w1"); err == nil {
+		t.Error("a worker is taken to be stored whose lease is not kept any more")
+	}
+	if err := errors.Join(l.Check(t.Context()), l.PutGeneration(t.Context(), 4, membership{Number: 4}), l.PutWorker(t.Context(), "w1", "y", wait), l.KeepWorker(t.Context(), "w1")); err != nil {
 		t.Errorf("it can't write: %v", err)
 	}
 }
