@@ -10,9 +10,10 @@
 //
 // Nobody needs the coordinator for a step. Where etcd does not answer, the loop goes
 // on hearing workers and tries again; where the leadership is lost, it is taken up
-// again; where another coordinator has it, this one ends without dismissing anybody.
-// One that comes after finds the newest generation in etcd, and its members, which
-// have trained on, come back to it.
+// again, and workers that wait for it too long are let go meanwhile, to look for whoever
+// leads (alone.go); where another coordinator has it, this one ends without dismissing
+// anybody. One that comes after finds the newest generation in etcd, and its members,
+// which have trained on, come back to it.
 //
 // Starting a run (start.go) goes from what costs nothing to what leaves traces:
 // settings, port, Store, dataset, and only then the data dir, etcd and run.json,

@@ -91,6 +91,9 @@ type stored struct {
 // wasStored lets a generation begin. That etcd has a newer one is no news of a former
 // generation; of this one it says that somebody else decides.
 func (l *loop) wasStored(ctx context.Context, s stored) {
+	if s.generation == l.storing {
+		l.storing = 0
+	}
 	if g, _ := l.machine.Generation(); s.err != nil && g.Number == s.generation {
 		l.step(ctx, core.Broken{Reason: fmt.Sprintf("generation %d can't be stored in etcd: %v", s.generation, s.err)})
 		return
@@ -102,6 +105,7 @@ func (l *loop) wasStored(ctx context.Context, s stored) {
 // tries until etcd takes it: members train on meanwhile, or wait.
 func (l *loop) persist(ctx context.Context, g core.Generation) {
 	l.notice()
+	l.storing = g.Number
 	l.where.Generation(g.Number)
 	l.log.Info("a generation", "generation", g.Number, "members", len(g.Members), "step", g.StartStep, "reason", g.Reason)
 	l.view.generation(g)

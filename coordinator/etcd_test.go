@@ -15,6 +15,7 @@ import (
 	"github.com/ddpm-cluster/ddpm-cluster/coordinator/core"
 	"github.com/ddpm-cluster/ddpm-cluster/coordinator/registry"
 	ddpmv1 "github.com/ddpm-cluster/ddpm-cluster/proto/ddpm/v1"
+	"github.com/ddpm-cluster/ddpm-cluster/storage"
 )
 
 // fakeEtcd keeps a leadership's records, fails as a test wants, and loses the
@@ -96,6 +97,23 @@ func (e *fakeEtcd) PutGeneration(_ context.Context, number uint64, value any) er
 	return nil
 }
 
+func (e *fakeEtcd) Generation(_ context.Context, value any) (bool, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if len(e.generations) == 0 {
+		return false, nil
+	}
+	*value.(*core.Generation) = e.generations[len(e.generations)-1]
+	return true, nil
+}
+
+// fail lets the next writes of a generation fail.
+func (e *fakeEtcd) fail(writes int) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.failures = writes
+}
+
 func (e *fakeEtcd) PutWorker(_ context.Context, id string, _ any, _ time.Duration) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -129,6 +147,17 @@ type led struct {
 // lead runs a loop, whose first worker joins. bend may change the etcd before.
 func lead(t *testing.T, bend func(*fakeEtcd)) *led {
 	t.Helper()
+	return leadFor(t, defaultLimits().alone, func(x *led, _ storage.Store) {
+		if bend != nil {
+			bend(x.etcd)
+		}
+	})
+}
+
+// leadFor does so with a loop that lets its workers go when it is alone for so long. bend may
+// also change the loop.
+func leadFor(t *testing.T, alone time.Duration, bend func(*led, storage.Store)) *led {
+	t.Helper()
 	l, store := publishing(t)
 	close(store.let)
 	l.end = nil
@@ -136,14 +165,15 @@ func lead(t *testing.T, bend func(*fakeEtcd)) *led {
 		t: t, etcd: l.registry.(*fakeEtcd), loop: l, log: &locked{},
 		events: make(chan sessionEvent), interrupts: make(chan os.Signal, 2), ended: make(chan struct{}),
 	}
-	if bend != nil {
-		bend(x.etcd)
-	}
 	l.log = slog.New(slog.NewTextHandler(x.log, nil))
-	l.machine = core.New(core.Config{Workers: 1, MinWorkers: 1, Shards: 4, Steps: 9, Silence: core.Silence{Min: 2 * wait, Max: 2 * wait}})
-	l.limits.retry = time.Millisecond
+	l.config = core.Config{Workers: 1, MinWorkers: 1, Shards: 4, Steps: 9, Silence: core.Silence{Min: 2 * wait, Max: 2 * wait}}
+	l.machine = core.New(l.config)
+	l.config.Adopt, l.config.AdoptPatience = true, wait // for those that come after it
+	l.plan.runID = "run"
+	l.limits.retry, l.limits.alone = time.Millisecond, alone
 	l.persisted = make(chan stored)
 	l.progress = newProgress(newConsole(new(bytes.Buffer)), l.log, 0, 9)
+	bend(x, store)
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() {
 		defer close(x.ended)
@@ -162,12 +192,19 @@ func lead(t *testing.T, bend func(*fakeEtcd)) *led {
 	return x
 }
 
+// knock lets a worker ask to join, as one that comes back where it says from what.
+func (x *led) knock(name string, from *ddpmv1.Resume) *session {
+	x.t.Helper()
+	s := &session{hello: hello(name), out: make(chan *ddpmv1.CoordinatorMessage, outbox)}
+	s.hello.Version, s.hello.Build, s.hello.Resume = "", "", from
+	x.tell(sessionEvent{from: s})
+	return s
+}
+
 // join lets a worker join, and take its welcome.
 func (x *led) join(name string) *session {
 	x.t.Helper()
-	s := &session{hello: hello(name), out: make(chan *ddpmv1.CoordinatorMessage, outbox)}
-	s.hello.Version, s.hello.Build = "", ""
-	x.tell(sessionEvent{from: s})
+	s := x.knock(name, nil)
 	if m := x.hear(s); m.GetWelcome() == nil {
 		x.t.Fatalf("it hears %v", m)
 	}

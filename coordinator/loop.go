@@ -13,7 +13,6 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/ddpm-cluster/ddpm-cluster/coordinator/core"
-	"github.com/ddpm-cluster/ddpm-cluster/coordinator/registry"
 	"github.com/ddpm-cluster/ddpm-cluster/coordinator/report"
 	"github.com/ddpm-cluster/ddpm-cluster/internal/health"
 	"github.com/ddpm-cluster/ddpm-cluster/internal/logging"
@@ -30,6 +29,8 @@ type records interface {
 	Lost() <-chan struct{}
 	// Regain takes a leadership up again that was lost, unless another has it.
 	Regain(ctx context.Context) error
+	// Generation reads the newest one that is stored into value, if there is one.
+	Generation(ctx context.Context, value any) (bool, error)
 	// PutGeneration fails with registry.ErrSuperseded where a newer one is stored.
 	PutGeneration(ctx context.Context, number uint64, value any) error
 	PutWorker(ctx context.Context, id string, value any, ttl time.Duration) error
@@ -39,6 +40,8 @@ type records interface {
 
 // loop is the one goroutine that feeds the machine and does its effects.
 type loop struct {
+	// config is what each machine of the run is made of, but for where it begins.
+	config   core.Config
 	machine  *core.Machine
 	registry records
 	plan     welcome
@@ -63,6 +66,14 @@ type loop struct {
 	// that was lost, nil while there is nothing to hear.
 	persisted chan stored
 	regained  chan error
+	// lostAt is when the leadership was lost last, storing the number of the generation that
+	// waits for etcd, 0 where none does.
+	lostAt  time.Time
+	storing uint64
+	// interrupted says that the user has asked for the end once.
+	interrupted bool
+	// stopped is closed when the machine of now is fed no more.
+	stopped chan struct{}
 	// endRegaining ends the attempt under way, which may outlast the loop: what is published at
 	// the end waits for it.
 	endRegaining context.CancelFunc
@@ -85,6 +96,8 @@ type loop struct {
 	noticed time.Time
 	// newest is the newest checkpoint, nil before the first.
 	newest *report.Checkpoint
+	// last is the checkpoint that was published while there was no machine to hear of it.
+	last core.Publish
 	// local hears of child processes that ended; children are those that have not.
 	local    <-chan childEnd
 	children int
@@ -102,12 +115,28 @@ type welcome struct {
 	threads             int
 }
 
-// run feeds the machine until the run ends.
+// run feeds the machine until the run ends, and another one each time the workers had to be
+// let go.
 func (l *loop) run(ctx context.Context, events <-chan sessionEvent, interrupts <-chan os.Signal) (core.End, error) {
+	defer l.pulse.Rest()
+	for {
+		l.stopped = make(chan struct{})
+		end, err := l.lead(ctx, events, interrupts)
+		if !errors.Is(err, errStandsStill) {
+			return l.completed(end), err
+		}
+		close(l.stopped)
+		if err := l.letGo(ctx, events, interrupts); err != nil {
+			return core.End{}, err
+		}
+	}
+}
+
+// lead feeds one machine until the run ends, or stands still.
+func (l *loop) lead(ctx context.Context, events <-chan sessionEvent, interrupts <-chan os.Signal) (core.End, error) {
 	pace := newPace()
 	defer pace.stop()
-	defer l.pulse.Rest()
-	interrupted := false
+	asked := false // this machine, for the end
 	for l.end == nil {
 		select {
 		case e := <-events:
@@ -123,29 +152,30 @@ func (l *loop) run(ctx context.Context, events <-chan sessionEvent, interrupts <
 		case <-l.lost():
 			l.regain(ctx)
 		case err := <-l.regained:
-			if err != nil { // nobody is dismissed: the workers are another coordinator's now
-				if ctx.Err() != nil {
-					return core.End{}, context.Cause(ctx)
-				}
-				l.usurped = errors.Is(err, registry.ErrDeposed)
-				return core.End{}, fmt.Errorf("the leadership in etcd is lost: %w", err)
+			if err := l.hasRegained(ctx, err); err != nil {
+				return core.End{}, err
 			}
-			l.regained = nil
-			l.log.Info("the leadership in etcd is regained", "term", l.registry.Term())
 		case <-pace.ticks():
 			l.pulse.Beat()
+			if l.standsStill(time.Now()) {
+				return core.End{}, errStandsStill
+			}
 			l.hearSigns(ctx)
 			l.step(ctx, core.Tick{})
+			if l.interrupted && !asked && l.machine.Phase() != "adopting" { // the one before was
+				asked = true
+				l.step(ctx, core.StopRequested{Reason: "interrupted"})
+			}
 			pace.set(l.machine.AtRest())
 			l.progress.tick(time.Now())
 		case <-interrupts:
 			if l.handOver {
 				return core.End{}, errHandedOver
 			}
-			if interrupted {
+			if l.interrupted {
 				return core.End{}, errInterrupted
 			}
-			interrupted = true
+			l.interrupted, asked = true, true
 			l.log.Warn("interrupted: making a checkpoint, then stopping; interrupt again to end at once")
 			l.step(ctx, core.StopRequested{Reason: "interrupted"})
 		case <-ctx.Done():
@@ -155,31 +185,10 @@ func (l *loop) run(ctx context.Context, events <-chan sessionEvent, interrupts <
 	return *l.end, nil
 }
 
-// lost is closed when the leadership is lost, and that is news.
-func (l *loop) lost() <-chan struct{} {
-	if l.regained != nil {
-		return nil
-	}
-	return l.registry.Lost()
-}
-
-// regain takes the leadership up again beside the loop. Until then nothing can be
-// decided, and members train on.
-func (l *loop) regain(ctx context.Context) {
-	l.log.Warn("the leadership in etcd is lost: its lease could not be kept; training goes on, and this coordinator takes it up again")
-	regained := make(chan error, 1)
-	l.regained = regained
-	if l.endRegaining != nil {
-		l.endRegaining() // of one that is long over
-	}
-	ctx, l.endRegaining = context.WithCancel(ctx)
-	l.works.Go(func() { regained <- l.registry.Regain(ctx) }) // until settle
-}
-
-// beside does work until it is done, ctx ends or the loop is over.
+// beside does work for the machine until it is done, ctx ends or the machine hears no more.
 func (l *loop) beside(ctx context.Context, work func(context.Context)) {
 	ctx, cancel := context.WithCancel(ctx)
-	done := make(chan struct{})
+	done, stopped := make(chan struct{}), l.stopped
 	l.works.Go(func() {
 		defer close(done)
 		work(ctx)
@@ -188,6 +197,7 @@ func (l *loop) beside(ctx context.Context, work func(context.Context)) {
 		defer cancel()
 		select {
 		case <-l.over:
+		case <-stopped:
 		case <-done:
 		}
 	})

@@ -94,23 +94,29 @@ func (s *start) newLoop(leader *registry.Leader, last core.Generation, runID str
 		view.members = last.Members
 		view.status.HalvingElems, view.status.AllReduce = last.HalvingElems, last.AllReduce
 	}
+	machine := core.Config{
+		Workers: s.config.Workers, MinWorkers: s.config.MinWorkers, Patience: s.options.limits.patience,
+		Shards: s.plan.Spec.Shards(), Groups: s.plan.Spec.Local.Groups, Steps: s.plan.Steps, CheckpointEvery: s.plan.CheckpointEvery,
+		StartStep: s.newest.Step, HasCheckpoint: s.resumes,
+		// Local workers end with their coordinator.
+		Last: last, Adopt: !s.config.Local, AdoptPatience: s.options.limits.adopt,
+		Heartbeat: s.options.limits.heartbeat, Silence: s.options.limits.silence, MaxSkipped: s.config.MaxSkipped,
+		Elems: s.plan.Spec.Model.ParamCount(), Version: ddpmcluster.Version(), Build: ddpmcluster.Fingerprint(),
+	}
+	limits := s.options.limits
+	if len(s.config.Etcd) == 0 || s.config.Local { // then no other coordinator can lead, or has the workers
+		limits.alone = 0
+	}
 	return &loop{
-		machine: core.New(core.Config{
-			Workers: s.config.Workers, MinWorkers: s.config.MinWorkers, Patience: s.options.limits.patience,
-			Shards: s.plan.Spec.Shards(), Groups: s.plan.Spec.Local.Groups, Steps: s.plan.Steps, CheckpointEvery: s.plan.CheckpointEvery,
-			StartStep: s.newest.Step, HasCheckpoint: s.resumes,
-			// Local workers end with their coordinator.
-			Last: last, Adopt: !s.config.Local, AdoptPatience: s.options.limits.adopt,
-			Heartbeat: s.options.limits.heartbeat, Silence: s.options.limits.silence, MaxSkipped: s.config.MaxSkipped,
-			Elems: s.plan.Spec.Model.ParamCount(), Version: ddpmcluster.Version(), Build: ddpmcluster.Fingerprint(),
-		}),
+		config:   machine,
+		machine:  core.New(machine),
 		registry: leader,
 		plan: welcome{
 			run: s.plan.Run, runID: runID, storage: s.store.String(), spec: spec,
 			compareEvery: s.config.CompareEvery, threads: s.config.Threads,
 		},
 		tracer:    s.tracer,
-		limits:    s.options.limits,
+		limits:    limits,
 		handOver:  s.config.HandOver,
 		keeper:    k,
 		progress:  newProgress(s.console, s.log, s.newest.Step, s.plan.Steps),

@@ -54,6 +54,9 @@ type limits struct {
 	silence   core.Silence
 	// adopt is how long a new leader waits for the members of the last generation.
 	adopt time.Duration
+	// alone is how long a leadership may be lost, and the run wait for etcd, before the workers are
+	// let go to whoever leads; 0: for ever.
+	alone time.Duration
 	// retry is how long lies between two attempts to write to etcd.
 	retry time.Duration
 	// patience is how long a start with fewer than all workers waits for another.
@@ -71,6 +74,7 @@ type limits struct {
 func defaultLimits() limits {
 	return limits{
 		heartbeat: 250 * time.Millisecond, silence: core.Silence{Min: 2 * time.Second, Max: 20 * time.Second},
+		alone: 20 * time.Second, // twice a leader's lease in etcd
 		adopt: 10 * time.Second, retry: time.Second / 2, patience: 30 * time.Second,
 		hello: 10 * time.Second, settle: 30 * time.Second,
 		farewell: 70 * time.Second, // a Prometheus' usual interval is a minute
