@@ -54,6 +54,8 @@ type limits struct {
 	silence   core.Silence
 	// adopt is how long a new leader waits for the members of the last generation.
 	adopt time.Duration
+	// bind is how long a standby that is to lead tries to open its ports.
+	bind time.Duration
 	// alone is how long a leadership may be lost, and the run wait for etcd, before the workers are
 	// let go to whoever leads; 0: for ever.
 	alone time.Duration
@@ -74,6 +76,7 @@ type limits struct {
 func defaultLimits() limits {
 	return limits{
 		heartbeat: 250 * time.Millisecond, silence: core.Silence{Min: 2 * time.Second, Max: 20 * time.Second},
+		bind:  5 * time.Second,
 		alone: 20 * time.Second, // twice a leader's lease in etcd
 		adopt: 10 * time.Second, retry: time.Second / 2, patience: 30 * time.Second,
 		hello: 10 * time.Second, settle: 30 * time.Second,
@@ -224,36 +227,6 @@ func (s *start) mayHaveMembers() bool {
 	return !s.config.Local && (len(s.config.Etcd) > 0 || err == nil)
 }
 
-// listen opens the ports.
-func (s *start) listen() (err error) {
-	if s.listener, err = listen("--listen", s.config.Listen); err != nil {
-		return err
-	}
-	for _, address := range s.config.HTTP {
-		l, err := listen("--http", address)
-		if err != nil {
-			return err
-		}
-		s.webs = append(s.webs, l)
-	}
-	if s.config.Pprof != "" {
-		s.profiles, err = listen("--pprof", s.config.Pprof)
-	}
-	return err
-}
-
-func (s *start) close() {
-	if s.listener != nil {
-		_ = s.listener.Close() // its server closes it too
-	}
-	for _, l := range s.webs {
-		_ = l.Close()
-	}
-	if s.profiles != nil {
-		_ = s.profiles.Close()
-	}
-}
-
 // own holds etcd and the leadership for as long as the run takes.
 func (s *start) own(ctx context.Context) (end core.End, err error) {
 	etcd, err := s.openEtcd(ctx)
@@ -267,12 +240,12 @@ func (s *start) own(ctx context.Context) (end core.End, err error) {
 			err = errors.Join(err, etcd.Close())
 		}
 	}()
-	take := registry.Lead
+	var leader *registry.Leader
 	if s.config.Standby {
-		take = registry.Follow
-		s.log.Info("standing by until the leading coordinator is gone", "run", s.plan.Run)
+		leader, err = s.standBy(ctx, etcd)
+	} else {
+		leader, err = registry.Lead(ctx, etcd, s.plan.Run, who(s.config.Listen))
 	}
-	leader, err := take(ctx, etcd, s.plan.Run, who(s.config.Listen))
 	if err != nil {
 		return end, err
 	}
@@ -281,12 +254,6 @@ func (s *start) own(ctx context.Context) (end core.End, err error) {
 			s.log.Warn("can't leave etcd as it should be", "err", cerr)
 		}
 	}()
-	if s.config.Standby {
-		s.log.Info("leading now", "run", s.plan.Run, "term", leader.Term())
-		if err := s.listen(); err != nil {
-			return end, err
-		}
-	}
 	if err := s.lookAgain(ctx); err != nil {
 		return end, err
 	}
