@@ -28,6 +28,7 @@ type Config struct {
 	ShardSize int
 	Seed      uint64
 	LR        float64
+	Timesteps string
 	Init      string
 
 	// LocalSteps, with LocalGroups, OuterLR and OuterMomentum, is the mode of little communication.
@@ -127,6 +128,8 @@ func (c *Config) Validate() error {
 	for _, name := range []string{"outer-lr", "outer-momentum", "local-groups"} {
 		check(!c.Given(name) || c.Given("local-steps"), "--%s: is of a run with local steps; give --local-steps too", name)
 	}
+	check(!c.Given("timesteps") || c.Timesteps == ddpm.TimestepsUniform || c.Timesteps == ddpm.TimestepsStratified,
+		"--timesteps %q: must be %s or %s", c.Timesteps, ddpm.TimestepsUniform, ddpm.TimestepsStratified)
 	check(c.GatherDtype == GatherFloat32 || c.GatherDtype == ddpm.GatherBF16, "--gather-dtype %q: must be %s or %s", c.GatherDtype, GatherFloat32, ddpm.GatherBF16)
 	check(!c.Given("fraction-bits") || c.FractionBits >= ddpm.MinFractionBits && c.FractionBits <= ddpm.MaxFractionBits,
 		"--fraction-bits %d: must be in %d … %d", c.FractionBits, ddpm.MinFractionBits, ddpm.MaxFractionBits)

@@ -127,6 +127,7 @@ func TestValidate(t *testing.T) {
 		{"shard-size 0", []string{"--workers", "2", "--shard-size", "0"}, "--shard-size 0"},
 		{"gather-dtype of no kind", []string{"--workers", "2", "--gather-dtype", "fp8"}, `--gather-dtype "fp8": must be float32 or bf16`},
 		{"gather-dtype empty", []string{"--workers", "2", "--gather-dtype", ""}, `--gather-dtype ""`},
+		{"timesteps of no kind", []string{"--workers", "2", "--timesteps", "even"}, `--timesteps "even": must be uniform or stratified`},
 		{"fraction-bits 23", []string{"--workers", "2", "--fraction-bits", "23"}, "--fraction-bits 23: must be in 24 … 48"},
 		{"fraction-bits 49", []string{"--workers", "2", "--fraction-bits", "49"}, "--fraction-bits 49: must be in 24 … 48"},
 		{"fraction-bits 0", []string{"--workers", "2", "--fraction-bits", "0"}, "--fraction-bits 0"},

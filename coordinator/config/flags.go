@@ -34,7 +34,7 @@ func Choices() map[string][]string {
 	for _, p := range ddpm.Presets() {
 		presets = append(presets, p.Spec.Preset)
 	}
-	return map[string][]string{"preset": presets, "gather-dtype": {GatherFloat32, ddpm.GatherBF16}, "log-format": logging.Formats()}
+	return map[string][]string{"preset": presets, "gather-dtype": {GatherFloat32, ddpm.GatherBF16}, "timesteps": {ddpm.TimestepsUniform, ddpm.TimestepsStratified}, "log-format": logging.Formats()}
 }
 
 // Flags declares a flag for every setting and binds it to the config.
@@ -67,6 +67,7 @@ func (c *Config) specFlags(fs *pflag.FlagSet) {
 	fs.IntVar(&c.ShardSize, "shard-size", 0, "`examples` of a shard, the unit that is dealt to workers (default: the preset's)")
 	fs.Uint64Var(&c.Seed, "seed", 0, "seed of everything random, any `integer` from 0 (default: the preset's)")
 	fs.Float64Var(&c.LR, "lr", 0, "learning `rate` after warm-up (default: the preset's)")
+	fs.StringVar(&c.Timesteps, "timesteps", "", "how a batch draws its timesteps, by `PLAN`: "+ddpm.TimestepsUniform+", each on its own as in the paper, or "+ddpm.TimestepsStratified+", spread evenly over the batch, which makes losses less noisy (default: the preset's)")
 	fs.IntVar(&c.Classes, "classes", 0, "train a model of so many `classes` on the dataset's labels, not with --init (default: the preset's, none)")
 	fs.Float64Var(&c.LabelDropout, "label-dropout", DefaultLabelDropout, "with --classes: the `fraction` of labels that are withheld, so that sampling can use guidance")
 	fs.IntVar(&c.LocalSteps, "local-steps", 0, "for slow links: each shard takes so many `steps` of its own between two exchanges (DiLoCo), and a step of the run is all of these (default: none)")

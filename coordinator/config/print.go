@@ -49,6 +49,7 @@ func (c *Config) Print(w io.Writer, p Plan) error {
 		ShardSize       int      `yaml:"shard-size"`
 		Seed            uint64   `yaml:"seed"`
 		LR              float64  `yaml:"lr"`
+		Timesteps       string   `yaml:"timesteps"`
 		Classes         int      `yaml:"classes,omitempty"`
 		LabelDropout    *float64 `yaml:"label-dropout,omitempty"`
 		LocalSteps      int      `yaml:"local-steps,omitempty"`
@@ -77,7 +78,7 @@ func (c *Config) Print(w io.Writer, p Plan) error {
 		EtcdKey         string   `yaml:"etcd-key,omitempty"`
 	}{
 		c.Workers, c.MinWorkers, c.Local, c.Threads, p.Spec.Preset, p.Spec.Dataset, c.Storage, c.DataDir, p.Run, p.Steps,
-		p.Spec.Batch, p.Spec.ShardSize, p.Spec.Seed, p.Spec.Optimizer.LearningRate, p.Spec.Classes(), dropout, p.Spec.Local.Steps, p.Spec.Local.Groups, outerLR, outerMomentum, p.Spec.GatherDtype, p.Spec.FractionBits, c.Init, p.CheckpointEvery, c.KeepLast, c.KeepEvery,
+		p.Spec.Batch, p.Spec.ShardSize, p.Spec.Seed, p.Spec.Optimizer.LearningRate, p.Spec.Timesteps, p.Spec.Classes(), dropout, p.Spec.Local.Steps, p.Spec.Local.Groups, outerLR, outerMomentum, p.Spec.GatherDtype, p.Spec.FractionBits, c.Init, p.CheckpointEvery, c.KeepLast, c.KeepEvery,
 		c.Listen, c.HTTP, c.Etcd,
 		c.HandOver, c.TensorBoard, c.Pprof, c.Security.Insecure, c.Security.CACert, c.Security.CAKey, c.Security.TokenFile, c.Security.Names, c.Security.EtcdCACert, c.Security.EtcdCert, c.Security.EtcdKey,
 	})

@@ -11,9 +11,10 @@ import (
 func TestPrintLoadsAgain(t *testing.T) {
 	for _, args := range [][]string{
 		{"--workers", "2", "--local"},
+		{"--workers", "2", "--local", "--timesteps", "uniform"},
 		{"--workers", "5", "--min-workers", "3", "--preset", "cifar10", "--dataset", "/data: #odd", "--storage", "s3://bucket/p?endpoint=h:1",
 			"--data-dir", "some where", "--run", "1e5", "--steps", "123", "--batch", "64", "--shard-size", "8", "--seed", "0",
-			"--lr", "3e-05", "--gather-dtype", "bf16", "--fraction-bits", "32", "--listen", "0.0.0.0:0", "--http", ":0", "--etcd", "a:1,b:2", "--threads", "3", "--hand-over",
+			"--lr", "3e-05", "--gather-dtype", "bf16", "--fraction-bits", "32", "--timesteps", "stratified", "--listen", "0.0.0.0:0", "--http", ":0", "--etcd", "a:1,b:2", "--threads", "3", "--hand-over",
 			"--join-token-file", "a/token", "--local-steps", "20", "--local-groups", "2", "--outer-momentum", "0.8"},
 	} {
 		c := mustParse(t, "", args...)

@@ -89,6 +89,9 @@ func (c *Config) override(s *ddpm.Spec) {
 	if c.Given("lr") {
 		s.Optimizer.LearningRate = c.LR
 	}
+	if c.Given("timesteps") {
+		s.Timesteps = c.Timesteps
+	}
 	if c.Given("local-steps") {
 		s.Local = ddpm.Local{Steps: c.LocalSteps, OuterRate: c.OuterLR, OuterMomentum: c.OuterMomentum}
 		*s = s.WithGroups(c.LocalGroups)

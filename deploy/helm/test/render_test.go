@@ -174,6 +174,7 @@ func TestSlowLinks(t *testing.T) {
 	command := filepath.Join(commands(t), "ddpm-coordinator")
 	for name, given := range map[string][]string{
 		"sums":        {"gather-dtype: bf16", "fraction-bits: 32"},
+		"timesteps":   {"timesteps: stratified"},
 		"local steps": {"local-steps: 20", "local-groups: 2", "outer-lr: 0.9", "outer-momentum: 0.8"},
 	} {
 		text, _ := runYAML(t, render(t, inS3+"config: {"+strings.Join(given, ", ")+"}\n"), "r-ddpm-run")
