@@ -107,9 +107,10 @@ generated: $(tools) ## Generated code is what its sources generate.
 	tools/generated.sh
 
 .PHONY: vet
-vet: ## go vet, also of the portable kernels and for another system.
+vet: ## go vet, also of the portable kernels, the long chaos tests and for another system.
 	go vet ./...
 	go vet -tags purego ./ddpm/... ./allreduce ./internal/cpulevel
+	go vet -tags chaos ./test/chaos
 	GOOS=darwin GOARCH=arm64 go vet ./...
 
 .PHONY: lint

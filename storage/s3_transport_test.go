@@ -64,10 +64,12 @@ func TestStalledServer(t *testing.T) {
 // A server that is slow is waited for, though a whole request takes longer than a
 // stall may.
 func TestSlowServer(t *testing.T) {
-	const stall = time.Second
-	err := answerWith(t, 16<<20, stall, func(w http.ResponseWriter, r *http.Request) {
+	t.Parallel()
+	const stall = 5 * time.Second // far more than a busy machine takes between two of the server's turns
+	err := answerWith(t, 64<<20, stall, func(w http.ResponseWriter, r *http.Request) {
 		for end := time.Now().Add(stall * 3 / 2); time.Now().Before(end); time.Sleep(stall / 50) {
-			if _, err := io.CopyN(io.Discard, r.Body, 64<<10); err != nil {
+			// A kernel wakes a writer when it has sent megabytes of what it was given.
+			if _, err := io.CopyN(io.Discard, r.Body, 512<<10); err != nil {
 				break
 			}
 		}

@@ -33,6 +33,7 @@ const (
 type dialer struct {
 	mu      sync.Mutex
 	local   string // this end's host of the last connection made
+	tried   bool   // an attempt has ended
 	lastErr error  // of the last attempt, nil if it connected
 	plain   bool   // without TLS
 }
@@ -112,7 +113,7 @@ func (d *dialer) dial(ctx context.Context, address string) (net.Conn, error) {
 	c, err := new(net.Dialer).DialContext(ctx, "tcp", address)
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.lastErr = err
+	d.tried, d.lastErr = true, err
 	if err == nil {
 		d.local, _, err = net.SplitHostPort(c.LocalAddr().String())
 	}
@@ -171,6 +172,9 @@ func (d *dialer) taken() bool {
 	return d.lastErr == nil && d.local != ""
 }
 
+// errUntried is a network, or a machine, that takes longer than there was patience.
+var errUntried = errors.New("no attempt to connect has ended yet")
+
 // What a connection that is taken and stays silent may come from. A coordinator with TLS hangs up
 // on who comes without, and says no word.
 var (
@@ -190,6 +194,8 @@ func (d *dialer) reason() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	switch {
+	case !d.tried:
+		return errUntried
 	case d.lastErr != nil:
 		return d.lastErr
 	case d.plain:

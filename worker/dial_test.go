@@ -29,7 +29,7 @@ func freeAddress(t *testing.T) string {
 
 func TestDialNobody(t *testing.T) {
 	address := freeAddress(t)
-	_, _, err := dial(t.Context(), address, insecure.NewCredentials(), 200*time.Millisecond, slog.New(slog.DiscardHandler))
+	_, _, err := dial(t.Context(), address, insecure.NewCredentials(), 2*time.Second, slog.New(slog.DiscardHandler))
 	if err == nil || !strings.Contains(err.Error(), "no coordinator answers at "+address) || !strings.Contains(err.Error(), "refused") {
 		t.Errorf("got %v", err)
 	}

@@ -193,12 +193,14 @@ func TestOutboxIsBounded(t *testing.T) {
 func TestAnswersWhenAsked(t *testing.T) {
 	c := newCluster(t, 1)
 	asked, unasked := 0, 0
-	c.onMessage = func(_ *fake, p *peer, m *ddpmv1.WorkerMessage) bool {
+	c.onMessage = func(f *fake, p *peer, m *ddpmv1.WorkerMessage) bool {
 		switch h := m.GetHeartbeat(); {
 		case m.GetAvailable() != nil:
 			p.say(fakeTerm, &ddpmv1.CoordinatorMessage{Body: &ddpmv1.CoordinatorMessage_Ask{Ask: &ddpmv1.Ask{}}})
+			return true // the run begins, and may end, when it has answered
 		case h.GetAsked():
 			asked++
+			f.available(p)
 		case h != nil:
 			unasked++
 		}

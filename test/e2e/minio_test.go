@@ -71,6 +71,9 @@ func TestSameBitsOnMinIO(t *testing.T) {
 	}
 }
 
+// manyKills is how many runs more are killed where all have ended before.
+const manyKills = 20
+
 // Workers and coordinators killed at random moments of a save leave a newest
 // checkpoint that loads, and from which the run reaches the quiet run's bits.
 // DDPM_TEST_KILLS says how often, DDPM_TEST_STREAMS how many runs at once.
@@ -87,7 +90,7 @@ func TestKilledWhileSaving(t *testing.T) {
 				seed := rand.Uint64()
 				t.Logf("seed %d", seed)
 				random := rand.New(rand.NewPCG(seed, 1))
-				for i := next.Add(1); i <= int64(kills) && !t.Failed(); i = next.Add(1) {
+				for i := next.Add(1); (i <= int64(kills) || killed.Load() == 0 && i <= int64(kills+manyKills)) && !t.Failed(); i = next.Add(1) {
 					cut, halves := killAndResume(t, server, random, fmt.Sprintf("kill-%d", i), want)
 					if cut {
 						killed.Add(1)
@@ -97,6 +100,9 @@ func TestKilledWhileSaving(t *testing.T) {
 			})
 		}
 	})
+	if killed.Load() == 0 && !t.Failed() {
+		t.Errorf("none of %d runs was killed before its end", next.Load())
+	}
 	t.Logf("%d of %d runs killed before their end, %d with a checkpoint half written", killed.Load(), kills, midway.Load())
 }
 
@@ -108,6 +114,9 @@ func killAndResume(t *testing.T, server *s3test.Server, random *rand.Rand, prefi
 	args := []string{"--storage", s3test.URI(server.Address, prefix), "--workers", "2", "--threads", "1", "--steps", "16"}
 	cut = killOnce(t, server, dir, random, append(args, "--checkpoint-every", "2"))
 	list := run(t, server.Env(), "ddpmctl", "checkpoints", "list", args[0], args[1])
+	if list.code != 0 {
+		t.Fatalf("%s: list: %s", prefix, list.stderr)
+	}
 	if strings.Contains(list.stdout, "complete") {
 		if r := run(t, server.Env(), "ddpmctl", "digest", args[0], args[1]); r.code != 0 {
 			t.Fatalf("%s: the newest checkpoint does not load: %s", prefix, r.stderr)
