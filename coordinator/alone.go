@@ -131,8 +131,8 @@ func (l *loop) publishedAlone(ctx context.Context, o outcome) error {
 	case o.err != nil:
 		l.log.Warn("a checkpoint could not be published", "step", o.checkpoint.Step, "err", o.err)
 	default:
-		l.newest, l.last = complete(o), o.checkpoint
-		l.view.checkpoint(*l.newest)
+		l.last = o.checkpoint
+		l.stored(o)
 	}
 	return nil
 }

@@ -240,10 +240,17 @@ func (l *loop) published(ctx context.Context, o outcome) {
 		l.step(ctx, core.PublishFailed{Generation: e.Generation, Step: e.Step, Reason: o.err.Error()})
 		return
 	}
-	l.newest = complete(o)
 	l.step(ctx, core.Published{Generation: e.Generation, Step: e.Step})
-	l.view.checkpoint(*l.newest)
+	l.stored(o)
 	l.log.Info("checkpoint", "step", e.Step, "loss", fmt.Sprintf("%.4f", e.Loss), "digest", e.Digest[:min(len(e.Digest), 19)], "at", l.keeper.place(e.Step))
+}
+
+// stored notes a checkpoint as the newest one, which a late one may not be.
+func (l *loop) stored(o outcome) {
+	if l.newest == nil || l.newest.Step < o.checkpoint.Step {
+		l.newest = complete(o)
+		l.view.checkpoint(*l.newest)
+	}
 }
 
 // complete is a checkpoint that was published just now.

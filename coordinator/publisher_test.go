@@ -100,6 +100,20 @@ func TestSettlePublishesWhatIsComplete(t *testing.T) {
 	}
 }
 
+// A checkpoint that is published after a newer one is not the newest.
+func TestALateCheckpointIsNotTheNewest(t *testing.T) {
+	t.Parallel()
+	l, store := publishing(t)
+	close(store.let)
+	for _, step := range []uint64{6, 3} {
+		l.addCheckpoint(t.Context(), t, store, step)
+	}
+	within(t, func() { l.settle(t.Context()) })
+	if got := l.resume(); got != "; the next start resumes from the checkpoint of step 6" {
+		t.Error(got)
+	}
+}
+
 // A checkpoint that is under way at the end waits for a leadership that is being regained.
 func TestSettleWaitsForTheLeadership(t *testing.T) {
 	t.Parallel()
