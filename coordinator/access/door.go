@@ -22,8 +22,9 @@ import (
 )
 
 const (
-	// handshakeLimit bounds a TLS handshake, handshakes how many there are at once;
-	// who comes later waits in the listener's queue.
+	// handshakeLimit bounds a TLS handshake, handshakes how many there are at once. Who
+	// comes when there is no place is cut off, and tries again: in the listener's queue it
+	// would stand behind those who say nothing.
 	handshakeLimit = 5 * time.Second
 	handshakes     = 128
 	// strangers is how many connections without a certificate stand at once.
@@ -97,7 +98,7 @@ func (d *Door) Guard(l net.Listener) net.Listener {
 	g := &guard{
 		Listener: l, door: d, ctx: ctx, cancel: cancel,
 		members: make(chan net.Conn), unknown: make(chan net.Conn),
-		slots: make(chan struct{}, handshakes), places: make(chan struct{}, strangers),
+		slots: newShares(handshakes), places: newShares(strangers),
 	}
 	g.strangers = d.strangersServer()
 	g.all.Go(func() { _ = g.strangers.Serve(queue{g, g.unknown}) }) // it ends by Close
@@ -112,7 +113,7 @@ type guard struct {
 	ctx              context.Context // the listener's life
 	cancel           context.CancelFunc
 	members, unknown chan net.Conn
-	slots, places    chan struct{}
+	slots, places    *shares
 	strangers        *grpc.Server
 	all              sync.WaitGroup
 	once             sync.Once
@@ -160,14 +161,8 @@ func (g *guard) Close() (err error) {
 // accept takes connections until the listener is closed.
 func (g *guard) accept() {
 	for {
-		select {
-		case g.slots <- struct{}{}:
-		case <-g.ctx.Done():
-			return
-		}
 		c, err := g.Listener.Accept()
 		if err != nil {
-			<-g.slots
 			if passing(err) && g.pause() {
 				continue
 			}
@@ -177,11 +172,25 @@ func (g *guard) accept() {
 			}
 			return
 		}
+		ctx, cancel := context.WithTimeout(g.ctx, handshakeLimit)
+		leave := g.slots.take(c.RemoteAddr(), cancel)
+		if leave == nil {
+			cancel()
+			g.full(c)
+			continue
+		}
 		g.all.Go(func() {
-			g.receive(c)
-			<-g.slots
+			defer cancel()
+			defer leave()
+			g.receive(ctx, c)
 		})
 	}
+}
+
+// full cuts off somebody whose host has its share.
+func (g *guard) full(c net.Conn) {
+	g.door.count.limited.Add(1)
+	_ = c.Close()
 }
 
 // passing says that accepting may go well later.
@@ -199,9 +208,7 @@ func (g *guard) pause() bool {
 }
 
 // receive makes the handshake and sends the connection where it belongs.
-func (g *guard) receive(c net.Conn) {
-	ctx, cancel := context.WithTimeout(g.ctx, handshakeLimit)
-	defer cancel()
+func (g *guard) receive(ctx context.Context, c net.Conn) {
 	t := tls.Server(c, g.door.tls)
 	if err := t.HandshakeContext(ctx); err != nil {
 		_ = c.Close()
@@ -211,14 +218,11 @@ func (g *guard) receive(c net.Conn) {
 	to := g.members
 	conn := &connection{Conn: t}
 	if len(t.ConnectionState().PeerCertificates) == 0 {
-		select {
-		case g.places <- struct{}{}:
-		default:
-			g.door.count.limited.Add(1)
-			_ = c.Close()
+		to = g.unknown
+		if conn.release = g.places.take(c.RemoteAddr(), func() { _ = c.Close() }); conn.release == nil {
+			g.full(c)
 			return
 		}
-		to, conn.release = g.unknown, func() { <-g.places }
 	}
 	select {
 	case to <- conn:

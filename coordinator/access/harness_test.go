@@ -120,9 +120,11 @@ type house struct {
 	t       *testing.T
 	ca      *pki.CA
 	door    *Door
+	guard   *guard
 	tokens  *kept
 	log     *log
 	address string
+	from    string // the address that its guests come from; "" is any
 }
 
 func newDoor(t testing.TB, ca *pki.CA, log *log) (*Door, *kept) {
@@ -159,7 +161,8 @@ func build(t *testing.T) *house {
 	ddpmv1.RegisterStatusServer(g, statuses{})
 	h.door.Register(g)
 	done := make(chan error, 1)
-	go func() { done <- g.Serve(h.door.Guard(l)) }()
+	h.guard = h.door.Guard(l).(*guard)
+	go func() { done <- g.Serve(h.guard) }()
 	t.Cleanup(func() {
 		g.Stop()
 		if err := <-done; err != nil && !errors.Is(err, grpc.ErrServerStopped) {
@@ -172,7 +175,14 @@ func build(t *testing.T) *house {
 // as connects with a TLS config.
 func (h *house) as(c *tls.Config) *grpc.ClientConn {
 	h.t.Helper()
-	conn, err := grpc.NewClient(h.address, grpc.WithTransportCredentials(credentials.NewTLS(c)), grpc.WithDisableServiceConfig())
+	dialer := net.Dialer{}
+	if h.from != "" {
+		dialer.LocalAddr = &net.TCPAddr{IP: net.ParseIP(h.from)}
+	}
+	conn, err := grpc.NewClient(h.address, grpc.WithTransportCredentials(credentials.NewTLS(c)), grpc.WithDisableServiceConfig(),
+		grpc.WithContextDialer(func(ctx context.Context, address string) (net.Conn, error) {
+			return dialer.DialContext(ctx, "tcp", address)
+		}))
 	if err != nil {
 		h.t.Fatal(err)
 	}

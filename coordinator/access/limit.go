@@ -30,11 +30,7 @@ func newLimiter() *limiter {
 
 // allow says whether a host may ask now.
 func (l *limiter) allow(address net.Addr) bool {
-	host, _, err := net.SplitHostPort(address.String())
-	if err != nil {
-		host = ""
-	}
-	return l.host(host).Allow() && l.all.Allow()
+	return l.host(hostOf(address)).Allow() && l.all.Allow()
 }
 
 func (l *limiter) host(name string) *rate.Limiter {
