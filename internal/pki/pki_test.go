@@ -17,7 +17,9 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -284,6 +286,39 @@ func TestRenewal(t *testing.T) {
 	if source.Set(other) == nil {
 		t.Error("somebody else's certificate is taken")
 	}
+}
+
+// A machine that was suspended past the time renews soon after it goes on: its timers have
+// stood still, its clock has not.
+func TestRenewalAfterSuspend(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ca := newCA(t)
+		var suspended atomic.Int64
+		now := func() time.Time { return time.Now().Add(time.Duration(suspended.Load())) }
+		fresh := func() (*Credential, error) {
+			return ca.Issue(Leaf{Role: Worker, Name: "w1", Life: 24 * time.Hour}, now())
+		}
+		first, err := fresh()
+		if err != nil {
+			t.Fatal(err)
+		}
+		source := NewSource(first)
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		go source.keep(ctx, func(context.Context) (*Credential, error) { return fresh() }, func(err error) { t.Error(err) }, now)
+		time.Sleep(10 * time.Hour)
+		if source.Current() != first {
+			t.Error("a renewal that is not due")
+		}
+		suspended.Store(int64(8 * time.Hour))
+		time.Sleep(2 * nap)
+		if source.Current() == first {
+			t.Errorf("%v after the time it is not renewed", now().Sub(first.RenewAt()))
+		}
+		cancel()
+		synctest.Wait()
+	})
 }
 
 func TestPEM(t *testing.T) {

@@ -133,19 +133,32 @@ const (
 	// firstRetry and lastRetry bound the wait before a renewal is tried again.
 	firstRetry = time.Second
 	lastRetry  = time.Minute
+	// nap is how long a timer may run: it stands still while the machine is suspended, and
+	// the certificate's time does not.
+	nap = time.Minute
 )
 
 // Keep renews the credential when it is due, until ctx ends. A renewal that fails
 // is told and tried again.
 func (s *Source) Keep(ctx context.Context, renew func(context.Context) (*Credential, error), failed func(error)) {
-	wait := time.Until(s.Current().RenewAt())
+	s.keep(ctx, renew, failed, time.Now)
+}
+
+// keep is Keep by a clock.
+func (s *Source) keep(ctx context.Context, renew func(context.Context) (*Credential, error), failed func(error), now func() time.Time) {
+	due := s.Current().RenewAt()
 	retry := firstRetry
 	for {
-		timer := time.NewTimer(max(0, wait))
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
+		for wait := due.Sub(now()); wait > 0; wait = due.Sub(now()) {
+			timer := time.NewTimer(min(wait, nap))
+			select {
+			case <-timer.C:
+			case <-ctx.Done():
+				timer.Stop()
+				return
+			}
+		}
+		if ctx.Err() != nil {
 			return
 		}
 		c, err := renew(ctx)
@@ -153,16 +166,19 @@ func (s *Source) Keep(ctx context.Context, renew func(context.Context) (*Credent
 			err = s.Set(c)
 		}
 		if err == nil {
-			wait, retry = max(firstRetry, time.Until(c.RenewAt())), firstRetry
+			due, retry = c.RenewAt(), firstRetry
+			if soon := now().Add(firstRetry); due.Before(soon) {
+				due = soon
+			}
 			continue
 		}
 		if ctx.Err() != nil {
 			return
 		}
-		if time.Now().After(s.Current().Expires()) {
+		if now().After(s.Current().Expires()) {
 			err = errors.Join(errors.New("the certificate has expired; start this process again"), err)
 		}
 		failed(err)
-		wait, retry = retry, min(2*retry, lastRetry)
+		due, retry = now().Add(retry), min(2*retry, lastRetry)
 	}
 }
