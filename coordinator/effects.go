@@ -76,6 +76,7 @@ func (l *loop) dismiss(ctx context.Context, e core.Dismiss) {
 		l.log.Info("a worker left", "worker", e.Worker, "reason", e.Reason)
 	default:
 		l.log.Warn("a worker is gone", "worker", e.Worker, "reason", e.Reason)
+		l.view.metrics.Lost()
 	}
 	l.view.gone(e.Worker, e.Reason)
 	l.send(ctx, e.Worker, &ddpmv1.CoordinatorMessage{Body: &ddpmv1.CoordinatorMessage_Dismiss{Dismiss: &ddpmv1.Dismiss{Ok: e.OK, Reason: e.Reason, Again: e.Again}}})

@@ -22,6 +22,7 @@ type Metrics struct {
 	step                   prometheus.Histogram
 	stage                  *prometheus.HistogramVec
 	published, givenUp     prometheus.Counter
+	lost                   prometheus.Counter
 	publishing             prometheus.Histogram
 }
 
@@ -34,6 +35,7 @@ func New(now func() report.Status, more ...prometheus.Collector) *Metrics {
 		images:    counter("images_total", "Images trained on since the coordinator began to lead."),
 		published: counter("checkpoints_total", "Checkpoints completed since the coordinator began to lead."),
 		givenUp:   counter("checkpoints_given_up_total", "Checkpoints that did not come to be."),
+		lost:      counter("workers_lost_total", "Workers that were lost, failed or were put out since the coordinator began to lead; not those that left."),
 		step:      histogram("step_duration_seconds", "Time of a step, by a worker's clock.", buckets()),
 		publishing: histogram("checkpoint_publish_duration_seconds", "Time from the last part's being stored to the checkpoint's being complete.",
 			prometheus.ExponentialBuckets(0.01, 2, 16)),
@@ -42,7 +44,7 @@ func New(now func() report.Status, more ...prometheus.Collector) *Metrics {
 			Help: "Time of a step's stages, one after the other: compute (input, forward, backward and the rest), reduce (with waiting for slower members), update, checkpoint (what one takes of the training); and of compute's parts, by rank 0's clock.",
 		}, []string{"stage"}),
 	}
-	m.registry.MustRegister(m.steps, m.skipped, m.images, m.published, m.givenUp, m.step, m.publishing, m.stage, state{now})
+	m.registry.MustRegister(m.steps, m.skipped, m.images, m.published, m.givenUp, m.lost, m.step, m.publishing, m.stage, state{now})
 	return m
 }
 
@@ -102,3 +104,6 @@ func (m *Metrics) Checkpoint(c report.Checkpoint) {
 
 // GaveUp counts a checkpoint that did not come to be.
 func (m *Metrics) GaveUp() { m.givenUp.Inc() }
+
+// Lost counts a worker that is gone and did not leave.
+func (m *Metrics) Lost() { m.lost.Inc() }

@@ -77,6 +77,7 @@ func TestMetrics(t *testing.T) {
 	m.Step(report.Line{Step: 7, Images: 16, Skipped: true})
 	m.Checkpoint(report.Checkpoint{Step: 5, PublishSeconds: 0.25})
 	m.GaveUp()
+	m.Lost()
 	text := page(t, m)
 	problems, err := promlint.New(strings.NewReader(text)).Lint()
 	if err != nil {
@@ -93,7 +94,7 @@ func TestMetrics(t *testing.T) {
 		`ddpm_phase{phase="training"} 1`, `ddpm_phase{phase="ended"} 0`, `ddpm_complete 0`, `ddpm_generation 3`, `ddpm_workers 2`, `ddpm_members 1`,
 		`ddpm_worker_shards_per_second{worker="w1"} 2.5`, `ddpm_step_duration_seconds_sum 0.5`, `ddpm_step_duration_seconds_count 1`, `ddpm_step_stage_duration_seconds_sum{stage="reduce"} 0.07`,
 		`ddpm_checkpoint_step 5`, `ddpm_checkpoint_size_bytes 1000`, `ddpm_checkpoint_timestamp_seconds 1.7e+09`,
-		`ddpm_checkpoints_total 1`, `ddpm_checkpoints_given_up_total 1`, `ddpm_checkpoint_publish_duration_seconds_count 1`,
+		`ddpm_checkpoints_total 1`, `ddpm_checkpoints_given_up_total 1`, `ddpm_workers_lost_total 1`, `ddpm_checkpoint_publish_duration_seconds_count 1`,
 		`ddpm_access_refused_total{cause="bad"} 3`, `ddpm_certificates_issued_total{kind="join"} 2`, `ddpm_run_info{run="r",version="v1"} 1`,
 		`ddpm_sampling_jobs{kind="sampling",state="queued"} 2`, `ddpm_sampling_jobs{kind="evaluation",state="failed"} 0`, `ddpm_sampling_tasks{state="waiting"} 5`, `ddpm_sampling_tasks{state="leased"} 3`,
 		`ddpm_sampling_leading 1`, `ddpm_sampling_images_total{kind="sampling"} 40`, `ddpm_sampling_steps_total{kind="evaluation"} 2.5`, `ddpm_sampling_leases_ended_total{outcome="expired"} 4`,
