@@ -4,8 +4,6 @@ import (
 	"context"
 	"io"
 	"net/http"
-	"net/http/httptest"
-	"os"
 	"regexp"
 	"strings"
 	"testing"
@@ -66,35 +64,7 @@ func TestOutlet(t *testing.T) {
 	}
 }
 
-// An interrupt ends the wait for whoever collects metrics.
-func TestFarewellIsInterrupted(t *testing.T) {
-	t.Parallel()
-	c := launch(t, t.TempDir(), func(o *Options) { o.limits.farewell = 2 * wait }, "--workers", "1", "--steps", "5", "--metrics", "127.0.0.1:0")
-	fetch(t, "http://"+waitFor(t, c.log, outletAt)+"/metrics")
-	peers := c.team(1)
-	peers[0].trained(4, 1)
-	peers[0].finish(5, digest("f"))
-	peers[0].dismissed()
-	waitFor(t, c.log, farewell)
-	c.interrupts <- os.Interrupt
-	if err := c.end(); err != nil {
-		t.Error(err)
-	}
-}
-
 var outletAt = regexp.MustCompile(`msg="metrics, to whoever asks" .*at=(\S+)`)
-
-var farewell = regexp.MustCompile(`msg="waiting until the metrics are asked for once more"()`)
-
-// saysComplete asks a coordinator at its end for its metrics, which is what it waits for.
-func saysComplete(t *testing.T, log *watched) {
-	t.Helper()
-	waitFor(t, log, farewell)
-	at := waitFor(t, log, outletAt)
-	if text := fetch(t, "http://"+at+"/metrics"); !strings.Contains(text, "\nddpm_complete 1\n") {
-		t.Errorf("at the run's end it says\n%s", text)
-	}
-}
 
 // waitFor waits until a log says something, and gives the part in parentheses.
 func waitFor(t *testing.T, log *watched, what *regexp.Regexp) string {
@@ -106,16 +76,6 @@ func waitFor(t *testing.T, log *watched, what *regexp.Regexp) string {
 		if time.Now().After(until) {
 			t.Fatalf("the log does not say %s:\n%s", what, log)
 		}
-	}
-}
-
-// One that stands by is alive, and has nothing to show.
-func TestOutletOfAStandby(t *testing.T) {
-	var o outlet
-	w := httptest.NewRecorder()
-	o.metrics(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
-	if err := o.alive(); err != nil || w.Code != http.StatusOK || w.Body.Len() > 0 {
-		t.Errorf("%v, %d, %s", err, w.Code, w.Body)
 	}
 }
 

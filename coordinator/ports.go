@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"syscall"
 	"time"
 
@@ -41,13 +42,13 @@ func (s *start) close() {
 	if s.listener != nil {
 		_ = s.listener.Close() // its server closes it too
 	}
-	for _, l := range s.webs {
+	for _, l := range slices.Concat(s.webs, s.kept) {
 		_ = l.Close()
 	}
 	if s.profiles != nil {
 		_ = s.profiles.Close()
 	}
-	s.listener, s.webs, s.profiles = nil, nil, nil
+	s.listener, s.webs, s.kept, s.profiles = nil, nil, nil, nil
 }
 
 // standBy waits for the leadership until this coordinator can answer too: one whose ports are

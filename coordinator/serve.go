@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"strconv"
 	"strings"
 	"time"
@@ -184,7 +185,7 @@ func (s *start) serve(ctx context.Context, l *loop) (core.End, error) {
 	serving.Go(func() error { return g.Serve(s.security.guard(listener)) })
 	for _, port := range s.webs {
 		secured, scheme := s.security.web(port)
-		defer web.Serve(secured, l.pulse.Check, look, l.view.metrics.Handler(), s.pool.server.Handle)()
+		defer web.Serve(secured, l.pulse.Check, look, http.HandlerFunc(s.outlet.metrics), s.pool.server.Handle)()
 		s.log.Info("dashboard", "at", fmt.Sprintf("%s://%s/", scheme, port.Addr()))
 	}
 	defer s.serveProfiles()()
@@ -192,6 +193,9 @@ func (s *start) serve(ctx context.Context, l *loop) (core.End, error) {
 	end, err := l.run(ctx, events, s.options.Interrupts)
 	if err != nil {
 		cancel() // uploads end at once
+	}
+	if end.OK {
+		s.keep()
 	}
 	close(done)
 	s.settle(ctx, cancel, l)

@@ -124,7 +124,7 @@ func newStart(o Options) *start {
 	format := logging.Resolve(o.Config.LogFormat, console.tty, os.Getenv)
 	where := new(logging.Where)
 	return &start{
-		asked: metrics.NewStore(), options: o, config: o.Config, console: console, format: format, where: where,
+		asked: metrics.NewStore(), outlet: newOutlet(), options: o, config: o.Config, console: console, format: format, where: where,
 		log: where.Logger(logging.New(console, format, console.tty, level)),
 	}
 }
@@ -158,8 +158,10 @@ type start struct {
 	webs     []net.Listener
 	// profiles is for --pprof, nil without.
 	profiles net.Listener
-	// outlet is the port of --metrics.
-	outlet outlet
+	// outlet is the metrics, at the port of --metrics and those of --http; kept are these
+	// once the run is over.
+	outlet *outlet
+	kept   []net.Listener
 	// begun ends the watch over interrupts that goes before the loop's own.
 	begun func()
 }
@@ -199,6 +201,7 @@ func (s *start) run(ctx context.Context) error {
 	if s.resumes && s.newest.Step >= s.plan.Steps {
 		s.log.Info("the run is complete already; train it further with a higher --steps, or choose another --run", "run", s.plan.Run, "step", s.newest.Step)
 		if !s.mayHaveMembers() {
+			s.outlet.complete()
 			return s.closing(ctx, s.newest.Step, s.loss, s.newest.Digest)
 		}
 	}

@@ -73,6 +73,21 @@ func (m *Metrics) Handler() http.Handler { return handler(m.registry) }
 // runtime's.
 func WithoutRun(there ...prometheus.Collector) http.Handler { return handler(process(there)) }
 
+// Complete says of a run that this coordinator does not lead whether it is complete.
+func Complete(is bool) prometheus.Collector {
+	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: namespace, Name: "complete", Help: completeHelp}, func() float64 { return truth(is) })
+}
+
+const completeHelp = "1 where the run has ended since its last step is done, so that nothing is wrong when the coordinator is gone."
+
+// truth is 1 or 0.
+func truth(is bool) float64 {
+	if is {
+		return 1
+	}
+	return 0
+}
+
 func handler(r *prometheus.Registry) http.Handler {
 	return promhttp.HandlerFor(r, promhttp.HandlerOpts{MaxRequestsInFlight: 4, EnableOpenMetrics: true})
 }

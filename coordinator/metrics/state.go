@@ -30,30 +30,18 @@ func (s state) Collect(out chan<- prometheus.Metric) {
 	e.known("loss", "Loss (L_simple) of the newest step; missing where it is not finite.", r.Loss)
 	e.known("gradient_norm", "Norm of the newest step's gradient before clipping.", r.GradientNorm)
 	e.known("learning_rate", "Learning rate of the newest step.", r.LearningRate)
-	nan := 0.0
-	if r.Images > 0 && !r.Loss.Finite() {
-		nan = 1
-	}
 	for i, loss := range r.SliceLoss {
 		e.known("slice_loss", "Mean loss, over about the last 30 steps, of the examples whose timestep is in a slice of [0, T): slice 0 has the least noise.", loss, label{"slice", strconv.Itoa(i)})
 	}
-	e.gauge("loss_not_finite", "1 where the newest step's loss is NaN or infinite.", nan)
+	e.gauge("loss_not_finite", "1 where the newest step's loss is NaN or infinite.", truth(r.Images > 0 && !r.Loss.Finite()))
 	e.known("images_per_second", "Images trained on in a second, over about the last 30 steps.", r.ImagesPerSecond)
 	e.known("flops_per_second", "Floating-point operations of the network, as its layers define them, that the run makes in a second.", r.FlopsPerSecond)
 	e.known("peak_flops_per_second", "Floating-point operations that the members' threads could make in a second at most, as each has measured its own.", r.PeakFlopsPerSecond)
 	e.known("remaining_seconds", "Time that the steps to come take at the present rate.", r.SecondsLeft)
 	for _, p := range phases() {
-		is := 0.0
-		if p == r.Phase {
-			is = 1
-		}
-		e.gauge("phase", "1 for the phase that the run is in, 0 for the others.", is, label{"phase", p})
+		e.gauge("phase", "1 for the phase that the run is in, 0 for the others.", truth(p == r.Phase), label{"phase", p})
 	}
-	complete := 0.0
-	if r.Phase == "ended" && r.Step >= r.Steps {
-		complete = 1
-	}
-	e.gauge("complete", "1 where the run has ended since its last step is done, so that nothing is wrong when the coordinator is gone.", complete)
+	e.gauge("complete", completeHelp, truth(r.Phase == "ended" && r.Step >= r.Steps))
 	e.gauge("generation", "Number of the generation.", float64(r.Generation))
 	e.workers(r.Workers)
 	if c := r.Checkpoint; c != nil {
