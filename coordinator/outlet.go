@@ -45,7 +45,7 @@ func (s *start) openOutlet() (stop func(), err error) {
 		return nil, err
 	}
 	s.log.Info("metrics, to whoever asks", "at", l.Addr())
-	return health.Serve(l, s.outlet.alive, func(mux *http.ServeMux) { mux.HandleFunc("GET /metrics", s.outlet.metrics) }), nil
+	return health.Serve(l, s.log, s.outlet.alive, func(mux *http.ServeMux) { mux.HandleFunc("GET /metrics", s.outlet.metrics) }), nil
 }
 
 // leads has the outlet show what leads from now on.
@@ -116,7 +116,7 @@ func (s *start) farewell(ctx context.Context) {
 	}
 	for _, port := range s.kept {
 		secured, _ := s.security.web(port)
-		defer web.Serve(secured, nil, nil, http.HandlerFunc(s.outlet.metrics))()
+		defer web.Serve(secured, s.log, nil, nil, http.HandlerFunc(s.outlet.metrics))()
 	}
 	s.begun() // interrupts are for this from here on
 	ctx, cancel := context.WithTimeout(ctx, s.options.limits.farewell)

@@ -151,7 +151,7 @@ func (s *start) servePool(ctx context.Context) error {
 	for _, port := range s.webs {
 		secured, scheme := s.security.web(port)
 		// Each answer is its own: there is no loop that could stop.
-		defer web.Serve(secured, nil, nil, shown, s.pool.server.Handle)()
+		defer web.Serve(secured, s.log, nil, nil, shown, s.pool.server.Handle)()
 		s.log.Info("jobs over HTTP", "at", fmt.Sprintf("%s://%s/api/samples", scheme, port.Addr()))
 	}
 	address := joinAddress(s.listener)

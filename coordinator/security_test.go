@@ -196,7 +196,7 @@ func TestHTTPOverTLS(t *testing.T) {
 	if scheme != "https" {
 		t.Fatalf("the scheme is %s", scheme)
 	}
-	defer web.Serve(secure, nil, looks{view: newView("tiny", 0, 1, nil, 1, s.security.counts), run: "tiny"}, nil)()
+	defer web.Serve(secure, slog.New(slog.DiscardHandler), nil, looks{view: newView("tiny", 0, 1, nil, 1, s.security.counts), run: "tiny"}, nil)()
 	_, port, _ := net.SplitHostPort(l.Addr().String())
 	admin, err := s.security.ca.Issue(pki.Leaf{Role: pki.Admin, Name: "a", Life: time.Hour}, time.Now())
 	if err != nil {

@@ -185,7 +185,7 @@ func (s *start) serve(ctx context.Context, l *loop) (core.End, error) {
 	serving.Go(func() error { return g.Serve(s.security.guard(listener)) })
 	for _, port := range s.webs {
 		secured, scheme := s.security.web(port)
-		defer web.Serve(secured, l.pulse.Check, look, http.HandlerFunc(s.outlet.metrics), s.pool.server.Handle)()
+		defer web.Serve(secured, s.log, l.pulse.Check, look, http.HandlerFunc(s.outlet.metrics), s.pool.server.Handle)()
 		s.log.Info("dashboard", "at", fmt.Sprintf("%s://%s/", scheme, port.Addr()))
 	}
 	defer s.serveProfiles()()

@@ -194,7 +194,7 @@ func (f flags) live(ctx context.Context, c Config) error {
 			return fmt.Errorf("--health %s: %w; choose another port", f.health, err)
 		}
 		c.Pulse = health.NewPulse("the worker's loop")
-		defer health.Serve(l, c.Pulse.Check)()
+		defer health.Serve(l, c.Log, c.Pulse.Check)()
 	}
 	if f.role == roleSample {
 		return Sample(ctx, c)

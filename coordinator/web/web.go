@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"net"
 	"net/http"
 	"slices"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/ddpm-cluster/ddpm-cluster/coordinator/report"
 	"github.com/ddpm-cluster/ddpm-cluster/internal/health"
+	"github.com/ddpm-cluster/ddpm-cluster/internal/logging"
 )
 
 // ErrNone says that there is no such thing.
@@ -50,11 +52,12 @@ const (
 // listener everything but health wants a client certificate. alive says why the process
 // should be started again, if it should; nil is never. Without a source there is no run to
 // see. metrics answers /metrics; nil is no metrics. more adds what others
-// answer behind the same guard.
-func Serve(l net.Listener, alive func() error, s Source, metrics http.Handler, more ...func(*http.ServeMux)) (stop func()) {
+// answer behind the same guard. What there is to say of who asks goes to log.
+func Serve(l net.Listener, log *slog.Logger, alive func() error, s Source, metrics http.Handler, more ...func(*http.ServeMux)) (stop func()) {
 	over := make(chan struct{})
 	server := &http.Server{
 		Handler:           handler(alive, s, metrics, over, more...),
+		ErrorLog:          slog.NewLogLogger(logging.OfServer(log), slog.LevelDebug),
 		ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: writeLimit, MaxHeaderBytes: 1 << 16,
 	}
 	done := make(chan struct{})

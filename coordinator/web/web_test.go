@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"strings"
@@ -75,7 +76,7 @@ func serve(t *testing.T, metrics http.Handler) (f *fake, url string, stop func()
 	if err != nil {
 		t.Fatal(err)
 	}
-	stop = sync.OnceFunc(Serve(l, nil, f, metrics))
+	stop = sync.OnceFunc(Serve(l, slog.New(slog.DiscardHandler), nil, f, metrics))
 	t.Cleanup(func() {
 		stop()
 		http.DefaultClient.CloseIdleConnections()

@@ -2,6 +2,7 @@ package health
 
 import (
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"strings"
@@ -53,7 +54,7 @@ func TestServe(t *testing.T) {
 		t.Fatal(err)
 	}
 	var stuck atomic.Bool
-	stop := Serve(l, func() error {
+	stop := Serve(l, slog.New(slog.DiscardHandler), func() error {
 		if stuck.Load() {
 			return net.ErrClosed
 		}

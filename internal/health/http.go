@@ -3,9 +3,12 @@ package health
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net"
 	"net/http"
 	"time"
+
+	"github.com/ddpm-cluster/ddpm-cluster/internal/logging"
 )
 
 // Handler answers 200, or 503 with the reason where alive gives one; nil never does.
@@ -22,8 +25,8 @@ func Handler(alive func() error) http.Handler {
 }
 
 // Serve answers GET /healthz on a listener, and what more adds, until the returned function
-// is called.
-func Serve(l net.Listener, alive func() error, more ...func(*http.ServeMux)) (stop func()) {
+// is called. What there is to say of who asks goes to log.
+func Serve(l net.Listener, log *slog.Logger, alive func() error, more ...func(*http.ServeMux)) (stop func()) {
 	mux := http.NewServeMux()
 	mux.Handle("GET /healthz", Handler(alive))
 	for _, add := range more {
@@ -31,7 +34,7 @@ func Serve(l net.Listener, alive func() error, more ...func(*http.ServeMux)) (st
 	}
 	server := &http.Server{
 		Handler: mux, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 5 * time.Second, WriteTimeout: 5 * time.Second,
-		IdleTimeout: 30 * time.Second, MaxHeaderBytes: 1 << 13,
+		ErrorLog: slog.NewLogLogger(logging.OfServer(log), slog.LevelDebug), IdleTimeout: 30 * time.Second, MaxHeaderBytes: 1 << 13,
 	}
 	done := make(chan struct{})
 	go func() {

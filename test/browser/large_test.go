@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"math"
 	"net"
 	"net/http"
@@ -109,7 +110,7 @@ func TestLarge(t *testing.T) {
 	jobs := func(m *http.ServeMux) { // none; what is not served at all would be an error in the console
 		m.HandleFunc("GET /api/samples", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "[]") })
 	}
-	defer web.Serve(listener, nil, l, nil, jobs)()
+	defer web.Serve(listener, slog.New(slog.DiscardHandler), nil, l, nil, jobs)()
 	address := "http://" + listener.Addr().String() + "/"
 	b.do(chromedp.EmulateViewport(1280, 900), chromedp.Navigate(address))
 	b.await(fmt.Sprintf(`document.querySelectorAll("#workers tbody tr").length === %d && document.querySelector("#loss-chart canvas") !== null`, manyWorkers))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"sync"
@@ -69,7 +70,7 @@ func TestSaid(t *testing.T) {
 		t.Fatal(err)
 	}
 	var jobs submitted
-	defer web.Serve(listener, nil, k, nil, jobs.serve)()
+	defer web.Serve(listener, slog.New(slog.DiscardHandler), nil, k, nil, jobs.serve)()
 	b.do(chromedp.Navigate("http://" + listener.Addr().String() + "/"))
 	b.await(`document.querySelectorAll("#checkpoints figure").length === 100`)
 	b.await(`document.getElementById("checkpointsnote").textContent === "the newest 100 of 150"`)
