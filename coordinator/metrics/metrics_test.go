@@ -20,7 +20,7 @@ func full() report.Status {
 	at := time.Unix(1700000000, 0)
 	return report.Status{
 		Run: "r", Version: "v1", Started: at, Phase: "training", Step: 7, Steps: 9, Loss: 0.25, GradientNorm: 2, LearningRate: 1e-4,
-		Images: 16, ImagesPerSecond: 32, SecondsLeft: 1, Generation: 3,
+		Images: 16, ImagesPerSecond: 32, SecondsPerStep: 0.5, StepAt: &at, SecondsLeft: 1, Generation: 3,
 		SliceLoss: []report.Number{0.5, report.Unknown()}, FlopsPerSecond: 1e9, PeakFlopsPerSecond: 4e9, PeakShare: 0.25,
 		Workers:    []report.Worker{{ID: "w1", Shards: 4, ShardRate: 2.5, SeenSeconds: 0.5, RingSentBytes: 100, RingBytesPerSecond: 50}, {ID: "w2"}},
 		Checkpoint: &report.Checkpoint{Step: 5, Bytes: 1000, At: &at},
@@ -90,7 +90,7 @@ func TestMetrics(t *testing.T) {
 	}
 	for _, want := range []string{
 		`ddpm_step 7`, `ddpm_slice_loss{slice="0"} 0.5`, `ddpm_flops_per_second 1e+09`, `ddpm_peak_flops_per_second 4e+09`,
-		`ddpm_worker_ring_sent_bytes_total{worker="w1"} 100`, `ddpm_worker_ring_bytes_per_second{worker="w1"} 50`, `ddpm_target_step 9`, `ddpm_loss 0.25`, `ddpm_loss_not_finite 0`, `ddpm_steps_total 2`, `ddpm_skipped_steps_total 1`, `ddpm_images_total 32`,
+		`ddpm_worker_ring_sent_bytes_total{worker="w1"} 100`, `ddpm_worker_ring_bytes_per_second{worker="w1"} 50`, `ddpm_target_step 9`, `ddpm_seconds_per_step 0.5`, `ddpm_last_step_timestamp_seconds 1.7e+09`, `ddpm_loss 0.25`, `ddpm_loss_not_finite 0`, `ddpm_steps_total 2`, `ddpm_skipped_steps_total 1`, `ddpm_images_total 32`,
 		`ddpm_phase{phase="training"} 1`, `ddpm_phase{phase="ended"} 0`, `ddpm_complete 0`, `ddpm_generation 3`, `ddpm_workers 2`, `ddpm_members 1`,
 		`ddpm_worker_shards_per_second{worker="w1"} 2.5`, `ddpm_step_duration_seconds_sum 0.5`, `ddpm_step_duration_seconds_count 1`, `ddpm_step_stage_duration_seconds_sum{stage="reduce"} 0.07`,
 		`ddpm_checkpoint_step 5`, `ddpm_checkpoint_size_bytes 1000`, `ddpm_checkpoint_timestamp_seconds 1.7e+09`,

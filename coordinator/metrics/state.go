@@ -37,6 +37,10 @@ func (s state) Collect(out chan<- prometheus.Metric) {
 	e.known("images_per_second", "Images trained on in a second, over about the last 30 steps.", r.ImagesPerSecond)
 	e.known("flops_per_second", "Floating-point operations of the network, as its layers define them, that the run makes in a second.", r.FlopsPerSecond)
 	e.known("peak_flops_per_second", "Floating-point operations that the members' threads could make in a second at most, as each has measured its own.", r.PeakFlopsPerSecond)
+	e.known("seconds_per_step", "Time of a step, over about the last 30 steps, by a worker's clock; missing before the first.", r.SecondsPerStep)
+	if r.StepAt != nil {
+		e.gauge("last_step_timestamp_seconds", "When the newest step was told of, in seconds since 1970; missing before the first since this coordinator began to lead.", float64(r.StepAt.UnixMilli())/1000)
+	}
 	e.known("remaining_seconds", "Time that the steps to come take at the present rate.", r.SecondsLeft)
 	for _, p := range phases() {
 		e.gauge("phase", "1 for the phase that the run is in, 0 for the others.", truth(p == r.Phase), label{"phase", p})
