@@ -82,12 +82,18 @@ func load(t testing.TB) *v2.Chart {
 // try renders the chart with values, as YAML, in the place of the defaults.
 func try(t testing.TB, values string) (map[string]string, error) {
 	t.Helper()
+	return tryAs(t, "r", values)
+}
+
+// tryAs is try for a release of a name.
+func tryAs(t testing.TB, release, values string) (map[string]string, error) {
+	t.Helper()
 	c := load(t)
 	given, err := loader.LoadValues(strings.NewReader(values))
 	if err != nil {
 		t.Fatal(err)
 	}
-	all, err := util.ToRenderValues(c, given, common.ReleaseOptions{Name: "r", Namespace: "ns", IsInstall: true, Revision: 1}, nil)
+	all, err := util.ToRenderValues(c, given, common.ReleaseOptions{Name: release, Namespace: "ns", IsInstall: true, Revision: 1}, nil)
 	if err != nil {
 		return nil, err
 	}

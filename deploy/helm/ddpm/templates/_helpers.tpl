@@ -203,6 +203,10 @@ envFrom:
 
 {{/* What values by themselves can't say; checked once, in the coordinator's manifest. */}}
 {{- define "ddpm.check" -}}
+{{- /* A Service's name is stricter than a release's. */}}
+{{- if not (regexMatch "^[a-z]([-a-z0-9]*[a-z0-9])?$" (include "ddpm.fullname" .)) -}}
+{{- fail (printf "names would begin with %q, and no Service's can: set fullnameOverride to lower-case letters, digits and hyphens, a letter first, no hyphen last, 40 at most" (include "ddpm.fullname" .)) -}}
+{{- end -}}
 {{- if not (include "ddpm.storage" .) -}}
 {{- fail "store.uri is missing: give s3://bucket/prefix, or store.existingClaim, or set minio.enabled for a trial" -}}
 {{- end -}}
