@@ -2,6 +2,7 @@ package access
 
 import (
 	"net"
+	"net/netip"
 	"slices"
 	"sync"
 )
@@ -28,7 +29,7 @@ func newShares(most int) *shares {
 // evict is called, from another goroutine and at most once, where the place goes to
 // another host; leave may be called after it.
 func (s *shares) take(from net.Addr, evict func()) (leave func()) {
-	host := hostOf(from)
+	host := network(from)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.taken == s.most {
@@ -73,6 +74,21 @@ func (s *shares) drop(host string, one *share) {
 		return
 	}
 	s.hosts[host] = all
+}
+
+// network is what counts as one host: of IPv6 it is the first half of an address, since the
+// second is the host's own choice.
+func network(address net.Addr) string {
+	host := hostOf(address)
+	ip, err := netip.ParseAddr(host)
+	if err != nil || !ip.Unmap().Is6() {
+		return host
+	}
+	half, err := ip.Prefix(64)
+	if err != nil {
+		return host
+	}
+	return half.String()
 }
 
 // hostOf is an address without its port.

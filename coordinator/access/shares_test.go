@@ -29,8 +29,10 @@ func TestShares(t *testing.T) {
 	if take("192.0.2.1") {
 		t.Error("a fifth place")
 	}
-	if !take("192.0.2.2") || !take("192.0.2.2") {
-		t.Error("a host without a place gets none of the one that has all")
+	for range 2 {
+		if !take("192.0.2.2") {
+			t.Error("a host with less than its share gets none of the one that has most")
+		}
 	}
 	if take("192.0.2.2") || take("192.0.2.1") {
 		t.Error("equal shares are taken from each other")
@@ -48,6 +50,20 @@ func TestShares(t *testing.T) {
 	}
 	if s.taken != 0 || len(s.hosts) != 0 {
 		t.Errorf("%d places of %d hosts are taken when all have left", s.taken, len(s.hosts))
+	}
+}
+
+// A host has as many addresses of IPv6 as it likes, and is one.
+func TestNetworks(t *testing.T) {
+	t.Parallel()
+	for a, b := range map[string]string{"2001:db8::1": "2001:db8::ffff:2", "fe80::1": "fe80::2", "::ffff:192.0.2.1": "192.0.2.1"} {
+		at := func(host string) string { return network(&net.TCPAddr{IP: net.ParseIP(host), Port: 1}) }
+		if at(a) != at(b) {
+			t.Errorf("%s and %s are not of one host: %q and %q", a, b, at(a), at(b))
+		}
+		if at(a) == at("2001:db8:1::1") || at(a) == at("192.0.2.2") {
+			t.Errorf("%s is another's, too", a)
+		}
 	}
 }
 

@@ -59,8 +59,8 @@ func (s state) Collect(out chan<- prometheus.Metric) {
 	if a := r.Access; a != nil {
 		e.count("certificates_issued_total", "Certificates given to workers.", a.Joined, label{"kind", "join"})
 		e.count("certificates_issued_total", "Certificates given to workers.", a.Renewed, label{"kind", "renewal"})
-		e.count("access_refused_total", "Who was not let in: for a bad handshake, token or call, or for asking too often.", a.Refused, label{"cause", "bad"})
-		e.count("access_refused_total", "Who was not let in: for a bad handshake, token or call, or for asking too often.", a.Limited, label{"cause", "rate"})
+		e.count("access_refused_total", "Who was not let in: for a bad handshake, token or call, or for asking too often or too many at once.", a.Refused, label{"cause", "bad"})
+		e.count("access_refused_total", "Who was not let in: for a bad handshake, token or call, or for asking too often or too many at once.", a.Limited, label{"cause", "rate"})
 	}
 }
 
