@@ -243,6 +243,7 @@ func TestManyBeatLessOften(t *testing.T) {
 		{200, 9 * time.Second, 6 * time.Second, 6 * time.Second},
 		{1000, 42 * time.Second, 28 * time.Second, 20 * time.Second},
 		{2000, 42 * time.Second, 28 * time.Second, 20 * time.Second},
+		{5000, 42 * time.Second, 28 * time.Second, 20 * time.Second},
 	} {
 		m := New(Config{Workers: v.workers, MinWorkers: 1, Shards: v.workers, Steps: 9, Heartbeat: 250 * time.Millisecond, Silence: silence})
 		effects := m.Step(time.Unix(1, 0), Joined{Worker: "w1", Address: "host:1"})

@@ -19,6 +19,7 @@ func (m *Machine) join(e Joined) []Effect {
 		w.asked = true
 		admit.Ask = quiet(w.life.every)
 		admit.Heartbeat = max(unasked*w.life.every, admit.Ask*3/2)
+		m.relax(w.life.every)
 	}
 	effects := []Effect{admit}
 	m.byID[w.id] = w
@@ -48,11 +49,15 @@ const (
 	// coordinator takes to hear them does not grow with their number.
 	beatShare = 5 * time.Millisecond
 	// proving is how many times as long members are left alone while completed steps prove
-	// that they live, and quietest how long at most, if that is not less than twice as
-	// long, as others are left alone: their rates are heard with it, and a worker to whom
-	// nothing is said for 30 s asks by itself.
+	// that they live, and quietest how long at most: their rates are heard with it, and a
+	// worker to whom nothing is said for 30 s asks by itself. Others are left alone twice
+	// as long.
 	proving, others = 6, 2
 	quietest        = 28 * time.Second
+	// heardOf is how many signs of life of each worker there are at least in the longest
+	// silence that one may keep: half as many of others while steps are completed. What
+	// many workers take to be heard grows from there on with their number.
+	heardOf = 4
 	// unasked is how many times as long a worker that is asked waits before it gives a
 	// sign of life by itself.
 	unasked = 4
@@ -66,12 +71,23 @@ func (m *Machine) heartbeat() time.Duration {
 	if m.config.Heartbeat == 0 {
 		return 0
 	}
-	return max(m.config.Heartbeat, time.Duration(max(m.config.Workers, len(m.workers)+1))*beatShare)
+	all := time.Duration(max(m.config.Workers, len(m.workers)+1)) * beatShare
+	return max(m.config.Heartbeat, min(all, m.config.Silence.Max/heardOf))
+}
+
+// relax gives those longer who joined when there were fewer: all are asked at once, as
+// often as there are many.
+func (m *Machine) relax(every time.Duration) {
+	for _, w := range m.workers {
+		if w.asked {
+			w.life.every = max(w.life.every, every)
+		}
+	}
 }
 
 // quiet is how long members are left alone while completed steps prove that they live.
 func quiet(heartbeat time.Duration) time.Duration {
-	return max(others*heartbeat, min(proving*heartbeat, quietest))
+	return min(proving*heartbeat, quietest)
 }
 
 // refusal says why a worker can't be admitted, if anything.

@@ -31,6 +31,10 @@ const (
 	coreLimit  = 0.05
 )
 
+// waitingSeen is for how many seconds the last workers, which wait for a place, have given
+// no sign of life: of 500 they are asked for one every 5 s.
+var waitingSeen = [...]float64{9, 30}
+
 // large is a run of many workers and steps, which goes on by itself.
 type large struct {
 	mu      sync.Mutex
@@ -63,6 +67,10 @@ func (l *large) Status() report.Status {
 			ID: fmt.Sprintf("w%d", i+1), Place: report.Place{Hostname: fmt.Sprintf("pod-%d", i), CPULevel: "avx512", Threads: 8, PID: 1, RingAddress: "10.0.0.1:7000"},
 			Step: l.step, Shards: 1 + i%3, ShardRate: 2 + float64(i%17)/10, SeenSeconds: float64(i%25) / 100,
 		})
+	}
+	for i, seen := range waitingSeen {
+		w := &s.Workers[manyWorkers-len(waitingSeen)+i]
+		w.Shards, w.SeenSeconds = 0, seen
 	}
 	return s
 }
@@ -114,6 +122,7 @@ func TestLarge(t *testing.T) {
 	address := "http://" + listener.Addr().String() + "/"
 	b.do(chromedp.EmulateViewport(1280, 900), chromedp.Navigate(address))
 	b.await(fmt.Sprintf(`document.querySelectorAll("#workers tbody tr").length === %d && document.querySelector("#loss-chart canvas") !== null`, manyWorkers))
+	b.await(`[...document.querySelectorAll("#workers tbody .state")].slice(-3).map((c) => c.textContent).join() === "training,idle,silent"`)
 	var paint, ready float64
 	b.do(chromedp.Evaluate(`performance.getEntriesByName("first-contentful-paint")[0].startTime`, &paint), chromedp.Evaluate(`performance.now()`, &ready))
 

@@ -10,11 +10,12 @@ export function element(tag, attributes = {}, ...children) {
   return e;
 }
 
-// silent is after how many seconds without a sign of life a worker is called so.
-const silent = 5;
+// silence is after how many seconds without a sign of life one of so many workers is called
+// silent: who waits is asked for one every 10 ms for each of them, every 10 s at most.
+const silence = (workers) => 5 + Math.min(workers / 100, 10);
 
 function state(w) {
-  if (w.seen_seconds > silent) return ["silent", "bad"];
+  if (w.silent) return ["silent", "bad"];
   return w.shards > 0 ? ["training", "good"] : ["idle", "warn"];
 }
 
@@ -60,7 +61,8 @@ export class Workers {
   }
 
   set(all) {
-    this.all = all;
+    const longest = silence(all.length);
+    this.all = all.map((w) => ({ ...w, silent: w.seen_seconds > longest }));
     this.show();
   }
 
