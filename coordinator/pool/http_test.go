@@ -34,6 +34,8 @@ func TestHTTP(t *testing.T) {
 		{"POST", "/api/samples", kind, `{"run":"nosuch","n":1,"seed":0}`, 404, "no such run"},
 		{"POST", "/api/samples", kind, `{"run":"r","n":0,"seed":0}`, 400, "n 0"},
 		{"POST", "/api/samples", kind, strings.Repeat(" ", maxRequest+1), 400, "too large"},
+		{"POST", "/api/samples", kind, `{"run":"r","n":1}{"run":"r","n":2}`, 400, "more behind"},
+		{"POST", "/api/evaluations", kind, `{"run":"r","dataset":"glyphs://","n":2,"bins":1} x`, 400, "more behind"},
 		{"POST", "/api/samples", "text/plain", `{}`, 400, "Content-Type"},
 		{"GET", "/api/samples", "", "", 200, id},
 		{"GET", "/api/samples/" + id, "", "", 200, `"state": "queued"`},

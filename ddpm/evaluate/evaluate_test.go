@@ -287,7 +287,7 @@ func TestResultsTravel(t *testing.T) {
 	if again, err := Decode(text); err != nil || again != j {
 		t.Errorf("%+v, %v", again, err)
 	}
-	for _, bad := range []string{``, `[]`, `{"colour": 1}`} {
+	for _, bad := range []string{``, `[]`, `{"colour": 1}`, `{"n":3}{"n":4}`, `{"n":3}]`} {
 		if _, err := Decode([]byte(bad)); err == nil {
 			t.Errorf("%q is a job", bad)
 		}

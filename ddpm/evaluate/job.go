@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm"
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm/dataset"
@@ -103,12 +104,15 @@ func Decode(b []byte) (Job, error) {
 	return j, err
 }
 
-// decode reads JSON without keys that nobody knows.
+// decode reads JSON without keys that nobody knows, and nothing behind it.
 func decode(b []byte, v any, what string) error {
 	d := json.NewDecoder(bytes.NewReader(b))
 	d.DisallowUnknownFields()
 	if err := d.Decode(v); err != nil {
 		return fmt.Errorf("decode %s: %w", what, err)
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return fmt.Errorf("decode %s: there is more behind the JSON object; it must be one alone", what)
 	}
 	return nil
 }

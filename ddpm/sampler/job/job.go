@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm"
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm/sampler"
@@ -77,12 +78,21 @@ func (j Job) Encode() ([]byte, error) {
 // on them. Validate comes after.
 func Decode(b []byte) (Job, error) {
 	var j Job
+	err := decode(b, &j, "sampling job")
+	return j, err
+}
+
+// decode reads JSON without keys that nobody knows, and nothing behind it.
+func decode(b []byte, v any, what string) error {
 	d := json.NewDecoder(bytes.NewReader(b))
 	d.DisallowUnknownFields()
-	if err := d.Decode(&j); err != nil {
-		return Job{}, fmt.Errorf("decode sampling job: %w", err)
+	if err := d.Decode(v); err != nil {
+		return fmt.Errorf("decode %s: %w", what, err)
 	}
-	return j, nil
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return fmt.Errorf("decode %s: there is more behind the JSON object; it must be one alone", what)
+	}
+	return nil
 }
 
 // Task is the images First … First+Count-1 of a job.

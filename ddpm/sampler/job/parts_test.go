@@ -76,9 +76,12 @@ func TestRequest(t *testing.T) {
 	if j := (Request{N: 1}).Job(spec, 1, "d"); j.Settings.Method != sampler.Ancestral || j.Validate(spec) != nil {
 		t.Errorf("a request of nothing is %+v", j)
 	}
-	for _, bad := range []string{``, `[]`, `{"run":"r","colour":1}`, `{"n":"x"}`} {
+	for _, bad := range []string{``, `[]`, `{"run":"r","colour":1}`, `{"n":"x"}`, `{"n":3}{"n":4}`, `{"n":3}]`} {
 		if _, err := DecodeRequest([]byte(bad)); err == nil {
 			t.Errorf("%s is taken", bad)
+		}
+		if _, err := Decode([]byte(bad)); err == nil {
+			t.Errorf("%s is a job", bad)
 		}
 	}
 	for _, n := range []int{0, -1, MaxImages + 1} {

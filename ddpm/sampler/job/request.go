@@ -1,8 +1,6 @@
 package job
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
 
 	"github.com/ddpm-cluster/ddpm-cluster/ddpm"
@@ -36,12 +34,8 @@ type Request struct {
 // expects something of them.
 func DecodeRequest(b []byte) (Request, error) {
 	var r Request
-	d := json.NewDecoder(bytes.NewReader(b))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&r); err != nil {
-		return Request{}, fmt.Errorf("decode the request for a sampling job: %w", err)
-	}
-	return r, nil
+	err := decode(b, &r, "the request for a sampling job")
+	return r, err
 }
 
 // Check finds what is wrong whatever the run.
