@@ -32,6 +32,7 @@ func TestHTTP(t *testing.T) {
 		want                     string
 	}{
 		{"POST", "/api/samples", kind, `{"run":"nosuch","n":1,"seed":0}`, 404, "no such run"},
+		{"POST", "/api/samples", kind, `{"run":"nosuch","n":1}`, 404, "no such run"},
 		{"POST", "/api/samples", kind, `{"run":"r","n":0,"seed":0}`, 400, "n 0"},
 		{"POST", "/api/samples", kind, strings.Repeat(" ", maxRequest+1), 400, "too large"},
 		{"POST", "/api/samples", kind, `{"run":"r","n":1}{"run":"r","n":2}`, 400, "more behind"},
@@ -48,6 +49,7 @@ func TestHTTP(t *testing.T) {
 		{"GET", "/api/samples/nosuch/preview.png", "", "", 404, "no job"},
 		{"GET", "/api/samples/" + id + "/files/report.json", "", "", 404, "no file"},
 		{"POST", "/api/evaluations", kind, `{"run":"nosuch","dataset":"glyphs://","n":2,"bins":1,"seed":0}`, 404, "no such run"},
+		{"POST", "/api/evaluations", kind, `{"run":"nosuch","dataset":"glyphs://","n":2,"bins":1}`, 404, "no such run"},
 		{"POST", "/api/evaluations", kind, `{"run":"nosuch","dataset":"/etc/passwd","n":2,"bins":1,"seed":0}`, 400, "store://"},
 		{"POST", "/api/evaluations", kind, ``, 400, "empty"},
 		{"POST", "/api/evaluations", kind, `{"colour":1}`, 400, "colour"},
