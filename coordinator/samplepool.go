@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -18,6 +19,7 @@ import (
 	"github.com/ddpm-cluster/ddpm-cluster/coordinator/pool"
 	"github.com/ddpm-cluster/ddpm-cluster/coordinator/registry"
 	"github.com/ddpm-cluster/ddpm-cluster/coordinator/web"
+	ddpmv1 "github.com/ddpm-cluster/ddpm-cluster/proto/ddpm/v1"
 	"github.com/ddpm-cluster/ddpm-cluster/storage"
 )
 
@@ -137,11 +139,18 @@ func serveSamples(ctx context.Context, o Options) (err error) {
 	return s.servePool(ctx)
 }
 
+// trainsNothing answers what asks for a run, a worker or people.
+func trainsNothing(_ any, call grpc.ServerStream) error {
+	advice := "start the worker with --role sample"
+	if method, _ := grpc.MethodFromServerStream(call); strings.HasPrefix(method, "/"+ddpmv1.Status_ServiceDesc.ServiceName+"/") {
+		advice = "ddpmctl jobs list shows its jobs"
+	}
+	return status.Error(codes.FailedPrecondition, "this coordinator trains nothing and serves the sampling pool alone; "+advice)
+}
+
 // servePool answers until ctx ends.
 func (s *start) servePool(ctx context.Context) error {
-	g := newGRPC(append(s.security.options(), grpc.UnknownServiceHandler(func(any, grpc.ServerStream) error {
-		return status.Error(codes.FailedPrecondition, "this coordinator trains nothing and serves the sampling pool alone; start the worker with --role sample")
-	}))...)
+	g := newGRPC(append(s.security.options(), grpc.UnknownServiceHandler(trainsNothing))...)
 	s.security.register(g)
 	s.pool.server.Register(g)
 	served := make(chan error, 1)

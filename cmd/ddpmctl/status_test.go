@@ -28,16 +28,19 @@ func aStatus() report.Status {
 	}
 }
 
-// statusAt serves a status.
+// statusAt serves a status and no jobs.
 func statusAt(t *testing.T, now report.Status) string {
 	t.Helper()
-	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	mux := http.NewServeMux()
+	mux.HandleFunc("/api/samples", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("[]")) })
+	mux.HandleFunc("/api/status", func(w http.ResponseWriter, r *http.Request) {
 		now := now
 		if r.URL.Query().Get("points") != "" {
 			now.Curve = report.NewHistory().Curve(0, 1)
 		}
 		_ = json.NewEncoder(w).Encode(now) // a client that is gone
-	}))
+	})
+	s := httptest.NewServer(mux)
 	t.Cleanup(s.Close)
 	return s.Listener.Addr().String()
 }

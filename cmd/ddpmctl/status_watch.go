@@ -101,7 +101,7 @@ func (f *statusFlags) byGRPC(ctx context.Context, show func([]byte) error) error
 func (f *statusFlags) byHTTP(ctx context.Context, show func([]byte) error) error {
 	ctx, hear, stop := silence(ctx)
 	defer stop()
-	body, err := f.get(ctx, url.Values{"watch": {"1"}})
+	body, err := f.get(ctx, "/api/status", url.Values{"watch": {"1"}})
 	if err != nil {
 		return err
 	}

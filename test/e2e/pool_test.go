@@ -357,6 +357,12 @@ func TestPoolRefusesAndCancels(t *testing.T) {
 		t.Errorf("a refused job is queued: %s", r.stdout)
 	}
 	id := s.submit()
+	if r := s.ctl("status"); r.code != 0 || !strings.Contains(r.stdout, "trains nothing") || !strings.Contains(r.stdout, "jobs: 1 queued, 0 running\n  "+id) {
+		t.Errorf("status: %s%s", r.stdout, r.stderr)
+	}
+	if r := s.ctl("status", "--watch"); r.code == 0 || !strings.Contains(r.stderr, "ddpmctl jobs list") || strings.Contains(r.stderr, "--role") {
+		t.Errorf("watching the status: %s%s", r.stdout, r.stderr)
+	}
 	if r := s.ctl("jobs", "cancel", id); r.code != 0 || !strings.Contains(r.stdout, "cancelled") {
 		t.Errorf("cancel: %s%s", r.stdout, r.stderr)
 	}
