@@ -22,7 +22,8 @@ type documented struct {
 	line string
 	// as is what is run in its place, with stand-ins: the tiny preset, few steps, ports
 	// that the system chooses, a folder for a bucket; "" is the line itself. ADDRESS
-	// and FLAGS are by which workers join the coordinator that is there.
+	// and FLAGS are by which workers join the coordinator that is there, WEB is its
+	// --http.
 	as string
 	// until, where set, is what the process must say; then it goes on beside the others.
 	until string
@@ -66,13 +67,13 @@ var documentedCommands = []documented{
 	{line: "ddpmctl bench cluster", as: "ddpmctl bench cluster --world 2 --elements 1000 --compute 10ms --steps 1"},
 	{line: "ddpmctl bench coordinator", as: "ddpmctl bench coordinator --workers 3 --deaths 1 --steady 1s"},
 	// A coordinator that waits for workers answers all that asks for one.
-	{line: "ddpm-coordinator --workers 3 --preset cifar10 --listen", until: "waiting for 3 workers",
+	{line: "ddpm-coordinator --workers 3 --preset cifar10 --listen", until: "msg=dashboard",
 		as: "ddpm-coordinator --workers 3 --run live --listen 127.0.0.1:0 --http 127.0.0.1:0 --storage ddpm-data" + quick},
 	{line: "ddpm-worker --join 10.0.0.1:7600 --token", as: "ddpm-worker --join ADDRESS FLAGS", until: "joined"},
 	{line: "ddpm-worker --join 192.0.2.10:7600 --token", as: "ddpm-worker --join ADDRESS FLAGS", until: "joined"},
 	{line: "ddpm-worker --role sample --join", as: "ddpm-worker --role sample --join ADDRESS FLAGS", until: "in the sampling pool"},
 	{line: "ddpmctl status --config admin.conf --watch", as: "ddpmctl status --config ddpm-data/admin.conf --watch", until: "live"},
-	{line: "ddpmctl status --http", not: "with certificates the port asks for one; see the test of --insecure in test/e2e"},
+	{line: "ddpmctl status --http", as: "ddpmctl status --http WEB"},
 	{line: "ddpmctl status --json", as: "ddpmctl status --json --points 200 > status.json"},
 	{line: "ddpmctl status"},
 	{line: "ddpmctl token create", as: "ddpmctl token create --ttl 720h --description 'rack 7' --config ddpm-data/admin.conf"},
@@ -158,8 +159,8 @@ func lookUp(line string) (found string) {
 type shell struct {
 	t        *testing.T
 	dir, bin string
-	// words replace ADDRESS and FLAGS.
-	words *strings.Replacer
+	// words are ADDRESS, FLAGS and WEB, each before what it stands for.
+	words []string
 }
 
 func (s *shell) build(root string) {
@@ -200,9 +201,7 @@ func (s *shell) photos() {
 const commandLimit = 2 * time.Minute
 
 func (s *shell) command(line string) *exec.Cmd {
-	if s.words != nil {
-		line = s.words.Replace(line)
-	}
+	line = strings.NewReplacer(s.words...).Replace(line)
 	ctx, cancel := context.WithTimeout(s.t.Context(), commandLimit)
 	s.t.Cleanup(cancel)
 	cmd := exec.CommandContext(ctx, "sh", "-c", line)
@@ -232,8 +231,11 @@ func (s *shell) run(d documented) {
 	s.t.Logf("%s: %.1f s", line, time.Since(began).Seconds())
 }
 
-// joinLine is how a coordinator says that workers join.
-var joinLine = regexp.MustCompile(`^ +ddpm-worker --join (\S+) (.*)$`)
+// joinLine is how a coordinator says that workers join, and webLine where its page is.
+var (
+	joinLine = regexp.MustCompile(`^ +ddpm-worker --join (\S+) (.*)$`)
+	webLine  = regexp.MustCompile(`msg=dashboard at=http://(\S+)/`)
+)
 
 // begin starts a process that goes on, and waits until it has said something.
 func (s *shell) begin(line, until string) {
@@ -269,11 +271,13 @@ func (s *shell) begin(line, until string) {
 	for words := range said {
 		all = append(all, words)
 		heard = heard || strings.Contains(words, until)
-		m := joinLine.FindStringSubmatch(words)
-		if m != nil {
-			s.words = strings.NewReplacer("ADDRESS", m[1], "FLAGS", m[2])
+		if m := joinLine.FindStringSubmatch(words); m != nil {
+			s.words = append(s.words, "ADDRESS", m[1], "FLAGS", m[2])
 		}
-		if heard && (m != nil || s.words != nil) {
+		if m := webLine.FindStringSubmatch(words); m != nil {
+			s.words = append(s.words, "WEB", m[1])
+		}
+		if heard && len(s.words) > 0 {
 			return
 		}
 	}
