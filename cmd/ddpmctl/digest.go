@@ -11,7 +11,7 @@ import (
 	"github.com/ddpm-cluster/ddpm-cluster/storage/checkpoint"
 )
 
-func digestCommand(stdout io.Writer) *cobra.Command {
+func digestCommand(stdout, stderr io.Writer) *cobra.Command {
 	var t target
 	c := &cobra.Command{
 		Use:   "digest",
@@ -21,7 +21,7 @@ func digestCommand(stdout io.Writer) *cobra.Command {
 		Example: "  ddpmctl digest --storage ddpm-data --run digits\n  ddpmctl digest --storage ddpm-data --run digits --step 500",
 		Args:    noArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
-			f, err := t.find(c.Context(), c, func(f found) error { return checkDigest(c.Context(), f) })
+			f, err := t.find(c.Context(), c, func(f found) error { return showDigesting(c.Context(), f, stderr) })
 			if err != nil {
 				return err
 			}
@@ -31,6 +31,14 @@ func digestCommand(stdout io.Writer) *cobra.Command {
 	}
 	t.flags(c)
 	return c
+}
+
+// showDigesting is checkDigest with a bar.
+func showDigesting(ctx context.Context, f found, stderr io.Writer) error {
+	var end func()
+	f.store, end = movingBar(stderr, f.store, fmt.Sprintf("reading step %d", f.manifest.Step), bytesOf(f.manifest, isState), false)
+	defer end()
+	return checkDigest(ctx, f)
 }
 
 // checkDigest loads the whole state and holds it against the manifest's digest.

@@ -95,7 +95,7 @@ func command(stdout, stderr io.Writer) *cobra.Command {
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usageError{fmt.Errorf("%w; see %s --help", err, c.CommandPath())}
 	})
-	root.AddCommand(statusCommand(stdout, stderr), sampleCommand(stdout, stderr), evalCommand(stdout, stderr), digestCommand(stdout), checkpointsCommand(stdout, stderr), benchCommand(os.Stdin, stdout, stderr), dataCommand(stdout, stderr), tokenCommand(stdout), bucketCommand(stdout), jobsCommand(stdout, stderr), kubeSecretsCommand(stdout))
+	root.AddCommand(statusCommand(stdout, stderr), sampleCommand(stdout, stderr), evalCommand(stdout, stderr), digestCommand(stdout, stderr), checkpointsCommand(stdout, stderr), benchCommand(os.Stdin, stdout, stderr), dataCommand(stdout, stderr), tokenCommand(stdout), bucketCommand(stdout), jobsCommand(stdout, stderr), kubeSecretsCommand(stdout))
 	reference.Add(root, ddpmcluster.Version(), func(err error) error { return usageError{err} })
 	return root
 }
