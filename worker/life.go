@@ -3,7 +3,6 @@ package worker
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"os"
 	"sync"
@@ -156,10 +155,7 @@ func (l *life) live(ctx context.Context) error {
 	}
 	defer l.ring.close()
 	defer l.office.close()
-	session, welcome, err := l.office.ask(ctx, conn, address, l.hello(), l.patience, l.log)
-	if errors.As(err, new(goneError)) {
-		return fmt.Errorf("%w; %s", err, startAnew)
-	}
+	session, welcome, err := l.admission(ctx, conn, address)
 	if err != nil {
 		return err
 	}
