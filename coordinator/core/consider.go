@@ -54,6 +54,9 @@ func (m *Machine) consider() []Effect {
 	case saving:
 		if m.idleAt <= m.published || !m.retry.IsZero() && !m.now.Before(m.retry) {
 			m.retry, m.yielding = time.Time{}, false
+			if m.idleAt <= m.published {
+				m.lost = m.zero() // whoever was lost has nothing newer
+			}
 			return m.regroup()
 		}
 	}

@@ -22,13 +22,23 @@ func (m *Machine) differing() (effects []Effect, hold bool) {
 		// ring all compare again.
 		m.hearing = m.zero()
 		return nil, false
-	case v.absent > 0 && m.hearing.IsZero():
-		m.hearing = m.now
-		return nil, true
-	case v.absent > 0 && m.now.Sub(m.hearing) < m.config.AdoptPatience:
+	case v.absent > 0 && m.awaited():
 		return nil, true
 	}
 	return m.fail(v.undecided()), true
+}
+
+// awaited says that who is away has not been waited for long enough, since the first said that
+// weights differ, or since the last was lost.
+func (m *Machine) awaited() bool {
+	if m.hearing.IsZero() {
+		m.hearing = m.now
+	}
+	since := m.hearing
+	if m.lost.After(since) {
+		since = m.lost
+	}
+	return m.now.Sub(since) < m.config.AdoptPatience
 }
 
 // votes is what the members of a generation say of their weights where these differ.

@@ -152,6 +152,7 @@ func (m *Machine) orPause(workers []*worker, step uint64, live bool) []Effect {
 		if why := m.why(); why != "" {
 			reason += ": " + why
 		}
+		m.hearing = m.zero()
 		m.enter(paused, reason)
 		return []Effect{Note{m.reason + "; the run goes on when workers join"}}
 	}
