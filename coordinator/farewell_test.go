@@ -32,6 +32,7 @@ func TestFarewellByHTTP(t *testing.T) {
 	t.Parallel()
 	defer http.DefaultClient.CloseIdleConnections()
 	c := launch(t, t.TempDir(), func(o *Options) { o.limits.farewell = 2 * wait }, "--workers", "1", "--steps", "5", "--http", "127.0.0.1:0")
+	waitFor(t, c.log, statusLine)
 	if text := string(c.get("metrics")); !strings.Contains(text, "\nddpm_complete 0\n") {
 		t.Errorf("before the run it says\n%s", text)
 	}
