@@ -12,6 +12,7 @@ import (
 func TestLostWorkersAreCounted(t *testing.T) {
 	t.Parallel()
 	c := launch(t, t.TempDir(), nil, "--workers", "3", "--steps", "1", "--http", "127.0.0.1:0")
+	waitFor(t, c.log, statusLine)
 	polite, failing := c.join("polite"), c.join("failing")
 	polite.say(&ddpmv1.WorkerMessage{Body: &ddpmv1.WorkerMessage_Leaving{Leaving: &ddpmv1.Leaving{Reason: "it was asked to end"}}})
 	polite.dismissed()
