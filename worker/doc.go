@@ -1,7 +1,7 @@
 // Package worker is one member of a training cluster, and this is its life.
 //
-// It dials the coordinator, trying for a while if nobody answers, and opens a
-// server for the ring and for other members on the address from which it reached
+// It dials the coordinator, trying for a while if nobody answers or takes it in, at each
+// address that it has, and opens a server for the ring and for other members on the address from which it reached
 // the coordinator (or on --advertise). Over one stream, the session, it says Hello
 // with its build's fingerprint, and is welcomed with the run's config or sent away
 // with a reason. From then on a goroutine of its own says every now and then that

@@ -148,7 +148,7 @@ func (l *life) look(looking *search) returned {
 		}
 		looking.tried(nowhere)
 		if here == nil && time.Now().After(until) {
-			return returned{err: fmt.Errorf("no coordinator for %v (%w); %s", l.config.Away, last, startAnew)}
+			return returned{err: fmt.Errorf("no coordinator for %v (%w); start it again and this worker anew: the run resumes from its newest checkpoint", l.config.Away, last)}
 		}
 		select {
 		case <-time.After(wait):

@@ -237,9 +237,6 @@ func (s *session) lost() error {
 // looks for another one, and must not be started anew.
 type goneError struct{ error }
 
-// startAnew is what to do once a worker has ended for want of a coordinator.
-const startAnew = "start it again and this worker anew: the run resumes from its newest checkpoint"
-
 // refusedError says that a coordinator does not want this worker.
 type refusedError struct{ error }
 

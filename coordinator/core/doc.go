@@ -14,7 +14,8 @@
 //	training  members train; they need nobody for a step
 //	changing  members leave their ring and say where they stand
 //	saving    members are idle at a step whose checkpoint is on its way
-//	paused    there are fewer workers than the run goes on with
+//	paused    there are fewer workers than the run goes on with, or it is stopping and
+//	          waits for those to come back who may have the newest state
 //	ended     nothing happens any more
 //
 // A generation is persisted before anyone hears of it: Persist, and only after
@@ -26,7 +27,9 @@
 // Membership changes in two ways. Halt breaks the ring at once: for a member that
 // is lost, or a ring that broke. Yield ends it at a step boundary that the members
 // agree on: for workers that join or leave, for a better deal, and for the end.
-// Either way each member answers with its Position, and regroup makes the next
+// Members whose weights differ leave by themselves, each with its word, and most of the
+// generation say who is right; whoever is away is waited for first (differing).
+// In each way a member answers with its Position, and regroup makes the next
 // generation of them:
 //
 //   - It starts at the newest step that a member has the state of. States of one

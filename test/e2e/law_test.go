@@ -107,13 +107,23 @@ func TestSameBitsWithLocalGroups(t *testing.T) {
 // The law holds for other sums and a rounded gradient: both are of the run, and the same
 // for all who are in it.
 func TestSameBitsWithFewerFractionBits(t *testing.T) {
-	args := []string{"--steps", "12", "--fraction-bits", "28", "--gather-dtype", "bf16"}
+	sameBitsWith(t, "--fraction-bits", "28", "--gather-dtype", "bf16")
+}
+
+// It holds for timesteps that are planned over the whole batch, whoever has its shards.
+func TestSameBitsWithStratifiedTimesteps(t *testing.T) { sameBitsWith(t, "--timesteps", "stratified") }
+
+// sameBitsWith trains by settings that lead to other bits than those of the preset, to the
+// same on one worker and on several.
+func sameBitsWith(t *testing.T, settings ...string) {
+	t.Helper()
+	args := append([]string{"--steps", "12"}, settings...)
 	_, want := train(t, t.TempDir(), append(args, "--workers", "1", "--threads", "1")...).lastLine(t)
 	if _, got := train(t, t.TempDir(), append(args, "--workers", "3", "--threads", "2")...).lastLine(t); got != want {
-		t.Errorf("digest %s, one quiet worker has %s", got, want)
+		t.Errorf("%v: digest %s, one quiet worker has %s", settings, got, want)
 	}
 	if _, without := train(t, t.TempDir(), "--steps", "12", "--workers", "1").lastLine(t); without == want {
-		t.Error("fewer bits change nothing")
+		t.Errorf("%v change nothing", settings)
 	}
 }
 
