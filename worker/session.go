@@ -233,8 +233,8 @@ func (s *session) lost() error {
 	return goneError{fmt.Errorf("the coordinator at %s is gone (%w)", s.address, reason)}
 }
 
-// goneError says that a coordinator is gone. What to do about it depends: a worker that trains
-// looks for another one, and must not be started anew.
+// goneError says that a coordinator is gone, or does not lead. A new worker asks again, one that trains
+// looks for another coordinator and must not be started anew.
 type goneError struct{ error }
 
 // refusedError says that a coordinator does not want this worker.
